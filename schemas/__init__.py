@@ -1,0 +1,1 @@
+"""Everything two processes must agree on. This package imports nothing of ours."""

@@ -1,0 +1,49 @@
+"""How every process of ours connects to ClickHouse: over HTTP, or to the embedded engine in its own process."""
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+EMBEDDED_DATABASE = "default"
+
+
+def is_embedded(url: str) -> bool:
+    """Whether the URL names the embedded engine (chdb:///path)."""
+    return urlsplit(url).scheme == "chdb"
+
+
+def redact(url: str) -> str:
+    """The URL without user and password, fit for logs and errors."""
+    parts = urlsplit(url)
+    if is_embedded(url):
+        return url
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
+
+
+def connect(
+    url: str, *, timeout_seconds: float = 30.0, connect_seconds: float = 5.0, settings: dict[str, Any] | None = None
+) -> Client:
+    """A client without a session, best used by one thread. Blocks until the server has answered once.
+
+    ``settings`` go with every statement.
+    """
+    if is_embedded(url):
+        return clickhouse_connect.get_client(dsn=url, settings=settings)
+    parts = urlsplit(url)
+    return clickhouse_connect.get_client(
+        interface=parts.scheme,
+        host=parts.hostname,
+        port=parts.port or (8443 if parts.scheme == "https" else 8123),
+        username=unquote(parts.username) if parts.username else "default",
+        password=unquote(parts.password or ""),
+        database=parts.path.strip("/") or "default",
+        autogenerate_session_id=False,
+        connect_timeout=connect_seconds,
+        send_receive_timeout=timeout_seconds,
+        query_retries=0,
+        compress=False,
+        settings=settings,
+    )

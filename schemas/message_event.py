@@ -1,0 +1,95 @@
+"""The event that producers publish: its type, its rules, and why a record is refused.
+
+The published JSON Schema and AsyncAPI document (``schemas/published``) are generated from this type by
+``schemas/publish.py``; the decoder (``pipeline/core/decode.py``) decodes straight into it.
+"""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+MAX_EVENT_BYTES: Final = 64 * 1024
+TYPES: Final = ("message.sent", "message.delivered", "message.failed")
+SENT, DELIVERED, FAILED = 1, 2, 3
+TYPE_CODES: Final = dict(zip(TYPES, (SENT, DELIVERED, FAILED), strict=True))
+"""The numbers of the types in the table ``facts``."""
+
+CHANNEL_PATTERN: Final = re.compile(r"[a-z0-9_.-]{1,32}", re.ASCII)
+COST_PATTERN: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
+MICROS_PER_CENT: Final = 10**6
+COST_LIMIT_MICROS: Final = 10**12 * MICROS_PER_CENT
+FIRST_YEAR, LAST_YEAR = 2000, 2100
+OTHER_KEY: Final = "__other__"
+"""The key that small groups are folded into; no event may use it as channel or error code."""
+
+
+class DeadLetterReason(StrEnum):
+    """Why a record is not a fact."""
+
+    MALFORMED_JSON = "malformed_json"
+    INVALID_FIELD = "invalid_field"
+    TOO_LARGE = "too_large"
+    EMPTY = "empty"
+    FUTURE_TIMESTAMP = "future_timestamp"
+    TOO_LATE = "too_late"
+
+
+TIME_BASED: Final = frozenset({DeadLetterReason.FUTURE_TIMESTAMP, DeadLetterReason.TOO_LATE})
+"""Verdicts that depend on when the record is looked at, not only on its bytes."""
+
+_COST_SCHEMA: Final = {
+    "description": "Cost in cents, exact: a decimal string, or a JSON number of such a value. The metric sums the cost "
+    "of every event of every type, so put it on one of them.",
+    "default": "0",
+    "oneOf": [
+        {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?$"},
+        {"type": "number", "minimum": 0, "exclusiveMaximum": 10**12},
+        {"type": "null"},
+    ],
+    "examples": ["0.75", "12", 0.5],
+}
+_CHANNEL_SCHEMA: Final = {"pattern": "^[a-z0-9_.-]{1,32}$", "not": {"const": OTHER_KEY}, "minLength": 1, "maxLength": 32}
+_TIME_SCHEMA: Final = {"format": "date-time"}
+
+Identifier128 = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=128,
+        description="With org_id the identity of the event; one id per event, never the message's id. Sent again it "
+        "counts once, and every field of an event is immutable.",
+    ),
+]
+Organization = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=64, description="The organization that the event is counted for.")
+]
+Channel = Annotated[
+    str,
+    msgspec.Meta(description="Open set: sms, mms, email, whatsapp, …", extra_json_schema=_CHANNEL_SCHEMA),
+]
+ErrorCode = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=64, description="Why the message failed; only on message.failed.")
+]
+Instant = Annotated[
+    str,
+    msgspec.Meta(
+        description="RFC 3339 date-time with offset. The bucket is chosen by it, in UTC; digits beyond milliseconds are "
+        "cut, never rounded. Years 2000 to 2100.",
+        extra_json_schema=_TIME_SCHEMA,
+    ),
+]
+Cost = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=_COST_SCHEMA)]
+
+
+class MessageEvent(msgspec.Struct, gc=False):
+    """One thing that happened to a message. Unknown fields are allowed and ignored; null means absent."""
+
+    event_id: Identifier128
+    type: Literal["message.sent", "message.delivered", "message.failed"]
+    org_id: Organization
+    channel: Channel
+    occurred_at: Instant
+    error_code: ErrorCode | None = None
+    cost_cents: Cost = msgspec.Raw(b"0")
