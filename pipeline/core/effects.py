@@ -1,0 +1,134 @@
+"""What the pipeline does to the world, as values.
+
+The protocol (``protocol.py``) is written as generators that yield these and receive what each one reads. One driver
+performs them on ClickHouse, the simulation performs them on a fake at the engine's own granularity; both run the same
+protocol. Every effect may be performed again after a failure, in any order with those of other workers.
+
+Instants are epoch milliseconds, bucket starts epoch seconds; 0 means "not yet".
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pipeline.core.decode import Columns, DeadLetter
+from schemas.grain import Grain
+
+Key = tuple[int, str]
+"""(minute as a count since the epoch, organization): what a late recompute is keyed by."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The scalars of the ``watermark`` table, each only ever rising."""
+
+    as_of_ms: int = 0
+    closing_ms: int = 0
+    facts_floor_ms: int = 0
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one partition has been taken: every record below ``next_offset`` is durable.
+
+    ``watermark_ms`` is 0 where nothing is known about event time yet.
+    """
+
+    partition: int
+    next_offset: int
+    watermark_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InsertFacts:
+    columns: Columns
+
+
+@dataclass(frozen=True, slots=True)
+class InsertDeadLetters:
+    letters: tuple[DeadLetter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadState:
+    """Answers State. What it answers was true at some moment after the effect was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteProgress:
+    progress: tuple[Progress, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWatermarks:
+    """Answers dict[int, int]: partition to watermark_ms, only partitions that have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaiseState:
+    """Raise scalars of the ``watermark`` table; a zero changes nothing."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEarliestFact:
+    """Answers the first minute with a fact in epoch seconds, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseBuckets:
+    """Compute every bucket of the grain that starts in [start, end), from one statement."""
+
+    grain: Grain
+    start: int
+    end: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageKeys:
+    """Make the keys of a late recompute available to its statements under ``batch``."""
+
+    batch: str
+    keys: frozenset[Key]
+
+
+@dataclass(frozen=True, slots=True)
+class RecomputeLate:
+    """Compute again those buckets of the grain that contain a staged key and end at or before ``closing_ms``."""
+
+    grain: Grain
+    batch: str
+    keys: frozenset[Key]
+    closing_ms: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogClosing:
+    """Note in the log of closings that everything from one instant to another is closed."""
+
+    from_ms: int
+    to_ms: int
+    generation: int
+
+
+Effect = (
+    InsertFacts
+    | InsertDeadLetters
+    | ReadState
+    | WriteProgress
+    | ReadWatermarks
+    | RaiseState
+    | ReadEarliestFact
+    | CloseBuckets
+    | StageKeys
+    | RecomputeLate
+    | LogClosing
+)
+
+T = TypeVar("T")
+Steps = Generator[Effect, Any, T]
+"""A protocol under way: yields effects, is sent their answers, returns a T."""

@@ -1,0 +1,125 @@
+"""Exact parsing of the two fields whose text carries more than a float or a datetime can hold.
+
+Both are memoised in bounded dictionaries: costs repeat, and so do the seconds and the fractions of timestamps.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal, InvalidOperation
+from typing import TypeVar
+
+import msgspec
+
+from schemas.grain import MS_PER_SECOND
+from schemas.message_event import COST_LIMIT_MICROS, COST_PATTERN, FIRST_YEAR, LAST_YEAR, MAX_EVENT_BYTES, MICROS_PER_CENT
+
+K = TypeVar("K", str, bytes)
+
+SECOND_CHARACTERS = 19  # 2026-05-05T12:00:00
+MAX_MEMORY = 1 << 16
+MAX_KEY = 40
+EXCERPT_CHARACTERS = 80
+
+_SECOND = re.compile(r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})", re.ASCII)
+_SUFFIX = re.compile(r"(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII)
+_NUMBER = re.compile(rb"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,9})?")
+_EXACT = Context(prec=MAX_EVENT_BYTES + 100, Emax=10**12, Emin=-(10**12))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+TIME_RULE = "occurred_at must be an RFC 3339 date-time with offset, like 2026-05-05T12:00:00.123Z"
+COST_RULE = (
+    "cost_cents must be a decimal of at most 12 digits and at most 6 decimals, not negative, "
+    'as a string like "0.75" or as a JSON number'
+)
+EARLIEST_MS = int((datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(milliseconds=1))
+LATEST_MS = int((datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(milliseconds=1))
+
+
+class FieldError(Exception):
+    """A field breaks its rule; the text is a sentence that names both."""
+
+
+def excerpt(value: object) -> str:
+    """A value as it may stand in a sentence: quoted, and cut to 80 characters."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= EXCERPT_CHARACTERS else text[: EXCERPT_CHARACTERS - 1] + "…"
+
+
+class _Memo(dict[K, int]):
+    """A dictionary that computes what it lacks and forgets everything when it grows too large."""
+
+    def compute(self, key: K) -> int:
+        raise NotImplementedError
+
+    def __missing__(self, key: K) -> int:
+        value = self.compute(key)
+        if len(key) <= MAX_KEY:
+            if len(self) >= MAX_MEMORY:
+                self.clear()
+            self[key] = value
+        return value
+
+
+class Seconds(_Memo[str]):
+    """``2026-05-05T12:00:00`` to milliseconds since the epoch, as if it were UTC."""
+
+    def compute(self, key: str) -> int:
+        match = _SECOND.fullmatch(key)
+        if match is None:
+            raise FieldError(TIME_RULE)
+        if match[6] == "60":
+            raise FieldError("occurred_at must not name a leap second (:60); use :59 or the next second")
+        try:
+            instant = datetime(*(int(part) for part in match.groups()), tzinfo=UTC)  # type: ignore[misc,arg-type]
+        except ValueError as error:
+            raise FieldError(f"{TIME_RULE}: {error}") from None
+        return (instant - _EPOCH) // timedelta(seconds=1) * MS_PER_SECOND
+
+
+class Suffixes(_Memo[str]):
+    """``.123456+02:00`` to the milliseconds it adds to the second before it; finer digits are cut."""
+
+    def compute(self, key: str) -> int:
+        match = _SUFFIX.fullmatch(key)
+        if match is None:
+            raise FieldError(TIME_RULE)
+        fraction, sign, hours, minutes = match.groups()
+        cut_ms = int((fraction or "0")[:3].ljust(3, "0"))
+        if sign is None:
+            return cut_ms
+        if int(hours) > 23 or int(minutes) > 59:
+            raise FieldError(f"{TIME_RULE}: its offset goes from -23:59 to +23:59")
+        ahead = timedelta(hours=int(hours), minutes=int(minutes)) // timedelta(milliseconds=1)
+        return cut_ms - ahead if sign == "+" else cut_ms + ahead
+
+
+class Costs(_Memo[bytes]):
+    """The raw JSON text of ``cost_cents`` to millionths of a cent, exactly."""
+
+    def compute(self, key: bytes) -> int:
+        if key == b"null":
+            return 0
+        micros = _text_micros(key) if key.startswith(b'"') else _number_micros(key)
+        if micros is None:
+            raise FieldError(f"{COST_RULE}, not {excerpt(key.decode(errors='replace'))}")
+        return micros
+
+
+def _text_micros(raw: bytes) -> int | None:
+    text = msgspec.json.decode(raw, type=str)
+    if COST_PATTERN.fullmatch(text) is None:
+        return None
+    whole, _, decimals = text.partition(".")
+    return int(whole) * MICROS_PER_CENT + int(decimals.ljust(6, "0"))
+
+
+def _number_micros(raw: bytes) -> int | None:
+    if _NUMBER.fullmatch(raw) is None or raw.startswith(b"-"):
+        return None
+    try:
+        micros = Decimal(raw.decode()).scaleb(6, _EXACT)
+    except InvalidOperation:
+        return None
+    if micros.adjusted() > 18 or micros >= COST_LIMIT_MICROS or micros != micros.to_integral_value(context=_EXACT):
+        return None
+    return int(micros)

@@ -1,0 +1,125 @@
+"""Which records of each partition were read, accepted and made durable, and what may be committed of them.
+
+Shared by the thread that fetches and the one that flushes; every method takes the lock for a few operations. A seek
+begins a new *epoch* of a partition, and what belongs to an older one no longer counts: its rows may still be written
+(that is harmless), but nothing is claimed or committed from it.
+
+::
+
+    log  ──────────┬───────────────┬──────────────┬──────────────► end
+               durable          admitted        taken
+               in ClickHouse    in the chunk    handed to Faust
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from pipeline.core.chunk import Batch, Chunk
+
+
+@dataclass(slots=True)
+class _Reading:
+    epoch: int
+    known_offset: int
+    taken: int
+    admitted: int
+    durable: int
+    taken_at: float
+    undurable_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Bookkeeping for the partitions of one consumer. Offsets are next offsets; times are monotonic seconds."""
+
+    _readings: dict[int, _Reading] = field(default_factory=dict)
+    _epoch: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, partition: int, offset: int, known_offset: int, now: float) -> None:
+        """Start reading a partition at an offset; records below ``known_offset`` were durable once before."""
+        with self._lock:
+            self._epoch += 1
+            self._readings[partition] = _Reading(self._epoch, known_offset, offset, offset, offset, now)
+
+    def keep_only(self, partitions: Iterable[int]) -> None:
+        """Forget partitions that are no longer assigned."""
+        with self._lock:
+            keep = set(partitions)
+            self._readings = {p: r for p, r in self._readings.items() if p in keep}
+
+    def stop(self, partitions: Iterable[int]) -> None:
+        """Forget partitions until ``begin`` is called for them again."""
+        with self._lock:
+            for partition in partitions:
+                self._readings.pop(partition, None)
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """Partitions that are being read."""
+        with self._lock:
+            return frozenset(self._readings)
+
+    @property
+    def undurable_bytes(self) -> int:
+        """Bytes of records that were taken and are not durable yet."""
+        with self._lock:
+            return sum(r.undurable_bytes for r in self._readings.values())
+
+    def take(self, partition: int, records: list, next_offset: int, size_bytes: int, now: float) -> Batch | None:  # type: ignore[type-arg]
+        """Records were fetched: make them a batch. None where the partition is not being read."""
+        with self._lock:
+            reading = self._readings.get(partition)
+            if reading is None:
+                return None
+            start, reading.taken, reading.taken_at = reading.taken, next_offset, now
+            reading.undurable_bytes += size_bytes
+            return Batch(partition, reading.epoch, start, next_offset, reading.known_offset, records, size_bytes)
+
+    def admit(self, batch: Batch) -> bool:
+        """Whether a batch is the next one of its reading. A stale or repeated one is to be dropped."""
+        with self._lock:
+            reading = self._readings.get(batch.partition)
+            if reading is None or reading.epoch != batch.epoch or reading.admitted != batch.start:
+                return False
+            reading.admitted = batch.next_offset
+            return True
+
+    def durable(self, chunk: Chunk) -> None:
+        """A chunk is in ClickHouse."""
+        with self._lock:
+            for partition, end in chunk.ends.items():
+                reading = self._readings.get(partition)
+                if reading is not None and reading.epoch == end.epoch:
+                    reading.durable = end.next_offset
+                    reading.undurable_bytes -= end.size_bytes
+
+    def is_settled(self, partition: int) -> bool:
+        """Whether all that was taken of a partition is durable."""
+        with self._lock:
+            reading = self._readings.get(partition)
+            return reading is not None and reading.taken == reading.durable and not reading.undurable_bytes
+
+    def durable_offsets(self) -> Mapping[int, int]:
+        """Per partition the offset below which everything is durable."""
+        with self._lock:
+            return {p: r.durable for p, r in self._readings.items()}
+
+    def lost(self, now: float, patience_seconds: float) -> Mapping[int, int]:
+        """Partitions whose taken records never arrived at the flush, with the offset to go back to.
+
+        The framework in between may drop what it carries while it rebalances; reading again is always safe.
+        """
+        with self._lock:
+            return {
+                p: r.admitted
+                for p, r in self._readings.items()
+                if r.taken != r.admitted and now - r.taken_at > patience_seconds
+            }
+
+    def known_offset(self, partition: int) -> int:
+        """Records of the partition below this offset were durable when its reading began."""
+        with self._lock:
+            reading = self._readings.get(partition)
+            return 0 if reading is None else reading.known_offset

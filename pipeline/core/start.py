@@ -1,0 +1,48 @@
+"""Where the reading of a partition starts."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Progress that ClickHouse has of a partition: the offset below which all is durable, and of which incarnation."""
+
+    next_offset: int
+    incarnation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Read from ``offset``; records below ``known_offset`` were durable once before.
+
+    ``recreated`` says that the stored progress belongs to a topic that no longer exists.
+    """
+
+    offset: int
+    known_offset: int
+    recreated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Records [from_offset, to_offset) were deleted from the log before they were read."""
+
+    from_offset: int
+    to_offset: int
+
+
+def choose_start(committed: int | None, stored: Stored | None, log_start: int, log_end: int) -> Start | Gap:
+    """The smaller of Kafka's committed offset and ClickHouse's; the log's beginning where either knows nothing.
+
+    ClickHouse's state is the truth and repeating is harmless, so an emptied or restored ClickHouse is refilled.
+    What was promised and is no longer in the log is a gap, never a silent jump. All offsets are next offsets.
+    """
+    if stored is None:
+        return Start(log_start, 0)
+    known = stored.next_offset
+    if max(known, committed or 0) > log_end:
+        return Start(log_start, 0, recreated=True)
+    promised = known if committed is None else min(known, committed)
+    if promised < log_start:
+        return Gap(promised, log_start)
+    return Start(log_start if committed is None else promised, known)

@@ -1,0 +1,39 @@
+"""Event time: how far a partition, and the whole topic, has come.
+
+::
+
+    event time ────────────────────────────────────────────────────────────► now
+                 buckets are closed     │ still open: lateness │ not read yet
+                                  watermark              candidate
+
+All instants are epoch milliseconds.
+"""
+
+from collections.abc import Iterable, Mapping
+
+
+def partition_watermark(candidate_ms: int, now_ms: int, lateness_ms: int) -> int:
+    """Watermark of a partition whose durable records reach ``candidate_ms`` (or *now* when it is caught up).
+
+    Never ahead of the clock, so that a producer's fast clock cannot close a bucket; never below 0.
+    """
+    return max(0, min(candidate_ms, now_ms) - lateness_ms)
+
+
+def frontier(watermarks: Mapping[int, int], partitions: Iterable[int]) -> int | None:
+    """The instant up to which the whole topic has been taken, or None where a partition has no watermark.
+
+    A partition without one (just added, never read) holds the frontier where it is.
+    """
+    marks = [watermarks.get(partition, 0) for partition in partitions]
+    return min(marks) if marks and all(marks) else None
+
+
+def retention_floor(now_ms: int, retention_days: int, day_ms: int, margin_ms: int) -> int:
+    """The earliest instant whose facts are surely complete under a retention of that many days.
+
+    Facts are dropped by whole days at the latest ``retention_days`` after them, so the day that is touched by
+    now − retention is incomplete; the margin covers a clock that differs from the engine's.
+    """
+    touched = now_ms + margin_ms - retention_days * day_ms
+    return (touched // day_ms + 1) * day_ms

@@ -1,0 +1,14 @@
+-- The newest incarnation of each partition.
+SELECT
+    partition,
+    max(incarnation) AS newest,
+    argMax(next_offset, incarnation),
+    toUnixTimestamp64Milli(argMax(watermark, incarnation))
+FROM
+(
+    SELECT partition, incarnation, max(next_offset) AS next_offset, max(watermark) AS watermark
+    FROM partition_watermarks
+    WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
+    GROUP BY partition, incarnation
+)
+GROUP BY partition

@@ -1,0 +1,6 @@
+SELECT
+    toUnixTimestamp64Milli(max(as_of)),
+    toUnixTimestamp64Milli(max(closing)),
+    toUnixTimestamp64Milli(max(facts_floor)),
+    max(generation)
+FROM watermark

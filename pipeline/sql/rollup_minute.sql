@@ -1,0 +1,77 @@
+-- Computes the minutes in [start, end) from facts; with late = 1 only those named by the batch of recompute keys.
+-- At most max_pairs (channel, error code) pairs a bucket; the smallest beyond are folded into the key `other`,
+-- which keeps "no error code" apart.
+INSERT INTO rollup_minute
+(
+    org_id, bucket, sent, delivered, failed, cost_cents, facts,
+    groups.channel, groups.error_code, groups.sent, groups.delivered, groups.failed, groups.cost_cents,
+    rank_sum, generation
+)
+WITH
+    pairs AS
+    (
+        SELECT
+            org_id,
+            minute AS bucket,
+            channel,
+            error_code,
+            countIf(type = 'message.sent') AS sent,
+            countIf(type = 'message.delivered') AS delivered,
+            countIf(type = 'message.failed') AS failed,
+            sum(cost_cents) AS cost,
+            sum(rank) AS ranks
+        FROM facts FINAL
+        WHERE minute >= toDateTime({start:UInt32}, 'UTC') AND minute < toDateTime({end:UInt32}, 'UTC')
+          AND ({late:UInt8} = 0 OR (minute, org_id) IN
+              (SELECT minute, org_id FROM recompute_keys WHERE batch = {batch:UUID}))
+        GROUP BY org_id, minute, channel, error_code
+    ),
+    buckets AS
+    (
+        SELECT
+            org_id,
+            bucket,
+            sum(ranks) AS rank_sum,
+            arraySort(
+                pair -> (-(pair.3 + pair.4 + pair.5), pair.1, pair.2),
+                groupArray((channel::String, error_code::String, sent, delivered, failed, cost))
+            ) AS sorted,
+            arraySlice(sorted, 1, {max_pairs:UInt32}) AS kept,
+            arraySlice(sorted, {max_pairs:UInt32} + 1) AS rest,
+            arrayConcat(
+                kept,
+                if(empty(rest), [], arrayFilter(
+                    pair -> pair.3 + pair.4 + pair.5 > 0,
+                    arrayMap(
+                        code -> (
+                            {other:String},
+                            code,
+                            arraySum(pair -> if(empty(pair.2) = empty(code), pair.3, 0), rest),
+                            arraySum(pair -> if(empty(pair.2) = empty(code), pair.4, 0), rest),
+                            arraySum(pair -> if(empty(pair.2) = empty(code), pair.5, 0), rest),
+                            arraySum(pair -> if(empty(pair.2) = empty(code), pair.6, toDecimal128(0, 6)), rest)
+                        ),
+                        ['', {other:String}]
+                    )
+                ))
+            ) AS pairs
+        FROM pairs
+        GROUP BY org_id, bucket
+    )
+SELECT
+    org_id,
+    bucket,
+    arraySum(pairs.3),
+    arraySum(pairs.4),
+    arraySum(pairs.5),
+    arraySum(pairs.6),
+    arraySum(pairs.3) + arraySum(pairs.4) + arraySum(pairs.5),
+    pairs.1,
+    pairs.2,
+    pairs.3,
+    pairs.4,
+    pairs.5,
+    pairs.6,
+    rank_sum,
+    {generation:UInt32}
+FROM buckets
