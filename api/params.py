@@ -1,0 +1,147 @@
+"""The query string of ``GET /v1/metrics/messages``: every rule that needs nothing but its text. Pure."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from urllib.parse import parse_qsl
+
+from api.errors import ValidationFailed
+from schemas.grain import Grain
+from schemas.message_event import FIRST_YEAR, LAST_YEAR
+
+MAX_LIMIT, DEFAULT_LIMIT = 5000, 1000
+MAX_FIELDS = 100
+GROUPS = ("channel", "error_code")
+COMPARISONS = ("prior_period",)
+
+_INSTANT = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
+)
+_LIMIT = re.compile(r"[0-9]{1,6}", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TIME_RULE = (
+    "must be an RFC 3339 date-time with offset, like 2026-05-05T00:00:00Z or 2026-05-05T02:00:00%2B02:00 "
+    "(encode + as %2B)"
+)
+
+
+class Metric(StrEnum):
+    SENT = "sent"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    COST_CENTS = "cost_cents"
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """Epoch seconds, and whether the text named something after that second's beginning."""
+
+    seconds: int
+    has_fraction: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The parameters as sent; None is not sent."""
+
+    metric: Metric | None
+    since: Instant | None
+    until: Instant | None
+    granularity: Grain | None
+    group_by: str | None
+    compare_to: str | None
+    cursor: str | None
+    limit: int
+
+
+def parse_instant(text: str) -> Instant:
+    """An RFC 3339 date-time with offset, to the second. Raises ValueError with the rule."""
+    match = _INSTANT.fullmatch(text)
+    if match is None:
+        raise ValueError(TIME_RULE)
+    year, month, day, hour, minute, second, fraction, sign, ahead_hours, ahead_minutes = match.groups()
+    if not FIRST_YEAR <= int(year) <= LAST_YEAR:
+        raise ValueError(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
+    if sign and (int(ahead_hours) > 23 or int(ahead_minutes) > 59):
+        raise ValueError(TIME_RULE)
+    try:
+        local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
+    except ValueError as error:
+        raise ValueError(f"{TIME_RULE}: {error}") from None
+    ahead = timedelta(hours=int(ahead_hours or 0), minutes=int(ahead_minutes or 0))
+    instant = local + ahead if sign == "-" else local - ahead
+    return Instant((instant - _EPOCH) // timedelta(seconds=1), bool(fraction and fraction.strip("0")))
+
+
+def _one_of(kind: Callable[[str], Any], choices: tuple[str, ...]) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        if text not in choices:
+            raise ValueError("must be one of " + ", ".join(choices))
+        return kind(text)
+
+    return parse
+
+
+def _limit(text: str) -> int:
+    if _LIMIT.fullmatch(text) is None or not 1 <= int(text) <= MAX_LIMIT:
+        raise ValueError(f"must be a whole number from 1 to {MAX_LIMIT}")
+    return int(text)
+
+
+PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "metric": _one_of(Metric, tuple(Metric)),
+    "from": parse_instant,
+    "to": parse_instant,
+    "granularity": _one_of(Grain, tuple(Grain)),
+    "group_by": _one_of(str, GROUPS),
+    "compare_to": _one_of(str, COMPARISONS),
+    "cursor": str,
+    "limit": _limit,
+}
+
+
+def parse_query(query_string: bytes) -> Query:
+    """Parse a query string. Raises ValidationFailed with a sentence per parameter, all at once."""
+    try:
+        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except ValueError:
+        rule = f"must be percent-encoded UTF-8 with at most {MAX_FIELDS} parameters"
+        raise ValidationFailed({"query": rule}) from None
+    problems: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for name, text in pairs:
+        _parse_one(name, text, values, problems)
+    if "metric" not in values and "metric" not in problems and "cursor" not in values:
+        problems["metric"] = "is required: one of " + ", ".join(Metric)
+    if problems:
+        raise ValidationFailed({_printable(name): sentence for name, sentence in problems.items()})
+    return Query(
+        metric=values.get("metric"),
+        since=values.get("from"),
+        until=values.get("to"),
+        granularity=values.get("granularity"),
+        group_by=values.get("group_by"),
+        compare_to=values.get("compare_to"),
+        cursor=values.get("cursor"),
+        limit=values.get("limit", DEFAULT_LIMIT),
+    )
+
+
+def _parse_one(name: str, text: str, values: dict[str, Any], problems: dict[str, str]) -> None:
+    if name not in PARSERS:
+        problems[name] = "is not a parameter of this resource; allowed are " + ", ".join(PARSERS)
+    elif name in values or name in problems:
+        problems[name] = "must be sent once"
+    else:
+        try:
+            values[name] = PARSERS[name](text)
+        except ValueError as error:
+            problems[name] = str(error)
+
+
+def _printable(name: str) -> str:
+    """A parameter's name as it may stand in an answer."""
+    return name if len(name) <= 64 else name[:63] + "…"

@@ -1,0 +1,113 @@
+"""The only file of the API that talks to ClickHouse. Read-only; every statement has a time limit.
+
+Blocking, safe for threads (each has a connection of its own), and lazy: the API starts without ClickHouse and recovers
+by itself. Whatever goes wrong is raised as Unavailable; the cause goes to the log.
+"""
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from api.errors import Unavailable
+from api.params import Metric
+from api.render import Groups, Rows, Value
+from api.window import Window
+from schemas.connection import connect, is_embedded
+from schemas.tables import CURSOR_SECRET, rollup_table
+
+log = logging.getLogger(__name__)
+
+QUERY_SECONDS = 2
+READ_ONLY = 2  # reads only, and settings may still be sent along
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is stored of a key. Instants are epoch milliseconds, 0 for unset; tier is '' where none is stored."""
+
+    key_id: str
+    org_id: str
+    scopes: frozenset[str]
+    revoked_ms: int
+    expires_ms: int
+    tier: str
+
+
+@cache
+def sql(name: str) -> str:
+    """The statement in ``api/sql/NAME.sql``."""
+    return (files("api") / "sql" / f"{name}.sql").read_text()
+
+
+class Reader:
+    """ClickHouse as the API sees it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._local = threading.local()
+        self._secret: bytes | None = None
+
+    def _client(self) -> Client:
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            settings = {"max_execution_time": QUERY_SECONDS}
+            if not is_embedded(self._url):
+                settings["readonly"] = READ_ONLY
+            client = connect(self._url, timeout_seconds=QUERY_SECONDS + 0.5, connect_seconds=1, settings=settings)
+            self._local.client = client
+        return client
+
+    def _rows(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
+        try:
+            return self._client().query(sql(name), parameters=parameters).result_rows
+        except (ClickHouseError, OSError) as error:
+            log.warning("ClickHouse did not answer %s: %s", name, str(error).split("\n", 1)[0][:300])
+            raise Unavailable from error
+
+    def account(self, key_hash: str) -> Account | None:
+        """What is stored under the hash of a key, or None."""
+        for key_id, org_id, scopes, revoked, expires, tier in self._rows("account", key_hash=key_hash):
+            return Account(key_id, org_id, frozenset(scopes), int(revoked), int(expires), tier)
+        return None
+
+    def as_of_ms(self) -> int:
+        """How far aggregation has come (epoch milliseconds); 0 before the first watermark."""
+        return int(self._rows("as_of")[0][0])
+
+    def cursor_secret(self) -> bytes:
+        """What cursors are signed with; made by `migrate` and never changed."""
+        if self._secret is None:
+            rows = self._rows("secret", name=CURSOR_SECRET)
+            if not rows:
+                log.error("there is no secret for cursors; run `msgmetrics migrate`")
+                raise Unavailable
+            self._secret = str(rows[0][0]).encode()
+        return self._secret
+
+    def values(self, org_id: str, metric: Metric, window: Window, group_by: str | None) -> Rows:
+        """Stored values of an organization in a window: per bucket start a number, or with ``group_by`` its groups."""
+        where = {
+            "org_id": org_id,
+            "table": rollup_table(window.grain),
+            "start": window.start,
+            "end": window.end,
+        }
+        if group_by is None:
+            return dict(self._rows("totals", metric=metric.value, **where))
+        rows = self._rows("groups", keys=f"groups.{group_by}", values=f"groups.{metric.value}", **where)
+        return _by_bucket(rows)
+
+
+def _by_bucket(rows: Sequence[Sequence[Any]]) -> dict[int, Groups]:
+    grouped: dict[int, list[tuple[str, Value]]] = defaultdict(list)
+    for bucket, key, value in rows:
+        grouped[bucket].append((key, value))
+    return dict(grouped)

@@ -1,0 +1,99 @@
+"""Serves the API and, on a port of its own, its health and metrics."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+
+import uvicorn
+from prometheus_client import generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from api.app import REGISTRY, create_app
+from api.errors import ApiError
+from api.reader import Reader
+from schemas.settings import API_ADMIN_PORT, Settings
+
+GRACE_SECONDS = 5
+
+
+class Server(uvicorn.Server):
+    """A server that leaves signals to the process it is part of; ``bound_port`` is known once it has started."""
+
+    def install_signal_handlers(self) -> None:
+        """Signals belong to the process."""
+
+    @property
+    def bound_port(self) -> int:
+        return int(self.servers[0].sockets[0].getsockname()[1])
+
+
+def wall_clock_ms() -> int:
+    """The wall clock in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def _server(app: Callable[..., object], host: str, port: int) -> Server:
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    return Server(config)
+
+
+def api_server(settings: Settings) -> Server:
+    """The API itself."""
+    app = create_app(Reader(settings.clickhouse_url), wall_clock_ms, time.monotonic)
+    return _server(app, settings.api_host, settings.api_port)
+
+
+def admin_server(settings: Settings) -> Server:
+    """/livez, /readyz (ready means that ClickHouse answers) and /metrics."""
+    reader = Reader(settings.clickhouse_url)
+
+    async def livez(_: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def readyz(_: Request) -> Response:
+        try:
+            await asyncio.to_thread(reader.as_of_ms)
+        except ApiError:
+            return JSONResponse({"ready": False, "reasons": ["ClickHouse does not answer"]}, 503)
+        return JSONResponse({"ready": True, "reasons": []})
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(REGISTRY), media_type="text/plain; version=0.0.4")
+
+    routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return _server(Starlette(routes=routes), settings.admin_host, settings.admin_port or API_ADMIN_PORT)
+
+
+async def serve_all(servers: list[Server], stop: asyncio.Event) -> None:
+    """Serve until ``stop`` is set or a server ends by itself."""
+    tasks = [asyncio.create_task(server.serve()) for server in servers]
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+    for server in servers:
+        server.should_exit = True
+    await asyncio.wait(tasks, timeout=GRACE_SECONDS + 1)
+
+
+def serve(settings: Settings) -> None:
+    """Run the API process until SIGTERM or SIGINT."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        await serve_all([api_server(settings), admin_server(settings)], stop)
+
+    asyncio.run(main())

@@ -1,0 +1,10 @@
+-- The key with this hash, and the tier of its organization ('' where none is stored).
+SELECT
+    key.id,
+    key.org_id,
+    key.scopes,
+    toUnixTimestamp64Milli(key.revoked_at),
+    toUnixTimestamp64Milli(key.expires_at),
+    org.tier
+FROM (SELECT * FROM api_keys FINAL WHERE key_hash = {key_hash:String}) AS key
+LEFT JOIN (SELECT * FROM orgs FINAL) AS org ON org.org_id = key.org_id

@@ -1,0 +1,1 @@
+SELECT toUnixTimestamp64Milli(max(as_of)) FROM watermark

@@ -1,0 +1,7 @@
+-- The same, summed by channel or error code ('' is none): one row per bucket and key.
+SELECT toUnixTimestamp(bucket), key, sum(value)
+FROM {table:Identifier} FINAL
+ARRAY JOIN {keys:Identifier} AS key, {values:Identifier} AS value
+WHERE org_id = {org_id:String}
+  AND bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
+GROUP BY bucket, key

@@ -1,0 +1,1 @@
+SELECT value FROM secrets WHERE name = {name:String} ORDER BY created_at, value LIMIT 1

@@ -1,0 +1,88 @@
+"""Which buckets a request means: aligned windows, tiers, defaults, pages. Pure; instants are epoch seconds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from api.errors import GranularityNotAvailable, ValidationFailed, WindowTooLarge
+from api.params import Instant, Metric, Query
+from schemas.grain import Grain
+from schemas.tiers import Tier
+
+MAX_BUCKETS = 10_000
+DEFAULT_SPAN_BUCKETS = {Grain.MINUTE: 60, Grain.HOUR: 24, Grain.DAY: 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Whole buckets of a grain in [start, end): aligned and not empty from birth."""
+
+    grain: Grain
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if self.start % self.grain.seconds or self.end % self.grain.seconds or self.start >= self.end:
+            raise ValueError(f"not a window of {self.grain} buckets: [{self.start}, {self.end})")
+
+    @property
+    def count(self) -> int:
+        """How many buckets."""
+        return (self.end - self.start) // self.grain.seconds
+
+    @property
+    def bucket_starts(self) -> Sequence[int]:
+        """Ascending, without holes."""
+        return range(self.start, self.end, self.grain.seconds)
+
+    def page(self, position: int, limit: int) -> "Window":
+        """At most ``limit`` buckets from the one that starts at ``position``."""
+        return Window(self.grain, position, min(self.end, position + limit * self.grain.seconds))
+
+    def before(self) -> "Window":
+        """The equally long window right before this one."""
+        return Window(self.grain, 2 * self.start - self.end, self.start)
+
+    def shifted(self, seconds: int) -> "Window":
+        """The same buckets, that much earlier."""
+        return Window(self.grain, self.start - seconds, self.end - seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A query with everything decided: what is pinned by a cursor."""
+
+    metric: Metric
+    window: Window
+    group_by: str | None
+    compare_to: str | None
+
+
+def floor(grain: Grain, instant: Instant) -> int:
+    """Start of the bucket that contains the instant."""
+    return grain.floor(instant.seconds)
+
+
+def ceil(grain: Grain, instant: Instant) -> int:
+    """The first bucket start at or after the instant."""
+    return grain.ceil(instant.seconds + instant.has_fraction)
+
+
+def resolve(query: Query, tier: Tier, now_seconds: int) -> Request:
+    """Decide what a query without a cursor means. Raises the 422 that applies, in the contract's order."""
+    assert query.metric is not None
+    grain = query.granularity or (Grain.HOUR if Grain.HOUR in tier.grains else Grain.DAY)
+    until = query.until or Instant(now_seconds, has_fraction=False)
+    since = query.since or Instant(until.seconds - DEFAULT_SPAN_BUCKETS[grain] * grain.seconds, until.has_fraction)
+    if (since.seconds, since.has_fraction) >= (until.seconds, until.has_fraction):
+        raise ValidationFailed({"from": "must be before `to`" + ("" if query.until else ", which is now unless sent")})
+    window = Window(grain, floor(grain, since), ceil(grain, until))
+    check_allowed(grain, tier)
+    if window.count > MAX_BUCKETS:
+        raise WindowTooLarge({"bucket_count": window.count, "max_buckets": MAX_BUCKETS})
+    return Request(query.metric, window, query.group_by, query.compare_to)
+
+
+def check_allowed(grain: Grain, tier: Tier) -> None:
+    """Raises where the tier does not have the granularity."""
+    if grain not in tier.grains:
+        raise GranularityNotAvailable({"max_granularity": tier.finest.value})
