@@ -1,0 +1,258 @@
+"""ClickHouse's HTTP interface over the embedded engine, as far as clickhouse-connect uses it. Loopback only.
+
+Queries arrive as ``query`` in the URL or as the body, parameters as ``param_NAME``, every other URL parameter is a
+setting and is applied (an unknown one is refused by the engine). Settings belong to an engine connection for its whole
+life, so connections are pooled by their settings and nothing has to be set back.
+"""
+
+import argparse
+import gzip
+import os
+import re
+import signal
+import socket
+import tempfile
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import chdb
+import lz4.frame
+import zstandard
+
+TRANSPORT_PARAMETERS = frozenset(
+    """query database session_id session_timeout session_check query_id quota_key compress decompress wait_end_of_query
+    client_protocol_version role send_progress_in_http_headers http_headers_progress_interval_ms enable_http_compression
+    buffer_size default_format user password stacktrace""".split()
+)
+MAX_IDLE_CONNECTIONS = 32
+SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+ERROR_CODE = re.compile(r"Code:\s*(\d+)")
+INSERT = re.compile(rb"\s*INSERT\s+INTO\s.*?\bFORMAT\s+(\w+)[ \t;]*(\n|$)", re.IGNORECASE | re.DOTALL)
+
+Settings = tuple[tuple[str, str], ...]
+
+
+class EngineError(Exception):
+    """The engine refused a statement; the text is its own."""
+
+
+def quote(text: str) -> str:
+    """A string literal of ClickHouse's SQL."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+class ConnectionPool:
+    """Connections to one engine, each with the settings it was made for. Safe for threads."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._where = str(path) if path else ":memory:"
+        self._idle: OrderedDict[int, tuple[Settings, Any]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._keep = chdb.connect(self._where)  # the engine lives as long as it has a connection
+
+    @contextmanager
+    def connection(self, settings: Settings) -> Iterator[Any]:
+        """A connection with exactly these settings, for one statement."""
+        connection = self._checkout(settings) or self._open(settings)
+        try:
+            yield connection
+        finally:
+            self._checkin(settings, connection)
+
+    def _checkout(self, settings: Settings) -> Any:
+        with self._lock:
+            for key, (made_for, connection) in reversed(self._idle.items()):
+                if made_for == settings:
+                    del self._idle[key]
+                    return connection
+        return None
+
+    def _open(self, settings: Settings) -> Any:
+        connection = chdb.connect(self._where)
+        try:
+            # readonly last: it may forbid the others
+            for name, value in sorted(settings, key=lambda s: s[0] == "readonly"):
+                if SETTING_NAME.fullmatch(name) is None:
+                    raise EngineError(f"Code: 115. DB::Exception: Unknown setting {name!r}. (UNKNOWN_SETTING)")
+                _run(connection, f"SET {name} = {quote(value)}")
+        except EngineError:
+            connection.close()
+            raise
+        return connection
+
+    def _checkin(self, settings: Settings, connection: Any) -> None:
+        surplus = None
+        with self._lock:
+            self._idle[id(connection)] = (settings, connection)
+            if len(self._idle) > MAX_IDLE_CONNECTIONS:
+                _, (_, surplus) = self._idle.popitem(last=False)
+        if surplus is not None:
+            surplus.close()
+
+    def close(self) -> None:
+        with self._lock:
+            for _, connection in self._idle.values():
+                connection.close()
+            self._idle.clear()
+        self._keep.close()
+
+
+def _run(connection: Any, statement: str, parameters: Mapping[str, str] | None = None) -> bytes:
+    try:
+        return connection.query(statement, "TabSeparated", params=dict(parameters or {})).bytes() or b""
+    except Exception as error:
+        raise EngineError(str(error)) from error
+
+
+def _decompress(body: bytes, encoding: str) -> bytes:
+    match encoding:
+        case "" | "identity":
+            return body
+        case "gzip":
+            return gzip.decompress(body)
+        case "deflate":
+            return zlib.decompress(body)
+        case "lz4":
+            return bytes(lz4.frame.decompress(body))
+        case "zstd":
+            return zstandard.ZstdDecompressor().decompressobj().decompress(body)
+    raise EngineError(f"Code: 1. DB::Exception: Content-Encoding {encoding} is not supported. (UNSUPPORTED_METHOD)")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection of a client."""
+
+    protocol_version = "HTTP/1.1"
+    server: "_Server"
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def do_GET(self) -> None:
+        if urlsplit(self.path).path in ("/ping", "/replicas_status"):
+            self._answer(200, b"Ok.\n")
+        else:
+            self._execute(b"")
+
+    def do_POST(self) -> None:
+        self._execute(self._body())
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline() not in (b"\r\n", b"\n", b""):
+            pass
+        return b"".join(parts)
+
+    def _execute(self, body: bytes) -> None:
+        given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        parameters = {name[6:]: value for name, value in given.items() if name.startswith("param_")}
+        settings = tuple(
+            sorted((n, v) for n, v in given.items() if n not in TRANSPORT_PARAMETERS and not n.startswith("param_"))
+        )
+        try:
+            body = _decompress(body, self.headers.get("Content-Encoding", ""))
+            result = self._statement(given.get("query", ""), body, settings, parameters)
+        except EngineError as error:
+            code = ERROR_CODE.search(str(error))
+            headers = {"X-ClickHouse-Exception-Code": code[1] if code else "1002"}
+            self._answer(500, str(error).encode(errors="replace"), headers)
+        else:
+            headers = {"X-ClickHouse-Format": "TabSeparated"} if result else {}
+            self._answer(200, result, headers)
+
+    def _statement(self, query: str, body: bytes, settings: Settings, parameters: Mapping[str, str]) -> bytes:
+        head = query.encode() + (b"\n" if query else b"")
+        whole = head + body if len(head) + len(body) < 1 << 16 else head + body[: 1 << 16]
+        insert = INSERT.match(whole)
+        with self.server.pool.connection(settings) as connection:
+            if insert is None:
+                return _run(connection, (head + body).decode().rstrip().rstrip(";"), parameters)
+            data = memoryview(body)[max(0, insert.end() - len(head)) :]
+            statement = whole[: insert.start(1)].decode().rstrip()
+            return _insert_file(connection, statement[: -len("FORMAT")], insert[1].decode(), data)
+
+    def _answer(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {
+            "Content-Type": "text/plain; charset=UTF-8",
+            "Content-Length": str(len(body)),
+            "X-ClickHouse-Server-Display-Name": "chdb",
+            "X-ClickHouse-Timezone": "UTC",
+            **(headers or {}),
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet: what matters is in the answers."""
+
+
+def _insert_file(connection: Any, statement: str, format_name: str, data: memoryview) -> bytes:
+    """The embedded engine reads inserted data from a file; one in memory where the system has such."""
+    shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.NamedTemporaryFile(dir=shared_memory) as file:
+        file.write(data)
+        file.flush()
+        return _run(connection, f"{statement} FROM INFILE {quote(file.name)} FORMAT {format_name}")
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    pool: ConnectionPool
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is nothing to report."""
+
+
+class ChdbHttpServer:
+    """The engine at ``path`` (None: in memory) on a loopback port. One engine path per process."""
+
+    def __init__(self, path: Path | None, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._server = _Server((host, port), Handler)
+        self._server.pool = ConnectionPool(path)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="chdb-http")
+        self.url = f"http://default@{host}:{self._server.server_address[1]}/default"
+
+    def start(self) -> "ChdbHttpServer":
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._server.pool.close()
+
+
+def main() -> None:
+    """Run as a process until SIGTERM; prints the URL when ready."""
+    parser = argparse.ArgumentParser(description="ClickHouse's HTTP interface over the embedded engine, for tests")
+    parser.add_argument("--path", type=Path, required=True, help="directory of the engine's data")
+    parser.add_argument("--port", type=int, default=0, help="port on loopback; 0 picks a free one")
+    arguments = parser.parse_args()
+    done = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: done.set())
+    server = ChdbHttpServer(arguments.path, port=arguments.port).start()
+    print(server.url, flush=True)
+    done.wait()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
