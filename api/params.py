@@ -106,7 +106,9 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
 def parse_query(query_string: bytes) -> Query:
     """Parse a query string. Raises ValidationFailed with a sentence per parameter, all at once."""
     try:
-        pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
+        )
     except ValueError:
         rule = f"must be percent-encoded UTF-8 with at most {MAX_FIELDS} parameters"
         raise ValidationFailed({"query": rule}) from None

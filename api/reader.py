@@ -101,7 +101,7 @@ class Reader:
             "end": window.end,
         }
         if group_by is None:
-            return dict(self._rows("totals", metric=metric.value, **where))
+            return {bucket: value for bucket, value in self._rows("totals", metric=metric.value, **where)}  # noqa: C416
         rows = self._rows("groups", keys=f"groups.{group_by}", values=f"groups.{metric.value}", **where)
         return _by_bucket(rows)
 

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import time
-from collections.abc import Callable
 
 import uvicorn
 from prometheus_client import generate_latest
@@ -11,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from api.app import REGISTRY, create_app
 from api.errors import ApiError
@@ -36,9 +36,9 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _server(app: Callable[..., object], host: str, port: int) -> Server:
+def _server(app: ASGIApp, host: str, port: int) -> Server:
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         host=host,
         port=port,
         log_config=None,

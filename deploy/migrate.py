@@ -122,7 +122,7 @@ def _make_secret(client: Client) -> None:
 
 
 def _set_retention(client: Client, table: str, column: str, days: int) -> None:
-    """Set a table's TTL. The floor of facts is raised first by the TTL in force until now, which may have dropped some."""
+    """Set a table's TTL; the floor of facts is first raised by the old one, which may have dropped some."""
     ddl = str(
         client.query(
             "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",

@@ -16,7 +16,9 @@ EXIT_UNREACHABLE = 3
 EXIT_REFUSED = 4
 
 # Timeouts, network, overload, read-only replicas, coordination: all pass.
-RETRYABLE_CODES = frozenset({3, 32, 159, 164, 202, 203, 209, 210, 236, 241, 242, 252, 285, 286, 289, 319, 394, 425, 999, 1002})
+RETRYABLE_CODES = frozenset(
+    {3, 32, 159, 164, 202, 203, 209, 210, 236, 241, 242, 252, 285, 286, 289, 319, 394, 425, 999, 1002}
+)
 TOO_MANY_PARTS = 252
 
 

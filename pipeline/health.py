@@ -36,7 +36,9 @@ class Health:
         if not self.as_of_ms:
             found.append("nothing is aggregated yet: as_of is not set" + self._waiting())
         elif now_ms - self.as_of_ms > limit_ms:
-            found.append(f"as_of is {(now_ms - self.as_of_ms) // 1000} s old, more than {limit_ms / 1000:g} s" + self._waiting())
+            found.append(
+                f"as_of is {(now_ms - self.as_of_ms) // 1000} s old, more than {limit_ms / 1000:g} s" + self._waiting()
+            )
         return found
 
     def _waiting(self) -> str:

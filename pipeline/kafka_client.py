@@ -15,11 +15,12 @@ def ssl_context(settings: Settings) -> ssl.SSLContext | None:
     """The TLS context of the settings; None where the protocol has no TLS."""
     if "SSL" not in settings.kafka_security_protocol.split("_"):
         return None
-    return create_ssl_context(
+    context: ssl.SSLContext = create_ssl_context(
         cafile=settings.kafka_ssl_cafile or None,
         certfile=settings.kafka_ssl_certfile or None,
         keyfile=settings.kafka_ssl_keyfile or None,
     )
+    return context
 
 
 def credentials(settings: Settings) -> Any:

@@ -5,6 +5,7 @@ exception that is not understood ends the process: the log and ClickHouse hold a
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -108,10 +109,8 @@ class Lanes:
                 next_tick = time.monotonic() + TICK_SECONDS
 
     async def _wait_for_work(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), TICK_SECONDS)
-        except TimeoutError:
-            pass
         self._wake.clear()
 
     async def flush(self) -> None:

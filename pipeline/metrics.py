@@ -14,7 +14,10 @@ LATE = Counter(PREFIX + "late_keys", "(minute, organization) keys found late", r
 RECOMPUTED = Counter(PREFIX + "recomputed_keys", "(minute, organization) keys recomputed", registry=REGISTRY)
 AS_OF = Gauge(PREFIX + "as_of_seconds", "as_of as this worker's roller last wrote or saw it", registry=REGISTRY)
 STAGE_SECONDS = Summary(
-    PREFIX + "stage_seconds", "Time spent by stage: decode, flush, progress, recompute, roll", ["stage"], registry=REGISTRY
+    PREFIX + "stage_seconds",
+    "Time spent by stage: decode, flush, progress, recompute, roll",
+    ["stage"],
+    registry=REGISTRY,
 )
 
 

@@ -1,4 +1,4 @@
-"""The only file of the pipeline that talks to ClickHouse: performs effects, each with settings that make its answer firm.
+"""The only file of the pipeline that talks to ClickHouse: performs effects, with settings that make an answer firm.
 
 Every method blocks and may be called from any thread. A failure is raised as SinkUnavailable (repeat it) or Stop.
 """
@@ -105,10 +105,24 @@ class Store:
 
     @_perform.register
     def _(self, effect: InsertDeadLetters) -> None:
-        names = (
-            "cluster_id topic partition offset reason detail org_id event_id occurred_at record_at "
-            "key has_key value has_value headers.name headers.value"
-        ).split()
+        names = [
+            "cluster_id",
+            "topic",
+            "partition",
+            "offset",
+            "reason",
+            "detail",
+            "org_id",
+            "event_id",
+            "occurred_at",
+            "record_at",
+            "key",
+            "has_key",
+            "value",
+            "has_value",
+            "headers.name",
+            "headers.value",
+        ]
         rows = [
             (
                 self.cluster_id,
@@ -151,9 +165,16 @@ class Store:
 
     @_perform.register
     def _(self, effect: WriteProgress) -> None:
-        names = "cluster_id topic partition incarnation watermark next_offset".split()
+        names = ["cluster_id", "topic", "partition", "incarnation", "watermark", "next_offset"]
         rows = [
-            (self.cluster_id, self.topic, p.partition, self._incarnation(p.partition), utc(p.watermark_ms), p.next_offset)
+            (
+                self.cluster_id,
+                self.topic,
+                p.partition,
+                self._incarnation(p.partition),
+                utc(p.watermark_ms),
+                p.next_offset,
+            )
             for p in effect.progress
         ]
         if rows:
@@ -199,7 +220,7 @@ class Store:
         self, grain: Grain, start: int, end: int, generation: int, batch: str = NO_BATCH, closing_ms: int = 0
     ) -> None:
         """Insert the buckets of a grain in [start, end) (epoch seconds); with a batch only the late ones of it."""
-        late = dict(late=int(batch != NO_BATCH), batch=batch, max_pairs=MAX_PAIRS, other=OTHER_KEY)
+        late = {"late": int(batch != NO_BATCH), "batch": batch, "max_pairs": MAX_PAIRS, "other": OTHER_KEY}
         if grain.source is None:
             self._write(sql("rollup_minute"), start=start, end=end, generation=generation, **late)
             return
@@ -236,26 +257,28 @@ class Store:
 
     def record_gap(self, partition: int, gap: Gap) -> None:
         """Keep on record that an operator accepted the loss of these offsets."""
-        names = "cluster_id topic partition from_offset to_offset".split()
+        names = ["cluster_id", "topic", "partition", "from_offset", "to_offset"]
         row = (self.cluster_id, self.topic, partition, gap.from_offset, gap.to_offset)
         self._guarded("recording a gap", lambda: self._insert(tables.ACCEPTED_GAPS, names, [row]))
 
     def report_partitions(self, rows: Iterable[tuple[int, str, int, int]], now_ms: int) -> None:
         """Rows of (partition, status, next_offset, log_end_offset), only for looking at."""
-        names = "cluster_id topic partition owner status next_offset log_end_offset updated_at".split()
+        names = ["cluster_id", "topic", "partition", "owner", "status", "next_offset", "log_end_offset", "updated_at"]
         full = [(self.cluster_id, self.topic, p, self.worker, s, n, e, utc(now_ms)) for p, s, n, e in rows]
         if full:
             self._guarded("reporting", lambda: self._insert(tables.PARTITION_STATUS, names, full))
 
     def report_worker(self, reasons: Sequence[str], pending_recomputes: int, now_ms: int) -> None:
         """This worker's readiness, only for looking at."""
-        names = "worker ready reasons pending_recomputes updated_at".split()
+        names = ["worker", "ready", "reasons", "pending_recomputes", "updated_at"]
         row = (self.worker, int(not reasons), list(reasons), pending_recomputes, utc(now_ms))
         self._guarded("reporting", lambda: self._insert(tables.WORKER_STATUS, names, [row]))
 
     def clock_ms(self) -> int:
         """ClickHouse's clock."""
-        return self._guarded("reading the clock", lambda: int(self._rows("SELECT toUnixTimestamp64Milli(now64(3))")[0][0]))
+        return self._guarded(
+            "reading the clock", lambda: int(self._rows("SELECT toUnixTimestamp64Milli(now64(3))")[0][0])
+        )
 
     def _guarded(self, doing: str, call: Callable[[], T]) -> T:
         try:

@@ -27,8 +27,8 @@ from faust.types import TP
 
 from pipeline.core.chunk import Batch
 from pipeline.core.ledger import Ledger
-from pipeline.core.start import Gap, Start
-from pipeline.errors import LogGap, PipelineError, SinkUnavailable, Stop
+from pipeline.core.start import Start
+from pipeline.errors import LogGap, SinkUnavailable
 from schemas.grain import MS_PER_SECOND
 
 log = logging.getLogger(__name__)
@@ -147,16 +147,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def _start_until_done(self, partitions: set[int]) -> None:
         while partitions:
             try:
-                return await self._start(partitions)
+                await self._start(partitions)
+                return
             except (KafkaError, SinkUnavailable) as error:
                 log.warning("cannot start reading yet: %s", error)
                 await asyncio.sleep(START_RETRY_SECONDS)
-            except (Stop, PipelineError) as error:
-                return self.hooks.fatal(error)
-            except asyncio.CancelledError:
-                raise
             except Exception as error:
-                return self.hooks.fatal(error)
+                self.hooks.fatal(error)
+                return
 
     async def _start(self, partitions: set[int]) -> None:
         offsets = await self._offsets(partitions)
@@ -237,7 +235,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         if type(result) is not FetchResult:
             del fetcher._records[tp]
             fetcher._notify(fetcher._wait_consume_future)
-            return self._fetch_failed(tp, result)
+            self._fetch_failed(tp, result)
+            return None
         if result.has_more():
             result._partition_records._consumer_record = _raw_record
         records = result.getall(MAX_RECORDS_A_BATCH)
@@ -256,8 +255,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         except OffsetOutOfRangeError:
             sentence = (
                 f"partition {tp.partition} of {tp.topic}: the next records to read were deleted from the log before "
-                "they were read. `msgmetrics status` shows how far it came; start the worker with --accept-gap to record "
-                "the loss and go on"
+                "they were read. `msgmetrics status` shows how far it came; start the worker with --accept-gap to "
+                "record the loss and go on"
             )
             self.hooks.fatal(LogGap(sentence))
         except KafkaError as error:

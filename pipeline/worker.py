@@ -19,6 +19,7 @@ from pipeline import metrics
 from pipeline.admin import AdminServer, admin_app
 from pipeline.core.chunk import Rules
 from pipeline.core.flush import FlushPolicy
+from pipeline.core.ledger import Ledger
 from pipeline.core.start import Gap, Start, Stored, choose_start
 from pipeline.driver import Retrying
 from pipeline.errors import EXIT_UNREACHABLE, LogGap, SinkUnavailable, Stop, WrongClock
@@ -27,7 +28,6 @@ from pipeline.kafka_client import credentials, read_cluster_id
 from pipeline.lane import Lanes
 from pipeline.store import Store
 from pipeline.transport import BatchConsumerThread, BatchSchema, BatchTransport, Hooks, Idle, Offsets
-from pipeline.core.ledger import Ledger
 from schemas.grain import MS_PER_SECOND
 from schemas.settings import WORKER_ADMIN_PORT, Settings
 
@@ -53,7 +53,7 @@ class KafkaLog:
 
     @property
     def _thread(self) -> BatchConsumerThread:
-        return self._app.consumer._thread  # type: ignore[no-any-return,attr-defined]
+        return self._app.consumer._thread  # type: ignore[no-any-return]
 
     async def _run(self, work: Coroutine[Any, Any, Any], otherwise: Any) -> Any:
         try:
@@ -128,7 +128,8 @@ class Worker:
         self._fatal = self._loop.create_future()
         admin = asyncio.create_task(self.admin.serve())
         work = asyncio.create_task(self._work(stop))
-        await asyncio.wait({work, self._fatal}, return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [work, self._fatal]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         error = self._fatal.result() if self._fatal.done() else work.exception()
         self._abandon.set()
         work.cancel()
@@ -138,7 +139,11 @@ class Worker:
 
     def fatal(self, error: BaseException) -> None:
         """End the worker because of an error; may be called from any thread."""
-        self._loop.call_soon_threadsafe(lambda: self._fatal.done() or self._fatal.set_result(error))
+        self._loop.call_soon_threadsafe(self._set_fatal, error)
+
+    def _set_fatal(self, error: BaseException) -> None:
+        if not self._fatal.done():
+            self._fatal.set_result(error)
 
     async def _work(self, stop: asyncio.Event) -> None:
         connected = await self._connect(stop)
@@ -225,8 +230,8 @@ class Worker:
             if not self.accept_gap:
                 raise LogGap(
                     f"partition {partition} of {self.settings.kafka_topic}: offsets {choice.from_offset} to "
-                    f"{choice.to_offset - 1} were deleted from the log before they were read; restore them, or start the "
-                    "worker with --accept-gap to record the loss and go on"
+                    f"{choice.to_offset - 1} were deleted from the log before they were read; restore them, or start "
+                    "the worker with --accept-gap to record the loss and go on"
                 )
             self._store.record_gap(partition, choice)
             log.warning("accepted the loss of offsets %d to %d of partition %d", *_span(choice), partition)
@@ -251,7 +256,7 @@ class Worker:
 
     async def _watch(self, app: faust.App) -> None:
         """Faust gives up in its own way; make that ours."""
-        while not app.crashed:
+        while not app.crashed:  # noqa: ASYNC110 - Faust has no event for it
             await asyncio.sleep(WATCH_SECONDS)
         self.fatal(app.crash_reason or RuntimeError("the consumer stopped"))
 

@@ -50,7 +50,12 @@ _COST_SCHEMA: Final = {
     ],
     "examples": ["0.75", "12", 0.5],
 }
-_CHANNEL_SCHEMA: Final = {"pattern": "^[a-z0-9_.-]{1,32}$", "not": {"const": OTHER_KEY}, "minLength": 1, "maxLength": 32}
+_CHANNEL_SCHEMA: Final = {
+    "pattern": "^[a-z0-9_.-]{1,32}$",
+    "not": {"const": OTHER_KEY},
+    "minLength": 1,
+    "maxLength": 32,
+}
 _TIME_SCHEMA: Final = {"format": "date-time"}
 
 Identifier128 = Annotated[
@@ -75,12 +80,20 @@ ErrorCode = Annotated[
 Instant = Annotated[
     str,
     msgspec.Meta(
-        description="RFC 3339 date-time with offset. The bucket is chosen by it, in UTC; digits beyond milliseconds are "
-        "cut, never rounded. Years 2000 to 2100.",
+        description="RFC 3339 date-time with offset. The bucket is chosen by it, in UTC; digits beyond milliseconds "
+        "are cut, never rounded. Years 2000 to 2100.",
         extra_json_schema=_TIME_SCHEMA,
     ),
 ]
 Cost = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=_COST_SCHEMA)]
+
+
+_NO_COST = msgspec.Raw(b"0")
+
+
+def _no_cost() -> msgspec.Raw:
+    """A factory, since a Raw default cannot be written into a JSON Schema; the schema says it itself."""
+    return _NO_COST
 
 
 class MessageEvent(msgspec.Struct, gc=False):
@@ -92,4 +105,4 @@ class MessageEvent(msgspec.Struct, gc=False):
     channel: Channel
     occurred_at: Instant
     error_code: ErrorCode | None = None
-    cost_cents: Cost = msgspec.Raw(b"0")
+    cost_cents: Cost = msgspec.field(default_factory=_no_cost)

@@ -152,7 +152,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("KAFKA_SSL_CERTFILE", "", _optional, "client certificate file"),
     Setting("KAFKA_SSL_KEYFILE", "", _optional, "client key file"),
     Setting("KAFKA_SESSION_TIMEOUT_SECONDS", "10", _seconds(1, 300), "a silent worker loses its partitions after this"),
-    Setting("KAFKA_HEARTBEAT_SECONDS", "3", _seconds(0.1, 100), "seconds between heartbeats; below a third of the above"),
+    Setting(
+        "KAFKA_HEARTBEAT_SECONDS", "3", _seconds(0.1, 100), "seconds between heartbeats; below a third of the above"
+    ),
     Setting(
         "CLICKHOUSE_URL",
         "http://localhost:8123/default",
@@ -168,12 +170,16 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("FLUSH_EVENTS", "50000", _whole(1, 1_000_000), "events that make a flush due"),
     Setting("FLUSH_BYTES", "33554432", _whole(1, 1 << 30), "bytes of events that make a flush due"),
     Setting("FLUSH_SECONDS", "1", _seconds(0.01, 60), "age of the oldest event that makes a flush due"),
-    Setting("BUFFER_BYTES", "134217728", _whole(1 << 20, 1 << 32), "bytes of events held in memory before fetching stops"),
+    Setting(
+        "BUFFER_BYTES", "134217728", _whole(1 << 20, 1 << 32), "bytes of events held in memory before fetching stops"
+    ),
     Setting("API_HOST", "127.0.0.1", _text, "address the API listens on"),
     Setting("API_PORT", "8000", _whole(0, 65535), "port the API listens on; 0 picks a free one"),
     Setting("API_CORS_ORIGINS", "", _origins, "origins allowed to call the API from a browser; empty: none"),
     Setting("ADMIN_HOST", "127.0.0.1", _text, "address health and metrics listen on"),
-    Setting("ADMIN_PORT", "0", _whole(0, 65535), "port of health and metrics; 0: 9464 for the worker, 9465 for the API"),
+    Setting(
+        "ADMIN_PORT", "0", _whole(0, 65535), "port of health and metrics; 0: 9464 for the worker, 9465 for the API"
+    ),
     Setting("LOG_FORMAT", "json", _one_of("json", "text"), "log lines as JSON or as text"),
     Setting("LOG_LEVEL", "info", _one_of("debug", "info", "warning", "error"), "lowest level that is logged"),
 )

@@ -27,9 +27,28 @@ import lz4.frame
 import zstandard
 
 TRANSPORT_PARAMETERS = frozenset(
-    """query database session_id session_timeout session_check query_id quota_key compress decompress wait_end_of_query
-    client_protocol_version role send_progress_in_http_headers http_headers_progress_interval_ms enable_http_compression
-    buffer_size default_format user password stacktrace""".split()
+    [
+        "query",
+        "database",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "query_id",
+        "quota_key",
+        "compress",
+        "decompress",
+        "wait_end_of_query",
+        "client_protocol_version",
+        "role",
+        "send_progress_in_http_headers",
+        "http_headers_progress_interval_ms",
+        "enable_http_compression",
+        "buffer_size",
+        "default_format",
+        "user",
+        "password",
+        "stacktrace",
+    ]
 )
 MAX_IDLE_CONNECTIONS = 32
 SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)

@@ -64,9 +64,7 @@ class KafkaBroker:
         self.data.mkdir(parents=True, exist_ok=True)
         template = (files("deploy") / "kafka" / "test-broker.properties").read_text()
         self._properties = self.data / "server.properties"
-        self._properties.write_text(
-            template.format(port=self._port, controller_port=controller_port, data=self.data)
-        )
+        self._properties.write_text(template.format(port=self._port, controller_port=controller_port, data=self.data))
         self._format()
 
     def _java(self, *words: str) -> list[str]:

@@ -95,9 +95,7 @@ def too_late(chunk: Chunk, facts_floor_ms: int) -> list[DeadLetter]:
         return []
     rows = chunk.columns
     below = {
-        (p, o)
-        for p, o, t in zip(rows.partition, rows.offset, rows.occurred_ms, strict=True)
-        if t < facts_floor_ms
+        (p, o) for p, o, t in zip(rows.partition, rows.offset, rows.occurred_ms, strict=True) if t < facts_floor_ms
     }
     return [
         letter_for(batch.partition, record, DeadLetterReason.TOO_LATE, facts_floor_ms)

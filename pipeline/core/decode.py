@@ -65,7 +65,6 @@ class Columns:
         return len(self.event_id)
 
 
-
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A record that is not a fact: where it is, why, and its original bytes.
@@ -103,7 +102,9 @@ class _Channels(dict[str, str]):
 
     def __missing__(self, channel: str) -> str:
         if CHANNEL_PATTERN.fullmatch(channel) is None or channel == OTHER_KEY:
-            raise FieldError(f"channel must be 1 to 32 of [a-z0-9_.-] and not {OTHER_KEY}, not {excerpt(repr(channel))}")
+            raise FieldError(
+                f"channel must be 1 to 32 of [a-z0-9_.-] and not {OTHER_KEY}, not {excerpt(repr(channel))}"
+            )
         if len(self) >= 10_000:
             self.clear()
         self[channel] = channel

@@ -11,7 +11,14 @@ from typing import TypeVar
 import msgspec
 
 from schemas.grain import MS_PER_SECOND
-from schemas.message_event import COST_LIMIT_MICROS, COST_PATTERN, FIRST_YEAR, LAST_YEAR, MAX_EVENT_BYTES, MICROS_PER_CENT
+from schemas.message_event import (
+    COST_LIMIT_MICROS,
+    COST_PATTERN,
+    FIRST_YEAR,
+    LAST_YEAR,
+    MAX_EVENT_BYTES,
+    MICROS_PER_CENT,
+)
 
 K = TypeVar("K", str, bytes)
 

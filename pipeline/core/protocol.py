@@ -1,8 +1,9 @@
 """The protocol that makes every event count exactly once, as steps that can be interrupted between any two.
 
-Nothing here is atomic and no lock is held. What makes it exact is the order of the steps (each function says why), that
-every step can be repeated, and that stored state only rises: facts by identity and rank, rollup rows by version, scalars
-by maximum. The simulation in ``tests/sim`` interleaves these very functions with crashes, zombies and each other.
+Nothing here is atomic and no lock is held. What makes it exact is the order of the steps (each function says why),
+that every step can be repeated, and that stored state only rises: facts by identity and rank, rollup rows by version,
+scalars by maximum. The simulation in ``tests/sim`` interleaves these very functions with crashes, zombies and
+each other.
 """
 
 from collections.abc import Iterable
@@ -47,9 +48,9 @@ class Flushed:
 def flush_steps(chunk: Chunk, retention_floor_ms: int) -> Steps[Flushed]:
     """Make a chunk durable, then say so.
 
-    The state is read *after* the facts are in: either `closing` already covers a fact's minute, and it is late; or it is
-    announced later, and then the roller reads the facts after they were inserted. The watermark is written last, since
-    it speaks for the facts. Nothing is committed to Kafka here: that waits for the late keys.
+    The state is read *after* the facts are in: either `closing` covers a fact's minute already, and it is late; or it
+    is announced later, and then the roller reads the facts after they were inserted. The watermark is written last,
+    since it speaks for the facts. Nothing is committed to Kafka here: that waits for the late keys.
     """
     if len(chunk.columns):
         yield InsertFacts(chunk.columns)

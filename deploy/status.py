@@ -1,0 +1,175 @@
+"""How the pipeline stands, from what the workers left in ClickHouse and from the ends of the log."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from deploy.errors import CommandError
+from deploy.kafka_admin import describe_topic, log_ends
+from schemas.grain import MS_PER_SECOND
+from schemas.settings import Settings
+
+STALE_SECONDS = 10
+DEAD_LETTER_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """One partition. Offsets are next offsets; ``watermark`` is None before the first."""
+
+    partition: int
+    next_offset: int
+    log_end_offset: int | None
+    lag: int | None
+    watermark: str | None
+    status: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole pipeline. Times are RFC 3339; ``reasons`` says why it is not ready."""
+
+    as_of: str | None
+    as_of_age_seconds: float | None
+    ready: bool
+    reasons: list[str]
+    generation: int
+    partitions: list[PartitionState]
+    pending_recomputes: int
+    dead_letters: dict[str, int]
+    accepted_gaps: int
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+_PARTITIONS = """
+SELECT p.partition, p.next_offset, p.mark, s.owner, s.status, s.log_end_offset
+FROM
+(
+    SELECT partition, argMax(next_offset, incarnation) AS next_offset, argMax(mark, incarnation) AS mark
+    FROM
+    (
+        SELECT partition, incarnation, max(next_offset) AS next_offset, toUnixTimestamp64Milli(max(watermark)) AS mark
+        FROM partition_watermarks
+        WHERE topic = {topic:String} AND cluster_id = {cluster:String}
+        GROUP BY partition, incarnation
+    )
+    GROUP BY partition
+) AS p
+LEFT JOIN
+    (SELECT * FROM partition_status FINAL WHERE topic = {topic:String} AND cluster_id = {cluster:String}) AS s
+    ON s.partition = p.partition
+ORDER BY p.partition
+"""
+_CLUSTER = """
+SELECT argMax(cluster_id, updated_at) FROM partition_status WHERE topic = {topic:String}
+"""
+_SCALARS = "SELECT toUnixTimestamp64Milli(max(as_of)), max(generation), toUnixTimestamp64Milli(now64(3)) FROM watermark"
+_PENDING = "SELECT sum(pending_recomputes) FROM worker_status FINAL WHERE updated_at > now64(3) - toIntervalSecond(10)"
+_DEAD = """
+SELECT reason, count() FROM dead_letters FINAL
+WHERE seen_at > now64(3) - toIntervalHour({hours:UInt32}) GROUP BY reason ORDER BY reason
+"""
+
+
+def rfc3339(instant_ms: int) -> str | None:
+    """Epoch milliseconds as RFC 3339 in UTC; None for 0."""
+    if not instant_ms:
+        return None
+    return (
+        datetime.fromtimestamp(instant_ms / MS_PER_SECOND, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
+
+
+def read_status(client: Client, settings: Settings) -> Status:
+    """Gather the status. Log ends come from Kafka where it answers, else from what the workers last saw."""
+    as_of_ms, generation, now_ms = map(int, client.query(_SCALARS).result_rows[0])
+    cluster = (
+        settings.kafka_cluster_id
+        or client.query(_CLUSTER, parameters={"topic": settings.kafka_topic}).result_rows[0][0]
+    )
+    where = {"topic": settings.kafka_topic, "cluster": cluster}
+    rows = client.query(_PARTITIONS, parameters=where).result_rows
+    reasons: list[str] = []
+    try:
+        total = describe_topic(settings).partitions
+        ends = log_ends(settings, total) if total else {}
+    except CommandError as error:
+        reasons.append(str(error))
+        ends, total = {}, len(rows)
+    known = {int(row[0]): row for row in rows}
+    partitions = [_partition(p, known.get(p), ends.get(p)) for p in range(max(total, len(known)))]
+    age = (now_ms - as_of_ms) / MS_PER_SECOND if as_of_ms else None
+    reasons += _reasons(settings, age, partitions)
+    dead = client.query(_DEAD, parameters={"hours": DEAD_LETTER_HOURS}).result_rows
+    gaps = client.query("SELECT count() FROM accepted_gaps FINAL").result_rows[0][0]
+    return Status(
+        as_of=rfc3339(as_of_ms),
+        as_of_age_seconds=age,
+        ready=not reasons,
+        reasons=reasons,
+        generation=generation,
+        partitions=partitions,
+        pending_recomputes=int(client.query(_PENDING).result_rows[0][0]),
+        dead_letters={reason: int(count) for reason, count in dead},
+        accepted_gaps=int(gaps),
+    )
+
+
+def _partition(partition: int, row: Sequence[Any] | None, end: int | None) -> PartitionState:
+    if row is None:
+        return PartitionState(partition, 0, end, end, None, "never read", "")
+    _, next_offset, mark, owner, status, seen_end = row
+    end = end if end is not None else int(seen_end)
+    return PartitionState(
+        partition, int(next_offset), end, max(0, end - int(next_offset)), rfc3339(int(mark)), status or "unknown", owner
+    )
+
+
+def _reasons(settings: Settings, age: float | None, partitions: list[PartitionState]) -> list[str]:
+    never = [str(p.partition) for p in partitions if p.watermark is None]
+    found = []
+    if age is None:
+        found.append("nothing is aggregated yet; start a worker with `msgmetrics worker` and see that it stays up")
+    elif age > settings.lateness_seconds + STALE_SECONDS:
+        found.append(
+            f"as_of is {age:.0f} s old: look at the lag below, and at the workers' /readyz for what they wait for"
+        )
+    if never and age is not None:
+        found.append(f"partitions {', '.join(never)} were never read, which holds as_of; is a worker running?")
+    return found
+
+
+def render(status: Status) -> str:
+    """The status for a person."""
+    age = "" if status.as_of_age_seconds is None else f" ({status.as_of_age_seconds:.1f} s ago)"
+    out = [
+        f"as_of       {status.as_of or 'not set'}{age}",
+        f"ready       {'yes' if status.ready else 'no'}",
+        *(f"            {reason}" for reason in status.reasons),
+        f"generation  {status.generation}",
+        f"pending     {status.pending_recomputes} late recomputes",
+        f"dead        {_dead(status)} in the last {DEAD_LETTER_HOURS} h",
+    ]
+    if status.accepted_gaps:
+        out.append(f"gaps        {status.accepted_gaps} accepted: records that were lost before they were read")
+    out += [
+        "",
+        f"{'partition':>9} {'next offset':>12} {'log end':>12} {'lag':>10}  {'watermark':<24}  {'status':<10} owner",
+    ]
+    for p in status.partitions:
+        end, lag = ("?" if v is None else str(v) for v in (p.log_end_offset, p.lag))
+        place = f"{p.partition:>9} {p.next_offset:>12} {end:>12} {lag:>10}"
+        out.append(f"{place}  {p.watermark or 'none':<24}  {p.status:<10} {p.owner}")
+    return "\n".join(out)
+
+
+def _dead(status: Status) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in status.dead_letters.items()) or "none"

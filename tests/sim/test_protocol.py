@@ -1,0 +1,23 @@
+"""The protocol under random schedules: exact in the end, whoever crashes, and not without each of its safeguards."""
+
+import os
+
+import pytest
+
+from tests.sim.world import Flaw, run
+
+SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "1000"))
+CHUNK = 100
+SEEDS_TO_NOTICE = 4000
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_every_grain_equals_a_naive_recount_after_any_schedule(first: int) -> None:
+    wrong = {seed: verdict for seed in range(first, first + CHUNK) if (verdict := run(seed))}
+    assert not wrong
+
+
+@pytest.mark.parametrize("flaw", [f for f in Flaw if f is not Flaw.NONE])
+def test_a_missing_safeguard_is_noticed(flaw: Flaw) -> None:
+    noticed = next((seed for seed in range(SEEDS_TO_NOTICE) if run(seed, flaw)), None)
+    assert noticed is not None, f"{SEEDS_TO_NOTICE} schedules did not notice: {flaw}"
