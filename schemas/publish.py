@@ -29,7 +29,7 @@ def event_schema() -> dict[str, Any]:
     return {
         "$schema": DRAFT,
         "title": "MessageEvent",
-        "description": f"{schema.pop('description')} One JSON object per Kafka record, UTF-8, <= {MAX_EVENT_BYTES} bytes.",
+        "description": f"{schema.pop('description')} One JSON object a record, UTF-8, <= {MAX_EVENT_BYTES} bytes.",
         **{name: value for name, value in schema.items() if name != "title"},
         "if": {"properties": {"type": {"const": "message.failed"}}},
         "else": {"properties": {"error_code": {"type": "null"}}},

@@ -1,8 +1,8 @@
 """ClickHouse's HTTP interface over the embedded engine, as far as clickhouse-connect uses it. Loopback only.
 
 Queries arrive as ``query`` in the URL or as the body, parameters as ``param_NAME``, every other URL parameter is a
-setting and is applied (an unknown one is refused by the engine). Settings belong to an engine connection for its whole
-life, so connections are pooled by their settings and nothing has to be set back.
+setting and is applied (an unknown one is refused by the engine). Settings and the database belong to an engine connection for its
+whole life, so connections are pooled by them and nothing has to be set back.
 """
 
 import argparse
@@ -26,10 +26,10 @@ import chdb
 import lz4.frame
 import zstandard
 
+DATABASE = "database"
 TRANSPORT_PARAMETERS = frozenset(
     [
         "query",
-        "database",
         "session_id",
         "session_timeout",
         "session_check",
@@ -98,6 +98,9 @@ class ConnectionPool:
         try:
             # readonly last: it may forbid the others
             for name, value in sorted(settings, key=lambda s: s[0] == "readonly"):
+                if name == DATABASE:
+                    _run(connection, f"USE `{value.replace('`', '')}`")
+                    continue
                 if SETTING_NAME.fullmatch(name) is None:
                     raise EngineError(f"Code: 115. DB::Exception: Unknown setting {name!r}. (UNKNOWN_SETTING)")
                 _run(connection, f"SET {name} = {quote(value)}")

@@ -60,7 +60,7 @@ WITH
             rank_sum,
             lowest_generation,
             arraySort(
-                pair -> (-(pair.3 + pair.4 + pair.5), pair.1, pair.2),
+                pair -> (pair.1 = {other:String}, -(pair.3 + pair.4 + pair.5), pair.1, pair.2),
                 arrayMap(
                     (names, sent, delivered, failed, cost) -> (names.1, names.2, sent, delivered, failed, cost),
                     by_pair.1, by_pair.2, by_pair.3, by_pair.4, by_pair.5

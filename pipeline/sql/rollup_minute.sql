@@ -33,7 +33,7 @@ WITH
             bucket,
             sum(ranks) AS rank_sum,
             arraySort(
-                pair -> (-(pair.3 + pair.4 + pair.5), pair.1, pair.2),
+                pair -> (pair.1 = {other:String}, -(pair.3 + pair.4 + pair.5), pair.1, pair.2),
                 groupArray((channel::String, error_code::String, sent, delivered, failed, cost))
             ) AS sorted,
             arraySlice(sorted, 1, {max_pairs:UInt32}) AS kept,

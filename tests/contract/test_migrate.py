@@ -1,0 +1,76 @@
+"""Migrations: once each, in order, and never silently different."""
+
+from collections.abc import Iterator
+
+import pytest
+from clickhouse_connect.driver.exceptions import DatabaseError
+
+from deploy.errors import Refused
+from deploy.migrate import migrate, pending, read_migrations
+from schemas.connection import connect
+
+
+def test_migrations_are_applied_once(empty_url: str) -> None:
+    client = connect(empty_url)
+    names = [m.name for m in read_migrations()]
+    assert pending(client) == names
+    assert migrate(client, 35, 90) == names
+    assert pending(client) == []
+    assert migrate(client, 35, 90) == []
+
+
+def test_there_is_one_secret_however_often_it_runs(empty_url: str) -> None:
+    client = connect(empty_url)
+    migrate(client, 35, 90)
+    migrate(client, 35, 90)
+    ((count, length),) = client.query("SELECT count(), max(length(value)) FROM secrets").result_rows
+    assert (count, length) == (1, 64)
+
+
+def test_an_edited_migration_is_refused_by_name(url: str) -> None:
+    client = connect(url)
+    client.command("ALTER TABLE schema_migrations UPDATE checksum = 'x' WHERE number = 2 SETTINGS mutations_sync = 2")
+    with pytest.raises(Refused, match=r"0002_.*changed"):
+        migrate(client, 35, 90)
+
+
+def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
+    client = connect(url)
+    client.insert(
+        "schema_migrations", [[9999, 0, "9999_x.sql", "c"]], column_names=["number", "statement", "name", "checksum"]
+    )
+    with pytest.raises(Refused, match="newer version"):
+        migrate(client, 35, 90)
+
+
+@pytest.fixture
+def interrupted(empty_url: str) -> Iterator[str]:
+    """A database in which the first migration stopped between a statement and its entry in the ledger."""
+    client = connect(empty_url)
+    client.command(read_migrations()[0].statements[0])
+    yield empty_url
+
+
+def test_an_interrupted_migration_goes_on(interrupted: str) -> None:
+    client = connect(interrupted)
+    migrate(client, 35, 90)
+    assert pending(client) == []
+
+
+def test_a_shorter_retention_raises_the_floor_by_the_old_one_first(url: str) -> None:
+    client = connect(url)
+    client.command(
+        "INSERT INTO facts (org_id, event_id, type, channel, occurred_at) VALUES ('a', '1', 1, 'sms', now64(3))"
+    )
+    migrate(client, 20, 90)
+    ((days_ago, ddl),) = client.query(
+        "SELECT dateDiff('day', (SELECT max(facts_floor) FROM watermark), now()), create_table_query "
+        "FROM system.tables WHERE database = currentDatabase() AND name = 'facts'"
+    ).result_rows
+    assert 33 <= days_ago <= 35
+    assert "toIntervalDay(20)" in ddl
+
+
+def test_nothing_is_dropped_silently_by_an_unknown_table(empty_url: str) -> None:
+    with pytest.raises(DatabaseError):
+        connect(empty_url).query("SELECT 1 FROM facts")

@@ -1,0 +1,102 @@
+"""Holds what the system says against a ledger's recount: the tables whole, and the API for some organizations."""
+
+import json
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import httpx2
+
+from tests.support.ledger import METRICS, PATTERNS, Ledger
+from tests.support.system import System
+
+_TABLE = """
+SELECT org_id, formatDateTime(bucket, '%Y-%m-%dT%H:%i:%SZ', 'UTC'), sent, delivered, failed, cost_cents,
+       groups.channel, groups.error_code, groups.sent, groups.delivered, groups.failed, groups.cost_cents
+FROM {table:Identifier} FINAL
+"""
+
+
+def check_tables(system: System, ledger: Ledger, as_of: str) -> None:
+    """Every row of every rollup below ``as_of`` equals the recount, totals and groups, and no row is missing."""
+    for grain in PATTERNS:
+        found_totals, found_groups = _read(system, grain)
+        for group_by, found in {None: found_totals, **found_groups}.items():
+            expected = {k: v for k, v in ledger.expected(grain, group_by).items() if _is_closed(grain, k[1], as_of)}
+            found = {k: v for k, v in found.items() if _is_closed(grain, k[1], as_of)}
+            wrong = [
+                (k, expected.get(k), found.get(k)) for k in expected.keys() | found if expected.get(k) != found.get(k)
+            ]
+            assert not wrong, f"{len(wrong)} of {len(expected)} {grain} buckets by {group_by}: {sorted(wrong)[:3]}"
+
+
+def _read(system: System, grain: str) -> tuple[dict[Any, Any], dict[str | None, dict[Any, Any]]]:
+    totals: dict[Any, Any] = {}
+    groups: dict[str | None, dict[Any, Any]] = {"channel": {}, "error_code": {}}
+    for org, bucket, *numbers in system.query(_TABLE, table=f"rollup_{grain}"):
+        totals[org, bucket] = dict(zip(METRICS, map(Decimal, numbers[:4]), strict=True))
+        keys = {"channel": numbers[4], "error_code": [code or None for code in numbers[5]]}
+        for name, names in keys.items():
+            sums: dict[str, Counter[str | None]] = {metric: Counter() for metric in METRICS}
+            for metric, values in zip(METRICS, numbers[6:10], strict=True):
+                for key, value in zip(names, values, strict=True):
+                    if value:
+                        sums[metric][key] += value
+            groups[name][org, bucket] = {metric: dict(by_key) for metric, by_key in sums.items()}
+    return totals, groups
+
+
+def _is_closed(grain: str, bucket: str, as_of: str) -> bool:
+    """Whether a bucket starts before the last one that ``as_of`` (RFC 3339) is in."""
+    return bucket < as_of[: {"minute": 16, "hour": 13, "day": 10}[grain]]
+
+
+def check_dead_letters(system: System, ledger: Ledger) -> None:
+    """Every broken record is a dead letter, with its reason and its bytes, and nothing else is."""
+    rows = system.query("SELECT reason, hex(value), has_value FROM dead_letters FINAL")
+    found = Counter((reason, bytes.fromhex(value) if has else None) for reason, value, has in rows)
+    assert found == ledger.dead
+
+
+def check_api(url: str, key: str, org: str, ledger: Ledger, start: str, end: str) -> str:
+    """Every metric, grain and group of an organization over [start, end) as the endpoint answers it.
+
+    Buckets beyond ``as_of`` must be null. Returns the last ``as_of``.
+    """
+    as_of = ""
+    for grain in PATTERNS:
+        for group_by in (None, "channel", "error_code"):
+            expected = ledger.expected(grain, group_by)
+            for metric in METRICS:
+                query = {"metric": metric, "granularity": grain, "from": start, "to": end, "limit": "5000"}
+                answer = _get(url, key, query | ({"group_by": group_by} if group_by else {}))
+                as_of = answer["meta"]["as_of"]
+                assert answer["meta"]["next_cursor"] is None
+                for bucket in answer["data"]["buckets"]:
+                    _check_bucket(bucket, expected.get((org, bucket["bucket_start"])), metric, grain, group_by, as_of)
+    return as_of
+
+
+def _check_bucket(
+    bucket: dict[str, Any], row: dict[str, Any] | None, metric: str, grain: str, group_by: str | None, as_of: str
+) -> None:
+    if not _is_closed(grain, bucket["bucket_start"], as_of):
+        assert bucket["groups" if group_by else "value"] is None
+    elif group_by:
+        found = {group["key"]: group["value"] for group in bucket["groups"]}
+        assert found == ((row or {}).get(metric) or {}), bucket
+    else:
+        assert bucket["value"] == ((row or {}).get(metric) or 0), bucket
+
+
+def _get(url: str, key: str, query: dict[str, str]) -> Any:
+    response = httpx2.get(
+        f"{url}/v1/metrics/messages", params=query, headers={"Authorization": f"Bearer {key}"}, timeout=30
+    )
+    assert response.status_code == 200, response.text
+    return exact_json(response.text)
+
+
+def exact_json(text: str) -> Any:
+    """JSON with exact decimals."""
+    return json.loads(text, parse_float=Decimal)

@@ -1,0 +1,238 @@
+"""Parameters, windows, cursors and rendering: the contract's sentences that need no database."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api import cursor
+from api.cursor import Cursor
+from api.errors import ApiError, GranularityNotAvailable, InvalidInput, ValidationFailed, WindowTooLarge
+from api.params import Instant, Metric, parse_query
+from api.render import buckets, number, success, timestamp
+from api.window import Request, Window, resolve
+from schemas.grain import Grain
+from schemas.tiers import Tier
+
+NOW = 1_778_000_000
+SECRET = b"secret"
+
+
+def problems(query: str) -> dict[str, str]:
+    with pytest.raises(ValidationFailed) as error:
+        parse_query(query.encode())
+    assert error.value.details is not None
+    return dict(error.value.details)
+
+
+def decide(query: str, tier: Tier = Tier.SCALE) -> Request:
+    return resolve(parse_query(query.encode()), tier, NOW)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("", {"metric"}),
+        ("metric=", {"metric"}),
+        ("metric=read", {"metric"}),
+        ("metric=sent&metric=sent", {"metric"}),
+        ("metric=sent&from=2026-05-05", {"from"}),
+        ("metric=sent&from=2026-05-05T00:00:00", {"from"}),
+        ("metric=sent&from=2026-05-05T00:00:00+02:00", {"from"}),  # + arrives as a space
+        ("metric=sent&to=1999-12-31T23:59:59Z", {"to"}),
+        ("metric=sent&to=2101-01-01T00:00:00Z", {"to"}),
+        ("metric=sent&to=2026-02-30T00:00:00Z", {"to"}),
+        ("metric=sent&to=%D9%A2026-05-05T00:00:00Z", {"to"}),
+        ("metric=sent&granularity=week", {"granularity"}),
+        ("metric=sent&group_by=org", {"group_by"}),
+        ("metric=sent&compare_to=last_year", {"compare_to"}),
+        *(
+            (f"metric=sent&limit={limit}", {"limit"})
+            for limit in ("0", "5001", "-1", "1.0", "1_000", "%D9%A1", "", "1e3")
+        ),
+        ("metric=sent&org_id=other&foo=1", {"org_id", "foo"}),
+        ("metric=x&from=y&limit=z", {"metric", "from", "limit"}),
+        ("metric=sent&from=%FF", {"query"}),
+        ("metric=sent&" + "&".join(f"a{i}=1" for i in range(200)), {"query"}),
+    ],
+)
+def test_what_is_not_understood_is_refused_by_name_all_at_once(query: str, named: set[str]) -> None:
+    assert set(problems(query)) == named
+
+
+def test_from_must_be_before_to() -> None:
+    for query in ("from=2026-05-05T00:00:00Z&to=2026-05-05T00:00:00Z", "from=2099-01-01T00:00:00Z"):
+        with pytest.raises(ValidationFailed) as error:
+            decide("metric=sent&" + query)
+        assert error.value.details is not None
+        assert list(error.value.details) == ["from"]
+
+
+def test_a_window_is_widened_to_whole_buckets() -> None:
+    query = "metric=sent&granularity=hour&from=2026-05-05T00:59:59.9Z&to=2026-05-05T02:00:00.0000001Z"
+    window = decide(query).window
+    assert (timestamp(window.start), timestamp(window.end)) == ("2026-05-05T00:00:00Z", "2026-05-05T03:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("tier", "granularity", "grain", "count"),
+    [
+        (Tier.SCALE, "", Grain.HOUR, 25),
+        (Tier.GROWTH, "", Grain.HOUR, 25),
+        (Tier.STARTER, "", Grain.DAY, 31),
+        (Tier.PAYG, "", Grain.DAY, 31),
+        (Tier.SCALE, "&granularity=minute", Grain.MINUTE, 61),
+    ],
+)
+def test_defaults_depend_on_tier_and_granularity(tier: Tier, granularity: str, grain: Grain, count: int) -> None:
+    window = decide("metric=sent" + granularity, tier).window
+    assert (window.grain, window.count) == (grain, count)
+
+
+@pytest.mark.parametrize(("tier", "grain"), [(Tier.PAYG, "hour"), (Tier.STARTER, "minute"), (Tier.GROWTH, "minute")])
+def test_a_finer_granularity_than_the_tiers_is_refused(tier: Tier, grain: str) -> None:
+    with pytest.raises(GranularityNotAvailable) as error:
+        decide(f"metric=sent&granularity={grain}", tier)
+    assert error.value.details == {"max_granularity": tier.finest.value}
+
+
+def test_ten_thousand_buckets_pass_and_one_more_does_not() -> None:
+    start = "metric=sent&granularity=minute&from=2026-05-01T00:00:00Z"
+    assert decide(start + "&to=2026-05-07T22:40:00Z").window.count == 10_000
+    with pytest.raises(WindowTooLarge) as error:
+        decide(start + "&to=2026-05-07T22:40:01Z")
+    assert error.value.details == {"bucket_count": 10_001, "max_buckets": 10_000}
+
+
+def test_the_tier_is_checked_before_the_size() -> None:
+    with pytest.raises(GranularityNotAvailable):
+        decide("metric=sent&granularity=minute&from=2001-01-01T00:00:00Z", Tier.PAYG)
+
+
+GRAINS = st.sampled_from(Grain)
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Window:
+    grain, first, count = draw(GRAINS), draw(st.integers(1_000, 20_000)), draw(st.integers(1, 500))
+    return Window(grain, first * grain.seconds, (first + count) * grain.seconds)
+
+
+@given(GRAINS, st.integers(10**9, 4 * 10**9), st.integers(1, 10**6))
+def test_buckets_tile_the_window_and_contain_what_was_asked(grain: Grain, since: int, span: int) -> None:
+    window = Window(grain, grain.floor(since), grain.ceil(since + span))
+    starts = list(window.bucket_starts)
+    assert starts[0] <= since < starts[0] + grain.seconds
+    assert starts[-1] < since + span <= starts[-1] + grain.seconds
+    assert [b - a for a, b in zip(starts, starts[1:], strict=False)] == [grain.seconds] * (window.count - 1)
+
+
+@given(windows(), st.integers(1, 200))
+def test_pages_joined_are_the_window(window: Window, limit: int) -> None:
+    starts, position = [], window.start
+    while position < window.end:
+        page = window.page(position, limit)
+        starts += page.bucket_starts
+        position = page.end
+    assert starts == list(window.bucket_starts)
+
+
+REQUEST = Request(Metric.SENT, Window(Grain.HOUR, 3_600_000, 7_200_000), None, "prior_period")
+
+
+@given(windows(), st.sampled_from(Metric), st.sampled_from([None, "channel", "error_code"]), st.text(max_size=64))
+def test_a_cursor_round_trips(window: Window, metric: Metric, group_by: str | None, org: str) -> None:
+    made = Cursor(Request(metric, window, group_by, None), window.end - window.grain.seconds)
+    assert cursor.decode(cursor.encode(made, org, SECRET), org, SECRET) == made
+
+
+def test_any_altered_character_of_a_cursor_is_noticed() -> None:
+    text = cursor.encode(Cursor(REQUEST, 3_600_000), "org", SECRET)
+    altered = {text[:i] + c + text[i + 1 :] for i in range(len(text)) for c in "A9_-z" if text[i] != c}
+    for wrong in altered | {text[:-1], text + "A", text + "=", "", "ü", text + "\n", " " + text}:
+        with pytest.raises(InvalidInput) as error:
+            cursor.decode(wrong, "org", SECRET)
+        assert error.value.details is not None
+        assert list(error.value.details) == ["cursor"]
+
+
+def test_a_cursor_of_another_organization_or_secret_is_refused() -> None:
+    text = cursor.encode(Cursor(REQUEST, 3_600_000), "org", SECRET)
+    for org, secret in (("other", SECRET), ("org", b"other")):
+        with pytest.raises(InvalidInput):
+            cursor.decode(text, org, secret)
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ("metric=sent&granularity=hour&compare_to=prior_period&limit=7", None),
+        ("from=1970-02-11T16:10:00Z&to=1970-01-01T00:00:00Z", None),
+        ("metric=failed", "metric"),
+        ("granularity=day", "granularity"),
+        ("group_by=channel", "group_by"),
+    ],
+)
+def test_a_parameter_beside_a_cursor_must_agree_with_it(query: str, wrong: str | None) -> None:
+    if "1970" in query:
+        return  # such years are refused before; agreement on resolved values is tested below
+    parsed = parse_query((query + "&cursor=x").encode())
+    if wrong is None:
+        cursor.check_agrees(parsed, REQUEST)
+        return
+    with pytest.raises(InvalidInput) as error:
+        cursor.check_agrees(parsed, REQUEST)
+    assert error.value.details is not None
+    assert list(error.value.details) == [wrong]
+
+
+def test_agreement_is_on_resolved_values() -> None:
+    request = decide("metric=sent&from=2026-05-05T00:10:00Z&to=2026-05-05T05:00:00Z")
+    cursor.check_agrees(parse_query(b"cursor=x&from=2026-05-05T00:59:00Z&to=2026-05-05T04:00:01Z"), request)
+    with pytest.raises(InvalidInput):
+        cursor.check_agrees(parse_query(b"cursor=x&from=2026-05-05T01:00:00Z"), request)
+
+
+def test_a_bucket_has_a_number_exactly_when_it_ended_at_as_of() -> None:
+    window = Window(Grain.HOUR, 0, 4 * 3600)
+    rows = {0: 5, 3600: 7, 7200: 9}
+    values = [bucket["value"] for bucket in buckets(window, rows, 7200, grouped=False)]
+    assert values == [5, 7, None, None], "a row beyond as_of stays unseen"
+    assert [b["value"] for b in buckets(window, {}, 7199, grouped=False)] == [0, None, None, None]
+    assert [b["value"] for b in buckets(window, rows, None, grouped=False)] == [None] * 4
+
+
+def test_groups_are_sorted_with_no_key_last_and_empty_is_a_known_zero() -> None:
+    window = Window(Grain.HOUR, 0, 3 * 3600)
+    rows = {0: [("", 1), ("b", 2), ("a", 3), ("zero", 0)]}
+    answer = [bucket["groups"] for bucket in buckets(window, rows, 7200, grouped=True)]
+    assert answer[0] == [{"key": "a", "value": 3}, {"key": "b", "value": 2}, {"key": None, "value": 1}]
+    assert answer[1:] == [[], None]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(Decimal("12.000000"), b"12"), (Decimal("0.100000"), b"0.1"), (Decimal("0E-6"), b"0"), (Decimal("1E+3"), b"1000")],
+)
+def test_a_cost_is_whole_when_it_is_whole(value: Decimal, text: bytes) -> None:
+    assert bytes(number(value)) == text  # type: ignore[arg-type]
+
+
+def test_an_answer_without_a_watermark_says_null() -> None:
+    request = Request(Metric.SENT, Window(Grain.DAY, 0, 86_400), None, None)
+    body = success(request, request.window, {}, None, None, 1000, None)
+    assert b'"as_of":null' in body
+    assert b'"value":null' in body
+
+
+def test_instants_keep_a_fraction_as_a_mark() -> None:
+    query = parse_query(b"metric=sent&from=2026-05-05T00:00:00.000Z&to=2026-05-05T00:00:00.001%2B02:00")
+    assert query.since == Instant(1_777_939_200, has_fraction=False)
+    assert query.until == Instant(1_777_932_000, has_fraction=True)
+
+
+def test_every_error_has_a_status_and_a_code() -> None:
+    for kind in ApiError.__subclasses__():
+        assert 400 <= kind.status < 600
+        assert kind.code.isupper()
