@@ -33,6 +33,7 @@ from schemas.tiers import Tier
 
 DEV_FILE = "dev.json"
 DEMO_TIER = Tier.GROWTH
+READY_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,14 +182,19 @@ async def _run(settings: Settings, content: DevFile, data: Path, *, demo: bool, 
     worker = Worker(settings)
     working = asyncio.create_task(worker.run(stop))
     working.add_done_callback(lambda _: stop.set())
-    serving = asyncio.create_task(serve_all([api_server(settings)], stop))
+    api = api_server(settings)
+    serving = asyncio.create_task(serve_all([api], stop))
+    serving.add_done_callback(lambda _: stop.set())
     traffic = Traffic([org["org_id"] for org in content.orgs.values()], time.time_ns())
     arguments = (content.kafka_bootstrap, content.topic, traffic, wall_clock_ms, quiet, history)
     producing = threading.Thread(target=run_demo, args=arguments, daemon=True)
     if demo:
         producing.start()
-    _write_dev_file(data, content)
-    click.echo(_greeting(content))
+    while not (stop.is_set() or (api.started and worker.admin.started)):  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(READY_POLL_SECONDS)
+    if not stop.is_set():
+        _write_dev_file(data, content)
+        click.echo(_greeting(content))
     await stop.wait()
     click.echo("stopping …")
     quiet.set()

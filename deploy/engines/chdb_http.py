@@ -1,8 +1,8 @@
 """ClickHouse's HTTP interface over the embedded engine, as far as clickhouse-connect uses it. Loopback only.
 
 Queries arrive as ``query`` in the URL or as the body, parameters as ``param_NAME``, every other URL parameter is a
-setting and is applied (an unknown one is refused by the engine). Settings and the database belong to an engine connection for its
-whole life, so connections are pooled by them and nothing has to be set back.
+setting and is applied (an unknown one is refused by the engine). Settings and the database belong to an engine
+connection for its whole life, so connections are pooled by them and nothing has to be set back.
 """
 
 import argparse

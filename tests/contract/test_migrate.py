@@ -1,7 +1,5 @@
 """Migrations: once each, in order, and never silently different."""
 
-from collections.abc import Iterator
-
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
@@ -44,11 +42,11 @@ def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
 
 
 @pytest.fixture
-def interrupted(empty_url: str) -> Iterator[str]:
+def interrupted(empty_url: str) -> str:
     """A database in which the first migration stopped between a statement and its entry in the ledger."""
     client = connect(empty_url)
     client.command(read_migrations()[0].statements[0])
-    yield empty_url
+    return empty_url
 
 
 def test_an_interrupted_migration_goes_on(interrupted: str) -> None:

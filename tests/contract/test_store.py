@@ -69,7 +69,7 @@ def _real(url: str) -> Case:
             "SELECT org_id, toUnixTimestamp(bucket), sent, delivered, failed, toInt64(cost_cents * 1000000), facts "
             f"FROM rollup_{grain} FINAL"
         ).result_rows
-        return {(org, bucket): tuple(numbers) for org, bucket, *numbers in rows}  # type: ignore[misc]
+        return {(org, bucket): tuple(numbers) for org, bucket, *numbers in rows}
 
     return Case(store.perform, totals, store.read_stored)
 

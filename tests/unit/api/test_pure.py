@@ -1,6 +1,7 @@
 """Parameters, windows, cursors and rendering: the contract's sentences that need no database."""
 
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -125,12 +126,13 @@ def test_buckets_tile_the_window_and_contain_what_was_asked(grain: Grain, since:
     starts = list(window.bucket_starts)
     assert starts[0] <= since < starts[0] + grain.seconds
     assert starts[-1] < since + span <= starts[-1] + grain.seconds
-    assert [b - a for a, b in zip(starts, starts[1:], strict=False)] == [grain.seconds] * (window.count - 1)
+    assert [b - a for a, b in pairwise(starts)] == [grain.seconds] * (window.count - 1)
 
 
 @given(windows(), st.integers(1, 200))
 def test_pages_joined_are_the_window(window: Window, limit: int) -> None:
-    starts, position = [], window.start
+    starts: list[int] = []
+    position = window.start
     while position < window.end:
         page = window.page(position, limit)
         starts += page.bucket_starts
@@ -216,7 +218,7 @@ def test_groups_are_sorted_with_no_key_last_and_empty_is_a_known_zero() -> None:
     [(Decimal("12.000000"), b"12"), (Decimal("0.100000"), b"0.1"), (Decimal("0E-6"), b"0"), (Decimal("1E+3"), b"1000")],
 )
 def test_a_cost_is_whole_when_it_is_whole(value: Decimal, text: bytes) -> None:
-    assert bytes(number(value)) == text  # type: ignore[arg-type]
+    assert bytes(number(value)) == text
 
 
 def test_an_answer_without_a_watermark_says_null() -> None:

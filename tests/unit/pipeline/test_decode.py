@@ -24,6 +24,12 @@ GOOD: dict[str, Any] = {
 }
 
 
+BAD_COSTS: list[Any] = [
+    *("", "NaN", " 1", "1 ", "1_0", "١", "-1", "+1", "1e3", ".5", "5.", "1" * 13, "0.0000001"),
+    *(-1, -0.5, 1e12, 1e-7, True, [], {}),
+]
+
+
 @dataclass
 class Record:
     value: bytes | None
@@ -88,11 +94,7 @@ def test_a_valid_event_becomes_a_row_with_its_place_in_the_log() -> None:
         ({"error_code": ""}, "error_code"),
         ({"error_code": "__other__"}, "error_code"),
         ({"type": "message.sent", "error_code": "E1"}, "error_code"),
-        *(
-            ({"cost_cents": c}, "cost_cents")
-            for c in ("", "NaN", " 1", "1 ", "1_0", "١", "-1", "+1", "1e3", ".5", "5.")
-        ),
-        *(({"cost_cents": c}, "cost_cents") for c in ("1" * 13, "0.0000001", -1, -0.5, 1e12, 1e-7, True, [], {})),
+        *(({"cost_cents": cost}, "cost_cents") for cost in BAD_COSTS),
         *(
             ({"occurred_at": t}, "occurred_at")
             for t in (

@@ -83,7 +83,7 @@ def test_heartbeats_must_fit_the_session_timeout() -> None:
 
 
 def test_the_readme_lists_every_setting_with_its_default() -> None:
-    readme = (files("schemas").joinpath("..") / "README.md").read_text()  # type: ignore[attr-defined]
+    readme = (files("schemas").joinpath("..") / "README.md").read_text()
     for setting in SETTINGS:
         default = f"`{setting.default}`" if setting.default else ""
         assert f"| `{setting.variable}` | {default} | {setting.help} |" in readme

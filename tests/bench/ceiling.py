@@ -1,0 +1,48 @@
+"""The ceiling: aiokafka, our decoder and one insert per batch, with no watermark, no commit and no guarantee.
+
+A process of its own: ``python -m tests.bench.ceiling BOOTSTRAP TOPIC COUNT CLICKHOUSE_URL`` prints events/s.
+"""
+
+import asyncio
+import sys
+import time
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from pipeline.columns import facts_table
+from pipeline.core.decode import Columns, decode_batch
+from schemas.connection import connect
+from schemas.tables import FACTS, WRITE_SETTINGS
+
+BATCH = 50_000
+
+
+async def run(bootstrap: str, topic: str, count: int, url: str) -> float:
+    """Events per second from the first fetch to the last insert."""
+    client = await asyncio.to_thread(connect, url, settings=dict(WRITE_SETTINGS))
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=512 * 1024
+    )
+    await consumer.start()
+    partitions = consumer.partitions_for_topic(topic) or set()
+    consumer.assign([TopicPartition(topic, p) for p in partitions])
+    began, seen, rows, insert = time.perf_counter(), 0, Columns(), None
+    while seen < count:
+        batch = await consumer.getmany(timeout_ms=100, max_records=20_000)
+        for tp, records in batch.items():
+            decode_batch(tp.partition, records, time.time_ns() // 1_000_000, 10**12, 0, rows)
+            seen += len(records)
+        if len(rows) >= BATCH or seen >= count:
+            if insert is not None:
+                await insert
+            insert = asyncio.create_task(asyncio.to_thread(client.insert_arrow, FACTS, facts_table(rows)))
+            rows = Columns()
+    if insert is not None:
+        await insert
+    took = time.perf_counter() - began
+    await consumer.stop()
+    return seen / took
+
+
+if __name__ == "__main__":
+    print(asyncio.run(run(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])), flush=True)

@@ -1,0 +1,276 @@
+"""The endpoint on a real engine: keys, scopes, tiers, nulls, groups, pages, and that it fails inside its envelope."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.reader import Reader
+from deploy.accounts import create_key, list_keys, revoke_key, set_tier
+from schemas.tiers import Tier
+
+NOW = datetime(2026, 5, 5, 12, 0, 0, 500_000, UTC)
+AS_OF = "2026-05-05 10:30:00.900"
+PATH = "/v1/metrics/messages"
+DAY = {"from": "2026-05-05T08:00:00Z", "to": "2026-05-05T12:00:00Z"}
+
+Ask = Callable[..., Any]
+
+
+class Clock:
+    """Monotonic seconds that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def http(url: str, clock: Clock) -> Iterator[TestClient]:
+    app = create_app(Reader(url), lambda: int(NOW.timestamp() * 1000), clock)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def ask(http: TestClient, client: Client) -> Ask:
+    """Ask as an organization of a tier; answers (status, body)."""
+    keys: dict[str, str] = {}
+
+    def ask(org: str = "a", tier: Tier = Tier.SCALE, **query: Any) -> tuple[int, Any]:
+        if org not in keys:
+            set_tier(client, org, tier)
+            keys[org] = create_key(client, org, ("metrics:read",), None, NOW)
+        response = http.get(PATH, params=query, headers={"Authorization": f"Bearer {keys[org]}"})
+        return response.status_code, response.json()
+
+    return ask
+
+
+def store(client: Client, org: str, bucket: str, sent: int, cost: str, grain: str = "hour") -> None:
+    """A rollup row with two channels, one of which has an error code."""
+    client.command(
+        f"INSERT INTO rollup_{grain} (org_id, bucket, sent, failed, cost_cents, facts, groups.channel, "
+        "groups.error_code, groups.sent, groups.delivered, groups.failed, groups.cost_cents, rank_sum, generation) "
+        "SELECT {org:String}, toDateTime({bucket:String}, 'UTC'), {sent:UInt64}, 2, toDecimal128({cost:String}, 6), "
+        "{sent:UInt64} + 2, ['email', 'sms', 'sms'], ['', '', 'E1'], [{sent:UInt64} - 1, 1, 0], [0, 0, 0], [0, 0, 2], "
+        "[toDecimal128({cost:String}, 6), toDecimal128('0', 6), toDecimal128('0', 6)], 1, 0",
+        parameters={"org": org, "bucket": bucket, "sent": sent, "cost": cost},
+    )
+
+
+@pytest.fixture
+def stored(client: Client) -> None:
+    store(client, "a", "2026-05-05 08:00:00", 5, "0.300000")
+    store(client, "a", "2026-05-05 10:00:00", 9, "7")
+    store(client, "b", "2026-05-05 08:00:00", 1000, "99999999999.000001")
+    store(client, "b", "2026-05-05 09:00:00", 2000, "5")
+    client.command(f"INSERT INTO watermark (as_of) VALUES ('{AS_OF}')")
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_closed_bucket_has_a_number_an_absent_row_is_zero_and_the_rest_is_null(ask: Ask) -> None:
+    status, body = ask(metric="sent", **DAY)
+    assert status == 200
+    assert body["data"]["metric"] == "messages.outbound.sent"
+    assert body["data"]["buckets"] == [
+        {"bucket_start": "2026-05-05T08:00:00Z", "value": 5},
+        {"bucket_start": "2026-05-05T09:00:00Z", "value": 0},
+        {"bucket_start": "2026-05-05T10:00:00Z", "value": None},
+        {"bucket_start": "2026-05-05T11:00:00Z", "value": None},
+    ]
+    assert body["meta"] == {"as_of": "2026-05-05T10:30:00Z", "limit": 1000, "next_cursor": None}
+
+
+def test_before_the_first_watermark_everything_is_null(ask: Ask, client: Client) -> None:
+    store(client, "a", "2026-05-05 08:00:00", 5, "0")
+    _, body = ask(metric="sent", **DAY)
+    assert {bucket["value"] for bucket in body["data"]["buckets"]} == {None}
+    assert body["meta"]["as_of"] is None
+
+
+@pytest.mark.usefixtures("stored")
+def test_an_organization_never_sees_anothers_numbers(ask: Ask) -> None:
+    for metric in ("sent", "failed", "cost_cents"):
+        for group_by in ({}, {"group_by": "channel"}, {"group_by": "error_code"}):
+            mine, theirs = (ask(org, metric=metric, **DAY, **group_by)[1]["data"]["buckets"] for org in "ab")
+            assert mine[1] != theirs[1]
+    _, first = ask("a", metric="sent", limit=1, **DAY)
+    status, body = ask("b", cursor=first["meta"]["next_cursor"])
+    assert (status, body["error"]["code"]) == (422, "INVALID_INPUT")
+    assert list(body["error"]["details"]) == ["cursor"]
+
+
+@pytest.mark.usefixtures("stored")
+def test_costs_are_exact_in_totals_and_groups(http: TestClient, ask: Ask, client: Client) -> None:
+    ask("b", metric="sent")
+    key = create_key(client, "b", ("metrics:read",), None, NOW)
+    text = http.get(PATH, params={"metric": "cost_cents", **DAY}, headers={"Authorization": f"Bearer {key}"}).text
+    assert '"value":99999999999.000001}' in text
+    assert '"value":5}' in text
+
+
+@pytest.mark.usefixtures("stored")
+def test_groups_are_summed_sorted_and_known_to_be_empty(ask: Ask) -> None:
+    _, body = ask(metric="sent", group_by="channel", **DAY)
+    assert [bucket["groups"] for bucket in body["data"]["buckets"]] == [
+        [{"key": "email", "value": 4}, {"key": "sms", "value": 1}],
+        [],
+        None,
+        None,
+    ]
+    _, body = ask(metric="failed", group_by="error_code", **DAY)
+    assert body["data"]["buckets"][0]["groups"] == [{"key": "E1", "value": 2}]
+    _, body = ask(metric="sent", group_by="error_code", **DAY)
+    assert body["data"]["buckets"][0]["groups"] == [{"key": None, "value": 5}]
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("extra", [{}, {"group_by": "channel"}, {"compare_to": "prior_period"}])
+def test_pages_joined_equal_the_whole(ask: Ask, extra: dict[str, str]) -> None:
+    query = {"metric": "sent", "from": "2026-05-05T09:00:00Z", "to": "2026-05-05T12:00:00Z", **extra}
+    whole = ask(**query)[1]["data"]
+    pages, cursor = [], None
+    for limit in (1, 2):
+        answer = ask(limit=limit, **({"cursor": cursor} if cursor else query))[1]
+        pages.append(answer["data"])
+        cursor = answer["meta"]["next_cursor"]
+    assert cursor is None
+    assert list(chain.from_iterable(page["buckets"] for page in pages)) == whole["buckets"]
+    if extra.get("compare_to"):
+        assert (
+            list(chain.from_iterable(page["comparison"]["buckets"] for page in pages)) == whole["comparison"]["buckets"]
+        )
+        assert whole["comparison"]["from"] == "2026-05-05T06:00:00Z"
+        assert whole["comparison"]["buckets"][2] == {"bucket_start": "2026-05-05T08:00:00Z", "value": 5}
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer x", "Basic abc", "Bearer am_live_" + "a" * 34])
+def test_every_fault_of_a_key_has_one_answer(http: TestClient, header: str | None) -> None:
+    response = http.get(PATH + "?metric=nonsense", headers={"Authorization": header} if header is not None else {})
+    assert response.status_code == 401
+    assert response.json()["error"] | {"request_id": ""} == {
+        "code": "UNAUTHORIZED",
+        "message": "authentication failed",
+        "request_id": "",
+    }
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+def get(http: TestClient, key: str) -> int:
+    return http.get(PATH + "?metric=sent", headers={"Authorization": f"Bearer {key}"}).status_code
+
+
+def test_a_revoked_key_ends_within_five_seconds(http: TestClient, client: Client, clock: Clock) -> None:
+    key = create_key(client, "a", ("metrics:read",), None, NOW)
+    assert get(http, key) == 200
+    revoke_key(client, list_keys(client)[0].id, NOW)
+    clock.now += 5
+    assert get(http, key) == 401
+
+
+def test_a_changed_tier_takes_effect_within_five_seconds_also_in_a_pagination(
+    ask: Ask, client: Client, clock: Clock
+) -> None:
+    _, first = ask(metric="sent", granularity="minute", limit=10)
+    set_tier(client, "a", Tier.PAYG)
+    clock.now += 5
+    status, body = ask(cursor=first["meta"]["next_cursor"])
+    assert (status, body["error"]["code"]) == (422, "GRANULARITY_NOT_AVAILABLE")
+    assert body["error"]["details"] == {"max_granularity": "day"}
+
+
+def test_a_key_expires(http: TestClient, client: Client) -> None:
+    assert get(http, create_key(client, "a", ("metrics:read",), NOW, NOW)) == 401
+
+
+def test_a_key_without_the_scope_is_forbidden(http: TestClient, client: Client) -> None:
+    key = create_key(client, "a", ("other:thing",), None, NOW)
+    response = http.get(PATH, headers={"Authorization": f"Bearer {key}"})
+    assert (response.status_code, response.json()["error"]["message"]) == (403, "missing required scope")
+
+
+def test_an_organization_without_a_tier_reads_days(http: TestClient, client: Client) -> None:
+    key = create_key(client, "new", ("metrics:read",), None, NOW)
+    answer = http.get(PATH + "?metric=sent", headers={"Authorization": f"Bearer {key}"}).json()
+    assert answer["data"]["granularity"] == "day"
+
+
+def test_every_answer_has_a_request_id_and_errors_are_not_cached(http: TestClient) -> None:
+    seen = set()
+    for response in (http.get("/nothing"), http.post(PATH), http.get(PATH)):
+        error = response.json()["error"]
+        assert error["request_id"] == response.headers["X-Request-Id"]
+        assert response.headers["Cache-Control"] == "no-store"
+        seen.add(error["code"])
+    assert seen == {"NOT_FOUND", "METHOD_NOT_ALLOWED", "UNAUTHORIZED"}
+    assert "GET" in http.post(PATH).headers["Allow"]
+
+
+def test_the_event_schema_is_served(http: TestClient) -> None:
+    assert http.get("/schemas/message-event.json").json()["title"] == "MessageEvent"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"metric=sent&" + b"x" * 30_000,
+        b"metric=sent&from=" + b"9" * 20_000,
+        b"metric=%00&to=%00",
+        b"metric=sent&cursor=" + b"A" * 20_000,
+        b"metric=sent&cursor=",
+        b"&&&===",
+        b"metric=sent&limit=" + "٣".encode(),
+    ],
+)
+def test_hostile_queries_get_a_4xx_inside_the_envelope(http: TestClient, client: Client, query: bytes) -> None:
+    key = create_key(client, "a", ("metrics:read",), None, NOW)
+    response = http.get(PATH + "?" + query.decode(), headers={"Authorization": f"Bearer {key}"})
+    assert response.status_code == 422
+    assert response.json()["error"]["details"]
+
+
+def test_no_clickhouse_is_a_503_within_three_seconds(clock: Clock) -> None:
+    app = create_app(Reader("http://127.0.0.1:9/default"), lambda: 0, clock)
+    began = time.monotonic()
+    response = TestClient(app).get(PATH, headers={"Authorization": "Bearer x"})
+    assert time.monotonic() - began < 3
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "UNAVAILABLE")
+    assert response.headers["Retry-After"]
+
+
+def test_a_fault_tells_nothing_of_the_inside(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader("http://127.0.0.1:9/default")
+    monkeypatch.setattr(reader, "account", lambda _: 1 / 0)
+    app = create_app(reader, lambda: 0, clock)
+    response = TestClient(app, raise_server_exceptions=False).get(PATH)
+    assert response.status_code == 500
+    assert response.json()["error"] | {"request_id": ""} == {
+        "code": "INTERNAL",
+        "message": "internal error",
+        "request_id": "",
+    }
+
+
+def test_logs_have_the_prefix_and_never_the_key(
+    http: TestClient, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = create_key(client, "a", ("metrics:read",), None, NOW)
+    with caplog.at_level("INFO"):
+        get(http, key)
+        get(http, key[:-1] + "!")
+    assert key[:12] in caplog.text
+    assert key[8:] not in caplog.text

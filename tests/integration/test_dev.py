@@ -1,0 +1,113 @@
+"""`msgmetrics dev` as a user runs it: started, asked, stopped with Ctrl-C, and started again on the same data."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from schemas.connection import connect
+from tests.support.ledger import Ledger
+from tests.support.recount import check_api
+from tests.support.system import ROOT, wait_until
+
+FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@contextmanager
+def dev(data: Path, *options: str) -> Iterator[dict[str, Any]]:
+    """A running dev; yields its dev.json, and checks that Ctrl-C ends it well."""
+    words = [sys.executable, "-m", "deploy.cli", "dev", "--data", str(data), "--port", "0", *options]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("MSGMETRICS_")} | {
+        "MSGMETRICS_LATENESS_SECONDS": "3"
+    }
+    with subprocess.Popen(words, cwd=ROOT, env=clean, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            file = data / "dev.json"
+            wait_until("dev.json", lambda: file.exists() or process.poll() is not None, 60)
+            assert process.poll() is None
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            yield json.loads(file.read_text())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+            assert not file.exists()
+        finally:
+            process.kill()
+
+
+def ask(found: dict[str, Any], tier: str, **query: str) -> Any:
+    headers = {"Authorization": f"Bearer {found['orgs'][tier]['api_key']}"}
+    return httpx2.get(f"{found['api_url']}/v1/metrics/messages", params=query, headers=headers, timeout=10).json()
+
+
+def cli(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "deploy.cli", "--dev", str(data), *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_demo_shows_numbers_within_a_minute_and_goes_on_after_a_restart(tmp_path: Path) -> None:
+    def has_numbers() -> bool:
+        buckets = ask(found, "growth", metric="sent").get("data", {}).get("buckets", [])
+        return sum(bucket["value"] or 0 for bucket in buckets) > 100
+
+    with dev(tmp_path) as found:
+        wait_until("numbers from the curl line", has_numbers, 60)
+        assert set(found["orgs"]) == {"payg", "starter", "growth", "scale", "custom"}
+        wait_until("readiness", lambda: httpx2.get(found["admin_url"] + "/readyz").status_code == 200, 30)
+        assert "msgmetrics_worker_events_total" in httpx2.get(found["admin_url"] + "/metrics").text
+        assert cli(tmp_path, "doctor").returncode == 0
+        assert cli(tmp_path, "dev", "--data", str(tmp_path)).returncode == 4, "two in one directory must not be"
+        before = connect(found["clickhouse_url"]).query("SELECT count() FROM facts FINAL").result_rows[0][0]
+    with dev(tmp_path) as found:
+        client = connect(found["clickhouse_url"])
+        assert client.query("SELECT count() FROM facts FINAL").result_rows[0][0] >= before
+        after = int(datetime.now(UTC).timestamp() * 1000)
+        read = "SELECT toUnixTimestamp64Milli(max(as_of)) FROM watermark"
+        wait_until("as_of to go on", lambda: client.query(read).result_rows[0][0] > after, 60)
+        assert has_numbers()
+
+
+def test_what_is_produced_is_what_is_answered(tmp_path: Path) -> None:
+    ledger, now = Ledger(seed=9, orgs=3), datetime.now(UTC)
+    span = timedelta(days=2)
+    file = tmp_path / "events.ndjson"
+    lines = [ledger.produced(ledger.event(now - span * n / 3000)).value or b"" for n in range(3000)]
+    file.write_bytes(b"\n".join(lines + lines[:100]))
+    data = tmp_path / "data"
+    with dev(data, "--no-demo") as found:
+        done = cli(data, "produce", str(file))
+        assert done.returncode == 0, done.stderr
+        client = connect(found["clickhouse_url"])
+        facts = "SELECT count() FROM facts FINAL"
+        wait_until("all facts", lambda: client.query(facts).result_rows[0][0] == 3000, 60)
+        end = int(datetime.now(UTC).timestamp() * 1000)
+        read = "SELECT toUnixTimestamp64Milli(max(as_of)), (SELECT sum(facts) FROM rollup_minute FINAL) FROM watermark"
+        wait_until("all numbers", lambda: _is_past(client.query(read).result_rows[0], end), 60)
+        assert cli(data, "orgs", "set", "org-0", "--tier", "custom").returncode == 0
+        key = cli(data, "keys", "create", "org-0").stdout.strip()
+        start, until = (now - span - timedelta(hours=1)).strftime(FORMAT), (now + timedelta(hours=1)).strftime(FORMAT)
+        wait_until("the hours", lambda: _hours_agree(client), 30)
+        check_api(found["api_url"], key, "org-0", ledger, start, until)
+
+
+def _is_past(row: Sequence[int], end: int) -> bool:
+    return row[0] >= end and row[1] >= 2990  # the last minute may still be open
+
+
+def _hours_agree(client: Any) -> bool:
+    """Whether every closed hour has all of its minutes."""
+    ((wrong,),) = client.query(
+        "SELECT count() FROM (SELECT org_id, toStartOfHour(bucket) AS hour, sum(facts) AS n FROM rollup_minute FINAL "
+        "GROUP BY org_id, hour) AS m LEFT JOIN (SELECT org_id, bucket, facts FROM rollup_hour FINAL) AS h "
+        "ON h.org_id = m.org_id AND h.bucket = m.hour "
+        "WHERE m.hour < (SELECT toStartOfHour(max(as_of)) FROM watermark) AND h.facts != m.n"
+    ).result_rows
+    return bool(wrong == 0)
