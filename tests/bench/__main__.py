@@ -1,4 +1,4 @@
-"""``make bench``: events per second from Kafka to durable facts, beside Faust's own ways, all in one run on one topic."""
+"""``make bench``: events per second from Kafka to durable facts, beside Faust's own ways, all in one run."""
 
 import argparse
 import json

@@ -14,7 +14,7 @@ from typing import Any
 import faust
 
 
-class MessageEvent(faust.Record, serializer="json"):
+class MessageEvent(faust.Record, serializer="json"):  # type: ignore[call-arg,misc]
     """An event as Faust decodes it."""
 
     event_id: str
