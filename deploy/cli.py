@@ -80,7 +80,10 @@ def cli(context: click.Context, dev: Path | None) -> None:
 @click.option("--no-demo", is_flag=True, help="no demo traffic")
 @click.pass_obj
 def dev(context: Context, host: str, port: int, data: Path, no_demo: bool) -> None:
-    """Run everything in one process, to try it out: broker, ClickHouse, worker, API, demo traffic."""
+    """Run the whole system in one process, to try it out.
+
+    Broker, ClickHouse, worker, API and demo traffic; the data stays in the directory.
+    """
     from deploy.embedded import run_dev
 
     code = 1
@@ -124,7 +127,10 @@ def api(context: Context) -> None:
 @click.option("--partitions", type=click.IntRange(1, 10_000), help="partitions of the topic, where it is made [8]")
 @click.pass_obj
 def migrate(context: Context, partitions: int | None) -> None:
-    """Set up ClickHouse (tables, retention) and Kafka (the topic, where it is missing). Safe to repeat."""
+    """Set up ClickHouse and Kafka; safe to repeat.
+
+    Applies the migrations and the retention settings, and makes the topic where it is missing.
+    """
     from deploy.clickhouse import clickhouse_problem, open_clickhouse
     from deploy.kafka_admin import ensure_topic
     from deploy.migrate import migrate as apply
@@ -230,7 +236,10 @@ def keys_revoke(context: Context, name: str) -> None:
 @click.option("--no-key", is_flag=True, help="send without a key instead of keying by org_id")
 @click.pass_obj
 def produce(context: Context, file: str, dry_run: bool, no_key: bool) -> None:
-    """Publish events: one JSON object a line, plain, .gz or .zst. Nothing is sent unless every line is valid."""
+    """Publish a file of events, one JSON object a line.
+
+    Plain, .gz or .zst, or - for standard input. Nothing is sent unless every line is valid.
+    """
     from deploy.produce import produce_file
 
     click.echo(produce_file(context.settings, file, dry_run=dry_run, keyed=not no_key))
@@ -241,7 +250,10 @@ def produce(context: Context, file: str, dry_run: bool, no_key: bool) -> None:
 @click.option("--watch", is_flag=True, help=f"again every {WATCH_SECONDS} s, until Ctrl-C")
 @click.pass_obj
 def status(context: Context, as_json: bool, watch: bool) -> None:
-    """How far aggregation has come, partition by partition. Exit code 1 when it is not ready."""
+    """How far aggregation has come, by partition.
+
+    Exit code 1 when it is not ready; the reasons say what to do.
+    """
     from deploy.status import read_status, render
 
     while True:
@@ -257,7 +269,10 @@ def status(context: Context, as_json: bool, watch: bool) -> None:
 @cli.command()
 @click.pass_obj
 def doctor(context: Context) -> None:
-    """Check settings, Kafka, ClickHouse and migrations, and say what to do. Exit code 1 when something fails."""
+    """Check what a worker needs, and say what to do.
+
+    Settings, Kafka, the topic, ClickHouse, clocks and migrations. Exit code 1 when something fails.
+    """
     from deploy.doctor import Verdict, examine
 
     failed = False

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline import metrics
 from pipeline.core.chunk import Batch, Chunk, Rules
-from pipeline.core.effects import Progress, Steps
+from pipeline.core.effects import Progress, ReadState, State, Steps
 from pipeline.core.flush import FlushPolicy
 from pipeline.core.late import PendingRecomputes
 from pipeline.core.ledger import Ledger
@@ -125,6 +125,7 @@ class Lanes:
         self.ledger.durable(chunk)
         self.uncommitted.append((self.flushes, {p: e.next_offset for p, e in chunk.ends.items()}))
         metrics.flushed(chunk, flushed)
+        self.health.counted(len(chunk.columns), flushed.dead_letters, self.clock_ms())
         await self._commit()
 
     async def _tick(self) -> None:
@@ -182,6 +183,8 @@ class Lanes:
     async def _report_loop(self) -> None:
         while not self._stopping.is_set():
             await asyncio.sleep(REPORT_SECONDS)
+            state: State = await self._thread(self.perform, ReadState())
+            self.health.as_of_ms = state.as_of_ms
             ends, durable = await self.kafka.log_ends(), dict(self.ledger.durable_offsets())
             self.health.partitions = len(durable)
             self.health.lag = sum(max(0, end - durable.get(p, end)) for p, end in ends.items())
@@ -207,9 +210,13 @@ class Lanes:
     async def _thread(self, call: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
 
-    async def drain(self) -> None:
-        """The last work before leaving: flush, recompute what is late, commit."""
+    def stop(self) -> None:
+        """Let the loops end after what they are doing."""
         self._stopping.set()
+        self._wake.set()
+
+    async def drain(self) -> None:
+        """The last work before leaving, after the loops: flush, recompute what is late, commit."""
         await self.flush()
         await self.recompute()
         await self._commit()

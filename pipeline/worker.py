@@ -162,9 +162,11 @@ class Worker:
         app = build_app(self.settings, hooks, self._consume)
         self._lanes = self._build_lanes(KafkaLog(app, wall_clock_ms))
         await app.start()
-        loops = [asyncio.create_task(self._guard(loop)) for loop in (*self._lanes.loops(), self._watch(app))]
+        loops = [asyncio.create_task(self._guard(loop)) for loop in self._lanes.loops()]
+        watch = asyncio.create_task(self._watch(app))
         log.info("worker %s is running", self.name)
         await stop.wait()
+        watch.cancel()
         await self._leave(app, self._lanes, loops)
 
     async def _connect(self, stop: asyncio.Event) -> bool:
@@ -274,9 +276,9 @@ class Worker:
         app.consumer.stop_flow()
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
+                lanes.stop()
+                await asyncio.wait(loops)
                 await lanes.drain()
-                for loop in loops:
-                    loop.cancel()
                 await app.stop()
         except TimeoutError:
             log.warning("could not finish within %g s; what is uncommitted will be delivered again", LEAVE_SECONDS)

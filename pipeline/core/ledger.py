@@ -12,10 +12,11 @@ begins a new *epoch* of a partition, and what belongs to an older one no longer 
 """
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.chunk import Batch, Chunk
+from pipeline.core.decode import RawRecord
 
 
 @dataclass(slots=True)
@@ -67,7 +68,9 @@ class Ledger:
         with self._lock:
             return sum(r.undurable_bytes for r in self._readings.values())
 
-    def take(self, partition: int, records: list, next_offset: int, size_bytes: int, now: float) -> Batch | None:  # type: ignore[type-arg]
+    def take(
+        self, partition: int, records: Sequence[RawRecord], next_offset: int, size_bytes: int, now: float
+    ) -> Batch | None:
         """Records were fetched: make them a batch. None where the partition is not being read."""
         with self._lock:
             reading = self._readings.get(partition)

@@ -7,7 +7,7 @@ import asyncio
 import sys
 import time
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from pipeline.columns import facts_table
 from pipeline.core.decode import Columns, decode_batch
@@ -21,11 +21,9 @@ async def run(bootstrap: str, topic: str, count: int, url: str) -> float:
     """Events per second from the first fetch to the last insert."""
     client = await asyncio.to_thread(connect, url, settings=dict(WRITE_SETTINGS))
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=512 * 1024
+        topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=512 * 1024
     )
     await consumer.start()
-    partitions = consumer.partitions_for_topic(topic) or set()
-    consumer.assign([TopicPartition(topic, p) for p in partitions])
     began, seen, rows, insert = time.perf_counter(), 0, Columns(), None
     while seen < count:
         batch = await consumer.getmany(timeout_ms=100, max_records=20_000)

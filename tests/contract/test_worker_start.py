@@ -1,0 +1,29 @@
+"""What a worker refuses to begin with."""
+
+import pytest
+
+from pipeline import worker
+from pipeline.errors import SinkUnavailable, WrongClock
+from pipeline.worker import Worker
+from schemas.settings import PREFIX, read_settings
+
+
+def worker_on(url: str) -> Worker:
+    return Worker(read_settings({PREFIX + "CLICKHOUSE_URL": url}))
+
+
+def test_a_clock_that_agrees_is_accepted(url: str) -> None:
+    worker_on(url)._open_store("cluster")
+
+
+@pytest.mark.parametrize("skew_ms", [-1500, 1500])
+def test_a_clock_more_than_a_second_off_is_refused(url: str, skew_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = worker.wall_clock_ms
+    monkeypatch.setattr(worker, "wall_clock_ms", lambda: clock() + skew_ms)
+    with pytest.raises(WrongClock, match="synchronise"):
+        worker_on(url)._open_store("cluster")
+
+
+def test_an_absent_clickhouse_is_waited_for() -> None:
+    with pytest.raises(SinkUnavailable):
+        worker_on("http://127.0.0.1:9/default")._open_store("cluster")

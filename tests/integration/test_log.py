@@ -1,0 +1,168 @@
+"""What a log can hold and what can happen to it: transactions, codecs, more partitions, records that are gone."""
+
+import json
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+
+from tests.support.ledger import Ledger, Produced
+from tests.support.recount import check_tables
+from tests.support.system import TOPIC, System, require_kafka, wait_until
+
+FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+LATENESS_SECONDS = 2
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def milliseconds(instant: datetime) -> int:
+    return int(instant.timestamp() * 1000)
+
+
+def several(ledger: Ledger, count: int) -> list[Produced]:
+    """Events of the last two hours."""
+    at = now()
+    return [ledger.produced(ledger.event(at - timedelta(seconds=ledger.random.randrange(7200)))) for _ in range(count)]
+
+
+def transaction(producer: Producer, records: list[Produced], *, commit: bool) -> None:
+    producer.begin_transaction()
+    for record in records:
+        producer.produce(TOPIC, record.value, key=record.key)
+    producer.flush(30)
+    if commit:
+        producer.commit_transaction(30)
+    else:
+        producer.abort_transaction(30)
+
+
+def check(system: System, ledger: Ledger) -> None:
+    """Everything visible is in, as_of has passed the present, and the recount holds."""
+    wait_until("all facts", lambda: system.query("SELECT count() FROM facts FINAL")[0][0] == len(ledger.events), 60)
+    system.wait_for_as_of(milliseconds(now()), 60)
+    wait_until("no pending recomputes", lambda: _pending(system) == 0, 30)
+    check_tables(system, ledger, datetime.fromtimestamp(system.as_of_ms() / 1000, UTC).strftime(FORMAT))
+
+
+_UNCOUNTED = """
+WITH (SELECT max(as_of) FROM watermark) AS as_of
+SELECT
+    (SELECT count() FROM facts FINAL WHERE minute < toStartOfMinute(as_of)) AS facts,
+    (SELECT sum(facts) FROM rollup_minute FINAL WHERE bucket < toStartOfMinute(as_of)) AS minutes,
+    (SELECT sum(facts) FROM rollup_minute FINAL WHERE bucket < toStartOfHour(as_of)) AS hourly_minutes,
+    (SELECT sum(facts) FROM rollup_hour FINAL WHERE bucket < toStartOfHour(as_of)) AS hours
+"""
+
+
+def _pending(system: System) -> int:
+    """How many facts below as_of some grain has not counted yet."""
+    ((facts, minutes, hourly_minutes, hours),) = system.query(_UNCOUNTED)
+    return abs(int(facts) - int(minutes)) + abs(int(hourly_minutes) - int(hours))
+
+
+def test_transactions_codecs_and_a_partition_that_appears_later(tmp_path: Path) -> None:
+    require_kafka()
+    with System(tmp_path, partitions=2, lateness_seconds=str(LATENESS_SECONDS)) as system:
+        worker = system.start_worker("worker")
+        ledger = Ledger(seed=5, orgs=4)
+        for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+            system.produce(several(ledger, 50), **{"compression.type": codec})
+
+        producer = system.producer(**{"transactional.id": "t1"})
+        producer.init_transactions(30)
+        transaction(producer, several(ledger, 100), commit=True)
+        never = Ledger(seed=6)
+        transaction(producer, several(never, 100), commit=False)  # the log ends with records nobody may see
+        check(system, ledger)
+
+        system.broker.add_partitions(TOPIC, 3)
+        system.partitions = 3
+        late = several(ledger, 60)
+        plain = system.producer()
+        wait_until(
+            "the producer to see the partition", lambda: len(plain.list_topics(TOPIC).topics[TOPIC].partitions) == 3, 20
+        )
+        for record in late:
+            plain.produce(TOPIC, record.value, key=record.key, partition=2)
+        assert plain.flush(30) == 0
+        check(system, ledger)
+        marks = system.query("SELECT partition FROM partition_watermarks GROUP BY partition ORDER BY partition")
+        assert marks == [(0,), (1,), (2,)]
+        assert worker.end() == 0
+
+
+def test_an_open_transaction_holds_as_of_and_its_events_are_never_late(tmp_path: Path) -> None:
+    require_kafka()
+    with System(tmp_path, partitions=1, lateness_seconds=str(LATENESS_SECONDS)) as system:
+        system.start_worker("worker")
+        system.wait_for_as_of(milliseconds(now()), 60)
+        producer = system.producer(**{"transactional.id": "t2"})
+        producer.init_transactions(30)
+        ledger = Ledger(seed=7, orgs=2)
+        producer.begin_transaction()
+        opened = now()
+        producer.produce(TOPIC, ledger.produced(ledger.event(opened)).value)
+        producer.flush(10)
+        system.produce(several(ledger, 1))  # behind the open transaction, so not visible either
+        held = milliseconds(opened) + 1000 * (LATENESS_SECONDS + 4)
+        wait_until("time to pass", lambda: milliseconds(now()) > held, 30)
+        assert system.query("SELECT count() FROM facts") == [(0,)]
+        producer.commit_transaction(30)
+        check(system, ledger)
+
+
+def test_records_that_are_gone_from_the_log_stop_the_worker_until_the_gap_is_accepted(tmp_path: Path) -> None:
+    require_kafka()
+    with System(tmp_path, partitions=1, lateness_seconds=str(LATENESS_SECONDS)) as system:
+        ledger = Ledger(seed=8, orgs=2)
+        worker = system.start_worker("worker")
+        system.produce(several(ledger, 100))
+        system.wait_until_done(60)
+        assert worker.end() == 0
+        lost = Ledger(seed=9)
+        system.produce(several(lost, 50))
+        admin = system.broker.admin()
+        for future in admin.delete_records([TopicPartition(TOPIC, 0, 140)]).values():
+            future.result(30)
+
+        stopped = system.start_worker("stopped")
+        assert stopped._popen.wait(60) == 4
+        log = stopped.log.read_text()
+        assert "offsets 100 to 139" in log
+        assert "--accept-gap" in log
+        assert "Traceback" not in log
+
+        system.start("accepting", "-m", "deploy.cli", "worker", "--accept-gap")
+        kept = [json.loads(value) for value in _tail(system)]
+        wait_until("what is left", lambda: system.query("SELECT count() FROM facts FINAL")[0][0] == 110, 60)
+        assert len(kept) == 10
+        assert system.query("SELECT from_offset, to_offset FROM accepted_gaps") == [(100, 140)]
+
+
+def _tail(system: System) -> list[bytes]:
+    """The values that are still in the log."""
+    from confluent_kafka import Consumer
+
+    consumer = Consumer({"bootstrap.servers": system.broker.bootstrap, "group.id": "tail", "log_level": 0})
+    consumer.assign([TopicPartition(TOPIC, 0, 140)])
+    found = [message.value() for message in consumer.consume(10, timeout=20)]
+    consumer.close()
+    return [value for value in found if value]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_leaves_in_order_within_ten_seconds(tmp_path: Path, how: signal.Signals) -> None:
+    require_kafka()
+    with System(tmp_path, partitions=1, lateness_seconds=str(LATENESS_SECONDS)) as system:
+        worker = system.start_worker("worker")
+        ledger = Ledger(seed=10)
+        system.produce(several(ledger, 2000))
+        wait_until("the first facts", lambda: system.query("SELECT count() FROM facts")[0][0] > 0, 30)
+        assert worker.end(how, seconds=10) == 0
+        assert system.query("SELECT count() FROM facts FINAL")[0][0] == 2000
+        assert system.unfinished() == {}
