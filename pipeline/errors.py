@@ -10,7 +10,13 @@
         └── WrongClock       this machine's clock disagrees with ClickHouse's
 """
 
-from clickhouse_connect.driver.exceptions import ClickHouseError, OperationalError
+from clickhouse_connect.driver.exceptions import (
+    ClickHouseError,
+    DataError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 
 EXIT_UNREACHABLE = 3
 EXIT_REFUSED = 4
@@ -20,6 +26,7 @@ RETRYABLE_CODES = frozenset(
     {3, 32, 159, 164, 202, 203, 209, 210, 236, 241, 242, 252, 285, 286, 289, 319, 394, 425, 999, 1002}
 )
 TOO_MANY_PARTS = 252
+OUR_MISTAKES = (DataError, NotSupportedError, ProgrammingError)
 
 
 class PipelineError(Exception):
@@ -56,6 +63,6 @@ def sink_error(error: Exception, doing: str) -> PipelineError:
         return SinkRefuses(f"ClickHouse refuses {doing}: {text}")
     if code in RETRYABLE_CODES or (code is None and isinstance(error, OperationalError | OSError)):
         return SinkUnavailable(f"ClickHouse is unavailable while {doing}: {text}")
-    if isinstance(error, ClickHouseError) and code is not None:
+    if isinstance(error, ClickHouseError) and (code is not None or isinstance(error, OUR_MISTAKES)):
         return SinkRefuses(f"ClickHouse refuses {doing}: {text}")
     return SinkUnavailable(f"ClickHouse answered unexpectedly while {doing}: {text}")

@@ -1,0 +1,91 @@
+"""Chunks: progress per partition, and verdicts that come out the same when a record is delivered again."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pipeline.core.chunk import Batch, Chunk, Rules, too_late
+from pipeline.core.effects import Effect, InsertDeadLetters, InsertFacts, Progress, ReadState, State, WriteProgress
+from pipeline.core.protocol import flush_steps
+from pipeline.driver import drive
+
+NOW_MS = int(datetime(2026, 5, 5, 12, tzinfo=UTC).timestamp() * 1000)
+RULES = Rules(lateness_ms=10_000, future_skew_ms=300_000)
+
+
+@dataclass
+class Record:
+    offset: int
+    value: bytes
+    timestamp: int = NOW_MS
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+def event(occurred_at: str, event_id: str = "e") -> bytes:
+    return json.dumps(
+        {"event_id": event_id, "type": "message.sent", "org_id": "a", "channel": "sms", "occurred_at": occurred_at}
+    ).encode()
+
+
+def batch(*records: Record, known_offset: int = 0, epoch: int = 1, partition: int = 0) -> Batch:
+    first, last = records[0].offset, records[-1].offset
+    size = sum(len(record.value) for record in records)
+    return Batch(partition, epoch, first, last + 1, known_offset, records, size)
+
+
+def chunk_of(*batches: Batch, now_ms: int = NOW_MS) -> Chunk:
+    chunk = Chunk()
+    for one in batches:
+        chunk.add(one, RULES, now_ms, 0, read_at=1.0)
+    return chunk
+
+
+FUTURE, PAST = event("2026-05-05T13:00:00Z"), event("2026-05-05T11:00:00Z")
+
+
+def test_a_new_record_from_the_future_becomes_a_dead_letter() -> None:
+    assert [x.offset for x in chunk_of(batch(Record(5, FUTURE))).letters] == [5]
+
+
+def test_a_record_that_was_durable_once_never_becomes_a_new_time_based_dead_letter() -> None:
+    chunk = chunk_of(batch(Record(5, FUTURE), Record(6, b"broken"), Record(7, FUTURE), known_offset=7))
+    assert [(x.offset, x.reason.value) for x in chunk.letters] == [(6, "malformed_json"), (7, "future_timestamp")]
+
+
+def test_rows_below_a_floor_that_rose_since_are_dead_letters_with_their_bytes() -> None:
+    chunk = chunk_of(batch(Record(5, PAST), Record(6, event("2026-05-05T11:59:00Z", "new")), Record(7, PAST)))
+    floor = NOW_MS - 1_800_000
+    assert [(x.offset, x.value) for x in too_late(chunk, floor)] == [(5, PAST), (7, PAST)]
+    assert too_late(chunk, 0) == []
+
+
+def test_rows_below_the_floor_that_were_durable_once_are_not_reported_again() -> None:
+    chunk = chunk_of(batch(Record(5, PAST), Record(6, PAST), known_offset=6))
+    assert [x.offset for x in too_late(chunk, NOW_MS)] == [6]
+
+
+def test_progress_speaks_for_the_last_batch_of_each_partition() -> None:
+    chunk = chunk_of(
+        batch(Record(5, PAST)), batch(Record(9, b"x"), partition=1), batch(Record(6, event("2026-05-05T11:30:00Z")))
+    )
+    assert chunk.progress() == (Progress(0, 7, NOW_MS - 1_800_000 - 10_000), Progress(1, 10, 0))
+
+
+def test_a_newer_reading_replaces_an_older_one() -> None:
+    chunk = chunk_of(batch(Record(50, PAST)), batch(Record(2, PAST), epoch=2))
+    assert chunk.progress()[0].next_offset == 3
+    assert chunk.ends[0].size_bytes == len(PAST)
+
+
+def test_a_flush_is_durable_before_it_looks_and_looks_before_it_speaks() -> None:
+    chunk = chunk_of(batch(Record(5, PAST), Record(6, b"broken")))
+    seen: list[type] = []
+
+    def perform(effect: Effect) -> object:
+        seen.append(type(effect))
+        return State(closing_ms=NOW_MS) if isinstance(effect, ReadState) else None
+
+    flushed = drive(flush_steps(chunk, 0), perform)
+    assert seen == [InsertFacts, ReadState, InsertDeadLetters, WriteProgress]
+    assert flushed.late == {((NOW_MS - 3_600_000) // 60_000, "a")}
