@@ -1,14 +1,17 @@
-"""The ASGI application: routes, the error envelope, request ids and the access log."""
+"""The ASGI application: routes, the error envelope, limits, request ids and the access log."""
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,13 +19,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
 from api.auth import Authenticator
-from api.errors import CODES, ApiError
+from api.errors import CODES, ApiError, PayloadTooLarge, UriTooLong
 from api.reader import Reader
 from api.render import failure
 from api.routes import Metrics
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("api.access")
+
+MAX_URI_BYTES = 32 * 1024
+MAX_BODY_BYTES = 8 * 1024
+GZIP_FROM_BYTES, GZIP_LEVEL = 1024, 4
+EXPOSED_HEADERS = ["ETag", "X-Request-Id", "X-Next-Cursor", "X-As-Of", "Retry-After"]
 
 REGISTRY = CollectorRegistry()
 REQUESTS = Counter("msgmetrics_api_requests", "Requests by status", ["status"], registry=REGISTRY)
@@ -41,6 +49,7 @@ class Envelope:
             return
         request_id, began, status = str(ULID()), time.perf_counter(), 500
         scope.setdefault("state", {})["request_id"] = request_id
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"x-request-id"]
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -66,8 +75,30 @@ class Envelope:
             "ms": round(seconds * 1000, 2),
             "org_id": getattr(caller, "org_id", None),
             "key_prefix": getattr(caller, "key_prefix", None),
+            "buckets": scope["state"].get("buckets"),
+            "as_of_lag_ms": scope["state"].get("as_of_lag_ms"),
         }
         access.info(msgspec.json.encode(line).decode())
+
+
+def _too_large(scope: Scope) -> ApiError | None:
+    """What is too large about a request to be meant, before anything looks at it."""
+    length = dict(scope["headers"]).get(b"content-length", b"0")
+    if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > MAX_URI_BYTES:
+        return UriTooLong()
+    return PayloadTooLarge() if not length.isdigit() or int(length) > MAX_BODY_BYTES else None
+
+
+class Limits:
+    """Refuses requests that are too large."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        error = _too_large(scope) if scope["type"] == "http" else None
+        app = self._app if error is None else _respond(Request(scope), error)
+        await app(scope, receive, send)
 
 
 def _respond(request: Request, error: ApiError) -> Response:
@@ -94,7 +125,20 @@ async def _on_fault(request: Request, error: Exception) -> Response:
     return _respond(request, ApiError())
 
 
-def create_app(reader: Reader, clock_ms: Callable[[], int], monotonic: Callable[[], float]) -> ASGIApp:
+def _cors(origins: Sequence[str]) -> Middleware:
+    """Browsers of these origins may read; without origins there is no CORS at all."""
+    return Middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=["GET", "HEAD"],
+        allow_headers=["Authorization", "If-None-Match"],
+        expose_headers=EXPOSED_HEADERS,
+    )
+
+
+def create_app(
+    reader: Reader, clock_ms: Callable[[], int], monotonic: Callable[[], float], cors_origins: Sequence[str] = ()
+) -> ASGIApp:
     """The application on a reader and two clocks. Starts nothing and connects to nothing."""
     metrics = Metrics(reader, Authenticator(reader.account, monotonic), clock_ms)
 
@@ -102,11 +146,18 @@ def create_app(reader: Reader, clock_ms: Callable[[], int], monotonic: Callable[
         body = (files("schemas") / "published" / "message-event.schema.json").read_bytes()
         return Response(body, media_type="application/schema+json")
 
+    middleware = [
+        Middleware(Limits),
+        Middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL),
+    ]
+    if cors_origins:
+        middleware.insert(0, _cors(cors_origins))
     app = Starlette(
         routes=[
             Route("/v1/metrics/messages", metrics.get, methods=["GET"]),
             Route("/schemas/message-event.json", event_schema, methods=["GET"]),
         ],
+        middleware=middleware,
         exception_handlers={ApiError: _on_api_error, HTTPException: _on_http_error, Exception: _on_fault},
     )
     return Envelope(app)

@@ -60,6 +60,14 @@ class WindowTooLarge(ApiError):
     status, code, message = 422, "WINDOW_TOO_LARGE", "window has too many buckets"
 
 
+class PayloadTooLarge(ApiError):
+    status, code, message = 413, "PAYLOAD_TOO_LARGE", "requests of this service have no body"
+
+
+class UriTooLong(ApiError):
+    status, code, message = 414, "URI_TOO_LONG", "the request line is longer than 32 KiB"
+
+
 class RateLimited(ApiError):
     status, code, message = 429, "RATE_LIMITED", "too many queries of this organization at once"
     headers: Mapping[str, str] = {"Retry-After": "1"}
@@ -70,5 +78,5 @@ class Unavailable(ApiError):
     headers: Mapping[str, str] = {"Retry-After": "2"}
 
 
-CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "PAYLOAD_TOO_LARGE", 414: "URI_TOO_LONG"}
+CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 """Codes for what the framework refuses by itself."""

@@ -52,7 +52,7 @@ def _server(app: ASGIApp, host: str, port: int) -> Server:
 
 def api_server(settings: Settings) -> Server:
     """The API itself."""
-    app = create_app(Reader(settings.clickhouse_url), wall_clock_ms, time.monotonic)
+    app = create_app(Reader(settings.clickhouse_url), wall_clock_ms, time.monotonic, settings.api_cors_origins)
     return _server(app, settings.api_host, settings.api_port)
 
 

@@ -1,6 +1,7 @@
 """The endpoint on a real engine: keys, scopes, tiers, nulls, groups, pages, and that it fails inside its envelope."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import chain
@@ -11,7 +12,10 @@ from clickhouse_connect.driver.client import Client
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.auth import Authenticator
+from api.errors import RateLimited
 from api.reader import Reader
+from api.routes import QUERIES_AN_ORGANIZATION, Metrics
 from deploy.accounts import create_key, list_keys, revoke_key, set_tier
 from schemas.tiers import Tier
 
@@ -274,3 +278,86 @@ def test_logs_have_the_prefix_and_never_the_key(
         get(http, key[:-1] + "!")
     assert key[:12] in caplog.text
     assert key[8:] not in caplog.text
+
+
+@pytest.fixture
+def key(client: Client) -> str:
+    set_tier(client, "a", Tier.SCALE)
+    return create_key(client, "a", ("metrics:read",), None, NOW)
+
+
+def request(http: TestClient, key: str, method: str = "GET", query: str = "metric=sent", **headers: str) -> Any:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return http.request(method, f"{PATH}?{query}", headers={"Authorization": f"Bearer {key}", **names})
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_repeated_question_is_not_modified_until_a_number_changes(http: TestClient, key: str, client: Client) -> None:
+    query = "metric=sent&from=2026-05-05T08:00:00Z&to=2026-05-05T12:00:00Z"
+    first = request(http, key, query=query)
+    assert first.headers["Cache-Control"] == "private, max-age=30"
+    assert first.headers["Vary"] == "Authorization, Accept, Accept-Encoding"
+    client.command("INSERT INTO watermark (as_of) VALUES ('2026-05-05 10:31:00')")
+    again = request(http, key, query=query, If_None_Match=first.headers["ETag"])
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["ETag"] == first.headers["ETag"]
+    store(client, "a", "2026-05-05 09:00:00", 1, "0")
+    assert request(http, key, query=query, If_None_Match=first.headers["ETag"]).status_code == 200
+
+
+def test_head_has_the_headers_of_get_and_no_body(http: TestClient, key: str) -> None:
+    response, full = request(http, key, "HEAD"), request(http, key)
+    assert (response.status_code, response.content) == (200, b"")
+    assert response.headers["ETag"] == full.headers["ETag"]
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("kind", ["text/csv", "application/x-ndjson"])
+def test_other_formats_carry_cursor_and_as_of_in_headers(http: TestClient, key: str, kind: str) -> None:
+    query = "metric=sent&from=2026-05-05T08:00:00Z&to=2026-05-05T12:00:00Z&limit=2"
+    response = request(http, key, query=query, Accept=kind)
+    assert response.headers["Content-Type"].split(";")[0] == kind
+    assert response.headers["X-As-Of"] == "2026-05-05T10:30:00Z"
+    follow = request(http, key, query="cursor=" + response.headers["X-Next-Cursor"], Accept=kind)
+    assert "2026-05-05T11:00:00Z" in follow.text
+    assert "X-Next-Cursor" not in follow.headers
+
+
+def test_large_answers_are_compressed(http: TestClient, key: str) -> None:
+    response = request(http, key, query="metric=sent&granularity=minute", Accept_Encoding="gzip")
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert len(response.json()["data"]["buckets"]) == 60
+    assert "Content-Encoding" not in request(http, key, query="metric=sent", Accept_Encoding="identity").headers
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "status", "code"),
+    [("x" * 32_800, b"", 414, "URI_TOO_LONG"), ("metric=sent", b"x" * 10_000, 413, "PAYLOAD_TOO_LARGE")],
+)
+def test_what_is_too_large_is_refused_in_the_envelope(
+    http: TestClient, query: str, body: bytes, status: int, code: str
+) -> None:
+    response = http.request("GET", f"{PATH}?{query}", content=body)
+    assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+    assert response.headers["X-Request-Id"] == response.json()["error"]["request_id"]
+
+
+def test_cors_is_off_unless_origins_are_named(url: str, http: TestClient, key: str, clock: Clock) -> None:
+    origin = "https://app.example.com"
+    assert "access-control-allow-origin" not in request(http, key, Origin=origin).headers
+    app = create_app(Reader(url), lambda: int(NOW.timestamp() * 1000), clock, [origin])
+    response = request(TestClient(app), key, Origin=origin)
+    assert response.headers["access-control-allow-origin"] == origin
+    assert "X-Next-Cursor" in response.headers["access-control-expose-headers"]
+    assert "access-control-allow-origin" not in request(TestClient(app), key, Origin="https://evil.example").headers
+
+
+def test_one_organization_cannot_take_all_threads(url: str, key: str, clock: Clock) -> None:
+
+    reader = Reader(url)
+    metrics = Metrics(reader, Authenticator(reader.account, clock), lambda: 0, Counter(a=QUERIES_AN_ORGANIZATION))
+    with pytest.raises(RateLimited), metrics._slot("a"):
+        pass
+    with metrics._slot("b"):
+        assert metrics.running["b"] == 1
+    assert "b" not in metrics.running

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from api import cursor
 from api.cursor import Cursor
 from api.errors import ApiError, GranularityNotAvailable, InvalidInput, ValidationFailed, WindowTooLarge
+from api.negotiate import is_not_modified, media_type
 from api.params import Instant, Metric, parse_query
-from api.render import buckets, number, success, timestamp
+from api.render import CSV, JSON, NDJSON, Answer, Groups, buckets, number, render, timestamp
 from api.window import Request, Window, resolve
 from schemas.grain import Grain
 from schemas.tiers import Tier
@@ -223,7 +224,7 @@ def test_a_cost_is_whole_when_it_is_whole(value: Decimal, text: bytes) -> None:
 
 def test_an_answer_without_a_watermark_says_null() -> None:
     request = Request(Metric.SENT, Window(Grain.DAY, 0, 86_400), None, None)
-    body = success(request, request.window, {}, None, None, 1000, None)
+    body, _ = render(Answer(request, request.window, {}, None, None, 1000, None), JSON)
     assert b'"as_of":null' in body
     assert b'"value":null' in body
 
@@ -238,3 +239,91 @@ def test_every_error_has_a_status_and_a_code() -> None:
     for kind in ApiError.__subclasses__():
         assert 400 <= kind.status < 600
         assert kind.code.isupper()
+
+
+HOURS = Window(Grain.HOUR, 0, 3 * 3600)
+PLAIN = Request(Metric.COST_CENTS, HOURS, None, None)
+GROUPED = Request(Metric.SENT, HOURS, "channel", None)
+VALUES = {0: Decimal("0.100000"), 3600: Decimal("2.000000")}
+GROUP_ROWS: dict[int, Groups] = {0: [("=1+1", 3), ("", 2)]}
+
+
+def lines(answer: Answer, kind: str) -> list[str]:
+    return render(answer, kind)[0].decode().splitlines()
+
+
+def test_csv_has_empty_cells_for_null_and_zero_for_zero() -> None:
+    answer = Answer(PLAIN, HOURS, {0: VALUES[0]}, None, 7200, 1000, None)
+    assert lines(answer, CSV) == [
+        "bucket_start,value",
+        "1970-01-01T00:00:00Z,0.1",
+        "1970-01-01T01:00:00Z,0",
+        "1970-01-01T02:00:00Z,",
+    ]
+
+
+def test_csv_of_a_comparison_has_both_values() -> None:
+    request = Request(Metric.COST_CENTS, HOURS, None, "prior_period")
+    answer = Answer(request, HOURS, VALUES, {-10800: Decimal(7)}, 7200, 1000, None)
+    assert lines(answer, CSV) == [
+        "bucket_start,value,prior_value",
+        "1970-01-01T00:00:00Z,0.1,7",
+        "1970-01-01T01:00:00Z,2,0",
+        "1970-01-01T02:00:00Z,,0",
+    ]
+
+
+def test_csv_of_groups_has_a_line_per_key_and_one_for_none() -> None:
+    answer = Answer(GROUPED, HOURS, GROUP_ROWS, None, 7200, 1000, None)
+    assert lines(answer, CSV) == [
+        "bucket_start,key,value",
+        "1970-01-01T00:00:00Z,'=1+1,3",
+        "1970-01-01T00:00:00Z,,2",
+        "1970-01-01T01:00:00Z,,0",
+        "1970-01-01T02:00:00Z,,",
+    ]
+
+
+def test_ndjson_is_a_bucket_object_a_line() -> None:
+    answer = Answer(PLAIN, HOURS, VALUES, None, 7200, 1000, None)
+    assert lines(answer, NDJSON) == [
+        '{"bucket_start":"1970-01-01T00:00:00Z","value":0.1}',
+        '{"bucket_start":"1970-01-01T01:00:00Z","value":2}',
+        '{"bucket_start":"1970-01-01T02:00:00Z","value":null}',
+    ]
+
+
+def test_a_tag_covers_the_numbers_and_the_page_but_not_as_of() -> None:
+    def tag(as_of: int = 7200, rows: dict[int, Decimal] = VALUES, kind: str = JSON, limit: int = 1000) -> str:
+        return render(Answer(PLAIN, HOURS, rows, None, as_of, limit, None), kind)[1]
+
+    assert tag() == tag(as_of=7201)
+    others = {tag(as_of=10_800), tag(rows={}), tag(kind=CSV), tag(kind=NDJSON), tag(limit=5)}
+    assert len(others | {tag()}) == 6
+    assert tag().startswith('W/"')
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", JSON),
+        ("*/*", JSON),
+        ("text/csv", CSV),
+        ("TEXT/CSV; charset=utf-8", CSV),
+        ("application/x-ndjson", NDJSON),
+        ("text/html, text/csv;q=0.5, application/x-ndjson;q=0.9", NDJSON),
+        ("text/csv;q=0, */*", JSON),
+        ("image/png", JSON),
+        ("text/csv;q=x", JSON),
+    ],
+)
+def test_accept_chooses_the_format_and_anything_else_gets_json(accept: str, kind: str) -> None:
+    assert media_type(accept) == kind
+
+
+@pytest.mark.parametrize(
+    ("header", "same"),
+    [(None, False), ('W/"a"', True), ('"a"', True), ('"x", W/"a"', True), ("*", True), ('"b"', False), ("", False)],
+)
+def test_validators_are_compared_weakly(header: str | None, same: bool) -> None:
+    assert is_not_modified(header, 'W/"a"') is same
