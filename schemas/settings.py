@@ -171,7 +171,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("FLUSH_BYTES", "33554432", _whole(1, 1 << 30), "bytes of events that make a flush due"),
     Setting("FLUSH_SECONDS", "1", _seconds(0.01, 60), "age of the oldest event that makes a flush due"),
     Setting(
-        "BUFFER_BYTES", "134217728", _whole(1 << 20, 1 << 32), "bytes of events held in memory before fetching stops"
+        "BUFFER_BYTES", "50331648", _whole(1 << 20, 1 << 32), "bytes of events held in memory before fetching stops"
     ),
     Setting("API_HOST", "127.0.0.1", _text, "address the API listens on"),
     Setting("API_PORT", "8000", _whole(0, 65535), "port the API listens on; 0 picks a free one"),
