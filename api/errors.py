@@ -8,6 +8,8 @@
     ├── ValidationFailed    422   all parameters at once
     ├── InvalidInput        422   a cursor that does not verify, or disagrees with a parameter
     ├── GranularityNotAvailable, WindowTooLarge   422
+    ├── RequestTimeout      408   bytes that come too slowly to be a request
+    ├── PayloadTooLarge, UriTooLong, HeadersTooLarge   413, 414, 431
     ├── RateLimited         429
     └── Unavailable         503
 """
@@ -43,6 +45,10 @@ class NotFound(ApiError):
     status, code, message = 404, "NOT_FOUND", "no such resource"
 
 
+class MethodNotAllowed(ApiError):
+    status, code, message = 405, "METHOD_NOT_ALLOWED", "method not allowed"
+
+
 class ValidationFailed(ApiError):
     status, code, message = 422, "VALIDATION_FAILED", "validation failed"
 
@@ -60,12 +66,20 @@ class WindowTooLarge(ApiError):
     status, code, message = 422, "WINDOW_TOO_LARGE", "window has too many buckets"
 
 
+class RequestTimeout(ApiError):
+    status, code, message = 408, "REQUEST_TIMEOUT", "the request did not arrive in time"
+
+
 class PayloadTooLarge(ApiError):
     status, code, message = 413, "PAYLOAD_TOO_LARGE", "requests of this service have no body"
 
 
 class UriTooLong(ApiError):
     status, code, message = 414, "URI_TOO_LONG", "the request line is longer than 32 KiB"
+
+
+class HeadersTooLarge(ApiError):
+    status, code, message = 431, "HEADERS_TOO_LARGE", "the headers are longer than 64 KiB"
 
 
 class RateLimited(ApiError):
@@ -78,5 +92,11 @@ class Unavailable(ApiError):
     headers: Mapping[str, str] = {"Retry-After": "2"}
 
 
-CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
-"""Codes for what the framework refuses by itself."""
+def of_framework(status: int, detail: str, headers: Mapping[str, str]) -> ApiError:
+    """What the framework refuses by itself, as one of ours."""
+    kinds: dict[int, type[ApiError]] = {404: NotFound, 405: MethodNotAllowed}
+    error = kinds[status]() if status in kinds else ApiError(message=detail[:1].lower() + detail[1:])
+    if status not in kinds:
+        error.status, error.code = status, "BAD_REQUEST"
+    error.headers = headers
+    return error

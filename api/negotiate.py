@@ -1,10 +1,24 @@
 """What the headers of a request ask for: media type and validators. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import TypeVar
 
 from api.render import CSV, JSON, NDJSON
 
+REMEMBERED_HEADERS, REMEMBERED_CHARACTERS = 256, 512
+"""Clients are of few kinds, and say the same with every request: so many headers, none longer, are read once."""
 
+T = TypeVar("T")
+
+
+def _remembering(read: Callable[[str], T]) -> Callable[[str], T]:
+    """The same function, with a memory that nobody can fill."""
+    remembered = lru_cache(REMEMBERED_HEADERS)(read)
+    return lambda header: remembered(header) if len(header) <= REMEMBERED_CHARACTERS else read(header)
+
+
+@_remembering
 def media_type(accept: str) -> str:
     """The best of JSON, CSV and NDJSON for an Accept header; anything else gets JSON."""
     wanted = sorted(_ranges(accept), key=lambda range_: -range_[1])
@@ -13,8 +27,6 @@ def media_type(accept: str) -> str:
             return name
         if quality > 0 and name in ("*/*", "application/*"):
             return JSON
-        if quality > 0 and name == "text/*":
-            return CSV
     return JSON
 
 
@@ -29,6 +41,12 @@ def _ranges(accept: str) -> Iterator[tuple[str, float]]:
                 except ValueError:
                     quality = 0.0
         yield name, quality
+
+
+@_remembering
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Whether a client with this Accept-Encoding can unpack gzip."""
+    return any(name == "gzip" and quality > 0 for name, quality in _ranges(accept_encoding))
 
 
 def is_not_modified(if_none_match: str | None, etag: str) -> bool:

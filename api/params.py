@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,6 +16,8 @@ from schemas.message_event import FIRST_YEAR, LAST_YEAR
 
 MAX_LIMIT, DEFAULT_LIMIT = 5000, 1000
 MAX_FIELDS = 100
+REMEMBERED_QUERIES, REMEMBERED_BYTES = 1024, 512
+"""Clients repeat themselves: so many query strings, none longer than this, are parsed once."""
 GROUPS = ("channel", "error_code")
 COMPARISONS = ("prior_period",)
 
@@ -26,6 +30,7 @@ TIME_RULE = (
     "must be an RFC 3339 date-time with offset, like 2026-05-05T00:00:00Z or 2026-05-05T02:00:00%2B02:00 "
     "(encode + as %2B)"
 )
+YEARS_RULE = f"must lie in the years {FIRST_YEAR} to {LAST_YEAR} (UTC)"
 
 
 class Metric(StrEnum):
@@ -35,12 +40,12 @@ class Metric(StrEnum):
     COST_CENTS = "cost_cents"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Instant:
-    """Epoch seconds, and whether the text named something after that second's beginning."""
+    """Epoch seconds, and the digits of the second's fraction without trailing zeros: compared, these order instants."""
 
     seconds: int
-    has_fraction: bool
+    fraction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,8 @@ def parse_instant(text: str) -> Instant:
     if match is None:
         raise ValueError(TIME_RULE)
     year, month, day, hour, minute, second, fraction, sign, ahead_hours, ahead_minutes = match.groups()
-    if not FIRST_YEAR <= int(year) <= LAST_YEAR:
-        raise ValueError(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
+    if not FIRST_YEAR - 1 <= int(year) <= LAST_YEAR + 1:  # which also keeps the arithmetic below in bounds
+        raise ValueError(YEARS_RULE)
     if sign and (int(ahead_hours) > 23 or int(ahead_minutes) > 59):
         raise ValueError(TIME_RULE)
     try:
@@ -73,7 +78,9 @@ def parse_instant(text: str) -> Instant:
         raise ValueError(f"{TIME_RULE}: {error}") from None
     ahead = timedelta(hours=int(ahead_hours or 0), minutes=int(ahead_minutes or 0))
     instant = local + ahead if sign == "-" else local - ahead
-    return Instant((instant - _EPOCH) // timedelta(seconds=1), bool(fraction and fraction.strip("0")))
+    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
+        raise ValueError(YEARS_RULE)
+    return Instant((instant - _EPOCH) // timedelta(seconds=1), (fraction or "").rstrip("0"))
 
 
 def _one_of(kind: Callable[[str], Any], choices: tuple[str, ...]) -> Callable[[str], Any]:
@@ -103,21 +110,16 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
 }
 
 
-def parse_query(query_string: bytes) -> Query:
-    """Parse a query string. Raises ValidationFailed with a sentence per parameter, all at once."""
-    try:
-        pairs = parse_qsl(
-            query_string.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
-        )
-    except ValueError:
-        rule = f"must be percent-encoded UTF-8 with at most {MAX_FIELDS} parameters"
-        raise ValidationFailed({"query": rule}) from None
-    problems: dict[str, str] = {}
-    values: dict[str, Any] = {}
-    for name, text in pairs:
-        _parse_one(name, text, values, problems)
-    if "metric" not in values and "metric" not in problems and "cursor" not in values:
-        problems["metric"] = "is required: one of " + ", ".join(Metric)
+def parse_query(query_string: bytes, now: Instant) -> Query:
+    """Parse a query string; ``now`` is what `to` defaults to.
+
+    Raises ValidationFailed with a sentence per parameter, all at once. Bytes that are no text stay in as a mark,
+    so that the parameter they are in is the one that is refused.
+    """
+    is_short = len(query_string) <= REMEMBERED_BYTES
+    values, found = _remembered(query_string) if is_short else _parse_all(query_string)
+    problems = dict(found)
+    _check_together(values, problems, now)
     if problems:
         raise ValidationFailed({_printable(name): sentence for name, sentence in problems.items()})
     return Query(
@@ -130,6 +132,33 @@ def parse_query(query_string: bytes) -> Query:
         cursor=values.get("cursor"),
         limit=values.get("limit", DEFAULT_LIMIT),
     )
+
+
+def _parse_all(query_string: bytes) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """Values by parameter, and a sentence for each that is wrong by itself: what depends on no time."""
+    text = query_string.decode(errors="replace")
+    if text.count("&") >= MAX_FIELDS:
+        raise ValidationFailed({"query": f"must have at most {MAX_FIELDS} parameters"})
+    problems: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for name, value in parse_qsl(text, keep_blank_values=True):
+        _parse_one(name, value, values, problems)
+    return MappingProxyType(values), MappingProxyType(problems)
+
+
+_remembered = lru_cache(REMEMBERED_QUERIES)(_parse_all)
+
+
+def _check_together(values: Mapping[str, Any], problems: dict[str, str], now: Instant) -> None:
+    """The rules that need more than one parameter. What a cursor pins needs neither a metric nor an end."""
+    has_cursor = "cursor" in values
+    if not has_cursor and "metric" not in values and "metric" not in problems:
+        problems["metric"] = "is required: one of " + ", ".join(Metric)
+    since, until = values.get("from"), values.get("to")
+    if until is None and not has_cursor and "to" not in problems:
+        until = now
+    if since is not None and until is not None and since >= until:
+        problems["from"] = "must be before `to`" + ("" if "to" in values else ", which is now unless sent")
 
 
 def _parse_one(name: str, text: str, values: dict[str, Any], problems: dict[str, str]) -> None:

@@ -20,7 +20,8 @@ from api.errors import Unavailable
 from api.params import Metric
 from api.render import Groups, Rows, Value
 from api.window import Window
-from schemas.connection import connect, is_embedded
+from schemas.connection import connect
+from schemas.endpoint import Endpoint
 from schemas.tables import CURSOR_SECRET, rollup_table
 
 log = logging.getLogger(__name__)
@@ -50,8 +51,8 @@ def sql(name: str) -> str:
 class Reader:
     """ClickHouse as the API sees it."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, clickhouse: str | Endpoint) -> None:
+        self._clickhouse = Endpoint.of(clickhouse)
         self._local = threading.local()
         self._secret: bytes | None = None
 
@@ -59,9 +60,11 @@ class Reader:
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
             settings = {"max_execution_time": QUERY_SECONDS}
-            if not is_embedded(self._url):
+            if not self._clickhouse.is_embedded:
                 settings["readonly"] = READ_ONLY
-            client = connect(self._url, timeout_seconds=QUERY_SECONDS + 0.5, connect_seconds=1, settings=settings)
+            client = connect(
+                self._clickhouse, timeout_seconds=QUERY_SECONDS + 0.5, connect_seconds=1, settings=settings
+            )
             self._local.client = client
         return client
 

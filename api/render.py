@@ -24,7 +24,7 @@ Bucket = dict[str, Any]
 
 METRIC_NAME = "messages.outbound."
 JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
-FORMULA_STARTS = ("=", "+", "-", "@")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 ETAG_CHARACTERS = 32
 
 
@@ -177,9 +177,9 @@ RENDERERS: Mapping[str, Callable[[Answer], tuple[bytes, bytes]]] = {JSON: _json,
 def render(answer: Answer, media_type: str) -> tuple[bytes, str]:
     """Body and weak ETag. The tag covers query, numbers and cursor, but not ``as_of``, which moves every second."""
     body, content = RENDERERS[media_type](answer)
-    identity = msgspec.json.encode(
-        [media_type, answer.request.metric, answer.page.grain, answer.page.start, answer.page.end, answer.limit]
-    )
+    request = answer.request
+    query = [request.metric, request.window.grain, request.window.start, request.window.end, request.group_by]
+    identity = msgspec.json.encode([media_type, *query, request.compare_to, answer.page.start, answer.limit])
     cursor = (answer.next_cursor or "").encode()
     digest = hashlib.sha256(b"\0".join((identity, content, cursor))).hexdigest()
     return body, f'W/"{digest[:ETAG_CHARACTERS]}"'

@@ -1,6 +1,7 @@
 """Serves the API and, on a port of its own, its health and metrics."""
 
 import asyncio
+import gc
 import signal
 import time
 
@@ -12,12 +13,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from api.app import REGISTRY, create_app
+from api.app import create_app
 from api.errors import ApiError
+from api.metrics import READY, REGISTRY
+from api.protocol import Protocol
 from api.reader import Reader
 from schemas.settings import API_ADMIN_PORT, Settings
 
 GRACE_SECONDS = 5
+KEEP_ALIVE_SECONDS = 15
 
 
 class Server(uvicorn.Server):
@@ -41,10 +45,12 @@ def _server(app: ASGIApp, host: str, port: int) -> Server:
         app,
         host=host,
         port=port,
+        http=Protocol,
         log_config=None,
         access_log=False,
         lifespan="off",
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     return Server(config)
@@ -52,25 +58,31 @@ def _server(app: ASGIApp, host: str, port: int) -> Server:
 
 def api_server(settings: Settings) -> Server:
     """The API itself."""
-    app = create_app(Reader(settings.clickhouse_url), wall_clock_ms, time.monotonic, settings.api_cors_origins)
+    app = create_app(Reader(settings.clickhouse), wall_clock_ms, time.monotonic, settings.api_cors_origins)
     return _server(app, settings.api_host, settings.api_port)
 
 
 def admin_server(settings: Settings) -> Server:
     """/livez, /readyz (ready means that ClickHouse answers) and /metrics."""
-    reader = Reader(settings.clickhouse_url)
+    reader = Reader(settings.clickhouse)
 
     async def livez(_: Request) -> Response:
         return PlainTextResponse("alive\n")
 
-    async def readyz(_: Request) -> Response:
+    async def is_ready() -> bool:
         try:
             await asyncio.to_thread(reader.as_of_ms)
         except ApiError:
+            return False
+        return True
+
+    async def readyz(_: Request) -> Response:
+        if not await is_ready():
             return JSONResponse({"ready": False, "reasons": ["ClickHouse does not answer"]}, 503)
         return JSONResponse({"ready": True, "reasons": []})
 
     async def metrics(_: Request) -> Response:
+        READY.set(await is_ready())
         return Response(generate_latest(REGISTRY), media_type="text/plain; version=0.0.4")
 
     routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
@@ -91,6 +103,7 @@ def serve(settings: Settings) -> None:
     """Run the API process until SIGTERM or SIGINT."""
 
     async def main() -> None:
+        gc.freeze()  # what is there from the start lives to the end; looking through it again delays answers
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)

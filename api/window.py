@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from api.errors import GranularityNotAvailable, ValidationFailed, WindowTooLarge
+from api.errors import GranularityNotAvailable, WindowTooLarge
 from api.params import Instant, Metric, Query
 from schemas.grain import Grain
 from schemas.tiers import Tier
@@ -64,17 +64,15 @@ def floor(grain: Grain, instant: Instant) -> int:
 
 def ceil(grain: Grain, instant: Instant) -> int:
     """The first bucket start at or after the instant."""
-    return grain.ceil(instant.seconds + instant.has_fraction)
+    return grain.ceil(instant.seconds + bool(instant.fraction))
 
 
-def resolve(query: Query, tier: Tier, now_seconds: int) -> Request:
+def resolve(query: Query, tier: Tier, now: Instant) -> Request:
     """Decide what a query without a cursor means. Raises the 422 that applies, in the contract's order."""
     assert query.metric is not None
     grain = query.granularity or (Grain.HOUR if Grain.HOUR in tier.grains else Grain.DAY)
-    until = query.until or Instant(now_seconds, has_fraction=False)
-    since = query.since or Instant(until.seconds - DEFAULT_SPAN_BUCKETS[grain] * grain.seconds, until.has_fraction)
-    if (since.seconds, since.has_fraction) >= (until.seconds, until.has_fraction):
-        raise ValidationFailed({"from": "must be before `to`" + ("" if query.until else ", which is now unless sent")})
+    until = query.until or now
+    since = query.since or Instant(until.seconds - DEFAULT_SPAN_BUCKETS[grain] * grain.seconds, until.fraction)
     window = Window(grain, floor(grain, since), ceil(grain, until))
     check_allowed(grain, tier)
     if window.count > MAX_BUCKETS:

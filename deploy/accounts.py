@@ -9,9 +9,9 @@ from ulid import ULID
 from deploy.errors import Refused, Usage
 from schemas import tables
 from schemas.api_key import SCOPE_PATTERN, key_hash, key_prefix, new_key
+from schemas.message_event import MAX_ORG_CHARACTERS
 from schemas.tiers import DEFAULT_TIER, Tier
 
-MAX_ORG_CHARACTERS = 64
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -1,13 +1,15 @@
 """ClickHouse as the commands see it: a connection, or a sentence that says why there is none."""
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from deploy.errors import CommandError, Refused, Unreachable
-from schemas.connection import connect, is_embedded, redact
+from schemas.connection import connect, redact
 from schemas.settings import Settings
+from schemas.sharding import everywhere
 from schemas.tables import WRITE_SETTINGS
 
 UNKNOWN_DATABASE = 81
@@ -17,16 +19,17 @@ AUTHENTICATION_FAILED = 516
 
 def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Client:
     """A client for commands. Raises Unreachable or Refused."""
-    url = settings.clickhouse_url
+    target, url = settings.clickhouse, settings.clickhouse_url
     try:
-        return connect(url, timeout_seconds=60, settings=dict(WRITE_SETTINGS))
+        return connect(target, timeout_seconds=60, settings=dict(WRITE_SETTINGS))
     except (ClickHouseError, OSError) as error:
-        if getattr(error, "code", None) == UNKNOWN_DATABASE and make_database and not is_embedded(url):
+        if getattr(error, "code", None) == UNKNOWN_DATABASE and make_database and not target.is_embedded:
             name = urlsplit(url).path.strip("/")
-            connect(url.removesuffix(urlsplit(url).path) + "/default").command(
-                "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": name}
+            connect(replace(target, url=url.removesuffix(urlsplit(url).path) + "/system")).command(
+                f"CREATE DATABASE IF NOT EXISTS {{name:Identifier}}{everywhere(target.cluster)}",
+                parameters={"name": name},
             )
-            return connect(url, timeout_seconds=60, settings=dict(WRITE_SETTINGS))
+            return connect(target, timeout_seconds=60, settings=dict(WRITE_SETTINGS))
         raise clickhouse_problem(settings, error) from None
 
 

@@ -1,5 +1,9 @@
-"""Demo traffic: a history of two days, then a few events a second for ever, some of them late, doubled or broken."""
+"""Demo traffic: a history of two days, then an event a second for ever, some of them late, doubled or broken.
 
+History and live traffic have about the same rate, so that charts over both make sense.
+"""
+
+import math
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -7,14 +11,15 @@ from collections.abc import Callable, Sequence
 import msgspec
 from confluent_kafka import Producer
 
-from deploy.status import rfc3339
+from deploy.instants import rfc3339
 from schemas.grain import Grain
 
 HISTORY_HOURS = 48
-HISTORY_EVENTS = 20_000
-EVENTS_A_SECOND = 40
+HISTORY_EVENTS = 60_000  # about 12 MB: the embedded broker keeps 20
+EVENTS_A_SECOND = 1
 TICK_SECONDS = 0.25
-LATE_SHARE, DOUBLE_SHARE, BROKEN_SHARE = 0.02, 0.02, 0.002
+LATE_SHARE, DOUBLE_SHARE, BROKEN_SHARE = 0.02, 0.02, 0.005
+BUSIEST_HOUR = 14
 CHANNELS = {"sms": 6, "email": 3, "whatsapp": 2, "mms": 1}
 ERRORS = ("carrier_rejected", "invalid_number", "mailbox_full", "spam_filter")
 OUTCOMES = {"message.sent": 50, "message.delivered": 44, "message.failed": 6}
@@ -47,9 +52,10 @@ class Traffic:
 
     def history(self, now_ms: int) -> Sequence[bytes]:
         """Two days of events that end now, in the order of their time, busier by day than by night."""
-        span_ms = HISTORY_HOURS * Grain.HOUR.milliseconds
-        at = sorted(now_ms - int(self._random.triangular(0, span_ms, span_ms / 4)) for _ in range(HISTORY_EVENTS))
-        return [self.event(instant) for instant in at]
+        width = Grain.HOUR.milliseconds
+        hours = range(now_ms - HISTORY_HOURS * width, now_ms, width)
+        chosen = self._random.choices(hours, [_busyness(hour) for hour in hours], k=HISTORY_EVENTS)
+        return [self.event(instant) for instant in sorted(hour + self._random.randrange(width) for hour in chosen)]
 
     def live(self, now_ms: int, count: int) -> Sequence[bytes]:
         """Events of this moment; some are late by minutes to hours, some come twice, a few are broken."""
@@ -63,17 +69,33 @@ class Traffic:
         return records
 
 
+def _busyness(instant_ms: int) -> float:
+    """How busy an hour is, by its time of the day (UTC)."""
+    hour = instant_ms / Grain.HOUR.milliseconds % 24
+    return 1.2 + math.cos((hour - BUSIEST_HOUR) / 24 * 2 * math.pi)
+
+
 def run_demo(
     bootstrap: str, topic: str, traffic: Traffic, clock_ms: Callable[[], int], stop: threading.Event, history: bool
 ) -> None:
     """Produce until told to stop. The embedded broker keeps little, so the rate stays far below the worker's."""
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 20, "log_level": 0, "error_cb": lambda _: None})
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": 20,
+            "sticky.partitioning.linger.ms": 0,  # evenly, since the embedded broker keeps 5 MB of each partition
+            "log_level": 0,
+            "error_cb": lambda _: None,
+        }
+    )
     for record in traffic.history(clock_ms()) if history else ():
         producer.produce(topic, record)
     producer.flush(10)
-    per_tick = int(EVENTS_A_SECOND * TICK_SECONDS)
+    due = 0.0
     while not stop.wait(TICK_SECONDS):
-        for record in traffic.live(clock_ms(), per_tick):
+        due += EVENTS_A_SECOND * TICK_SECONDS
+        for record in traffic.live(clock_ms(), int(due)):
             producer.produce(topic, record)
+        due %= 1
         producer.poll(0)
     producer.flush(2)

@@ -71,6 +71,7 @@ def dev_settings(settings: Settings, found: DevFile) -> Settings:
         kafka_topic=found.topic,
         kafka_cluster_id=found.kafka_cluster_id,
         clickhouse_url=found.clickhouse_url,
+        clickhouse_cluster="",
     )
 
 
@@ -122,7 +123,8 @@ def _greeting(found: DevFile) -> str:
     return (
         f"\nMessage Metrics is running at {found.api_url}\n\nA key per tier:\n{keys}\n\nTry it:\n\n"
         f'  curl -H "Authorization: Bearer {key}" "{found.api_url}/v1/metrics/messages?metric=sent"\n\n'
-        f"Health and metrics of the worker are at {found.admin_url}; Ctrl-C stops everything.\n"
+        f"The same as pictures: {found.api_url}/ (it asks for a key)\n"
+        f"How the worker is doing: {found.admin_url}/\n\nCtrl-C stops everything.\n"
     )
 
 

@@ -1,6 +1,7 @@
 """Kafka as the commands see it: settings for librdkafka, the topic, and the ends of its log."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from deploy.errors import Unreachable
+from pipeline.oauth import TokenError, expires_at, read_token
 from schemas.message_event import MAX_EVENT_BYTES
 from schemas.settings import Settings
 
@@ -26,9 +28,7 @@ def client_settings(settings: Settings, **extra: Any) -> dict[str, Any]:
         **extra,
     }
     if settings.kafka_security_protocol.startswith("SASL"):
-        config["sasl.mechanism"] = settings.kafka_sasl_mechanism
-        config["sasl.username"] = settings.kafka_sasl_username
-        config["sasl.password"] = settings.kafka_sasl_password
+        config |= _sasl(settings)
     for name, value in {
         "ssl.ca.location": settings.kafka_ssl_cafile,
         "ssl.certificate.location": settings.kafka_ssl_certfile,
@@ -39,17 +39,49 @@ def client_settings(settings: Settings, **extra: Any) -> dict[str, Any]:
     return config
 
 
+def _sasl(settings: Settings) -> dict[str, Any]:
+    mechanism = {"sasl.mechanism": settings.kafka_sasl_mechanism}
+    if settings.kafka_sasl_mechanism == "OAUTHBEARER":
+        try:
+            _check_token(settings.kafka_oauth_token_file)  # librdkafka would swallow the callback's reason
+        except TokenError as error:
+            raise Unreachable(f"Kafka does not answer at {settings.kafka_bootstrap}: {error}") from None
+        return {**mechanism, "oauth_cb": lambda _: _oauth_token(settings.kafka_oauth_token_file)}
+    return {
+        **mechanism,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": settings.kafka_sasl_password,
+    }
+
+
+def _check_token(path: str) -> None:
+    now = time.time()
+    if expires_at(read_token(path), now) <= now:
+        raise TokenError(f"the OAuth token in {path} has expired; whatever writes that file has stopped")
+
+
+def _oauth_token(path: str) -> tuple[str, float]:
+    """The token in the file now and when to ask again; librdkafka asks shortly before."""
+    token = read_token(path)
+    return token, expires_at(token, time.time())
+
+
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """What the brokers say of the topic; ``partitions`` is 0 where there is none. ``config`` is {} where unknown."""
+    """What the brokers say of the topic; ``partitions`` is 0 where there is none. ``config`` is {} where unknown
+    or not asked for."""
 
     brokers: int
     partitions: int
     config: Mapping[str, str]
 
 
-def describe_topic(settings: Settings) -> TopicState:
-    """Ask the brokers about the topic. Raises Unreachable."""
+def describe_topic(settings: Settings, *, with_config: bool = False) -> TopicState:
+    """Ask the brokers about the topic. Raises Unreachable.
+
+    Its configuration is asked for only where it is wanted: brokers that have none to tell, such as the embedded one,
+    leave that question open until it times out.
+    """
     admin = AdminClient(client_settings(settings))
     try:
         metadata = admin.list_topics(timeout=ANSWER_SECONDS)
@@ -58,7 +90,7 @@ def describe_topic(settings: Settings) -> TopicState:
     topic = metadata.topics.get(settings.kafka_topic)
     partitions = len(topic.partitions) if topic is not None and topic.error is None else 0
     config: dict[str, str] = {}
-    if partitions:
+    if partitions and with_config:
         resource = ConfigResource(ResourceType.TOPIC, settings.kafka_topic)
         try:
             found = admin.describe_configs([resource])[resource].result(ANSWER_SECONDS)
@@ -124,6 +156,18 @@ def log_ends(settings: Settings, partitions: int) -> dict[int, int]:
             p: consumer.get_watermark_offsets(TopicPartition(settings.kafka_topic, p), timeout=ANSWER_SECONDS)[1]
             for p in range(partitions)
         }
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+    finally:
+        consumer.close()
+
+
+def committed_offsets(settings: Settings, partitions: Sequence[int]) -> dict[int, int]:
+    """Per partition what the workers' group has committed, 0 for nothing. Raises Unreachable."""
+    consumer = Consumer(client_settings(settings, **{"group.id": settings.kafka_group}))
+    try:
+        asked = [TopicPartition(settings.kafka_topic, p) for p in partitions]
+        return {tp.partition: max(tp.offset, 0) for tp in consumer.committed(asked, timeout=2 * ANSWER_SECONDS)}
     except KafkaException as error:
         raise unreachable(settings, error) from None
     finally:

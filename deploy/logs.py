@@ -8,24 +8,39 @@ import msgspec
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and the traceback where there is one."""
+    """One JSON object a line: time, level, logger, message, its fields, and the traceback where there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {"at": at, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line).decode()
 
 
+class TextFormatter(logging.Formatter):
+    """The same for people: the fields follow the message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", {})
+        return " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in fields.items())])
+
+
 def configure_logs(log_format: str, level: str, file: Path | None = None) -> None:
-    """Set up logging for this process. Third-party libraries are heard from warnings on."""
+    """Set up logging for this process. Third-party libraries are heard from warnings on, at debug from info on."""
     handler = logging.FileHandler(file) if file else logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(JsonFormatter() if log_format == "json" else text)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     for ours in ("api", "pipeline", "deploy"):
         logging.getLogger(ours).setLevel(level.upper())
+    if level == "debug":
+        for theirs in ("aiokafka", "faust"):
+            logging.getLogger(theirs).setLevel(logging.INFO)
+        return
     # Both report as errors what they recover from by themselves.
     logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
     logging.getLogger("faust").setLevel(logging.ERROR)

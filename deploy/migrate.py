@@ -15,9 +15,11 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from deploy.cluster import statements_for
 from deploy.errors import Refused
 from schemas import tables
 from schemas.grain import SECONDS_PER_DAY, Grain
+from schemas.sharding import alter_target, local_name
 
 TABLE_EXISTS = 57
 LEDGER = f"""
@@ -58,19 +60,21 @@ def _migration(name: str, text: str) -> Migration:
     return Migration(int(name[:4]), name, statements, hashlib.sha256(text.encode()).hexdigest())
 
 
-def migrate(client: Client, facts_days: int, dead_letter_days: int) -> list[str]:
+def migrate(client: Client, facts_days: int, dead_letter_days: int, cluster: str = "") -> list[str]:
     """Bring the database up to date. Returns the names of what was applied; raises Refused where it must not.
 
+    On a cluster each statement becomes what deploy/cluster.py derives from it; the ledger is the same.
     Also makes the cursors' secret where it is missing, and applies the retention settings.
     """
-    client.command(LEDGER)
+    for statement in statements_for(LEDGER.strip(), cluster):
+        client.command(statement)
     migrations = read_migrations()
     done = _ledger(client)
     _check(migrations, done)
-    applied = [m.name for m in migrations if _apply(client, m, {s for n, s in done if n == m.number})]
+    applied = [m.name for m in migrations if _apply(client, m, {s for n, s in done if n == m.number}, cluster)]
     _make_secret(client)
-    _set_retention(client, tables.FACTS, "minute", facts_days)
-    _set_retention(client, tables.DEAD_LETTERS, "toDateTime(seen_at, 'UTC')", dead_letter_days)
+    _set_retention(client, tables.FACTS, "minute", facts_days, cluster)
+    _set_retention(client, tables.DEAD_LETTERS, "toDateTime(seen_at, 'UTC')", dead_letter_days, cluster)
     return applied
 
 
@@ -96,16 +100,21 @@ def _check(migrations: Sequence[Migration], done: dict[tuple[int, int], tuple[st
             raise Refused(f"migration {name} was changed after it was applied; restore it and add a new one instead")
 
 
-def _apply(client: Client, migration: Migration, done: set[int]) -> bool:
+def _apply(client: Client, migration: Migration, done: set[int], cluster: str) -> bool:
     for index, statement in _missing(migration, done):
-        try:
-            client.command(statement)
-        except DatabaseError as error:
-            if error.code != TABLE_EXISTS:
-                raise
+        for derived in statements_for(statement, cluster):
+            _run(client, derived)
         row: list[Any] = [migration.number, index, migration.name, migration.checksum]
         client.insert(tables.MIGRATIONS, [row], column_names=["number", "statement", "name", "checksum"])
     return len(done) < len(migration.statements)
+
+
+def _run(client: Client, statement: str) -> None:
+    try:
+        client.command(statement)
+    except DatabaseError as error:
+        if error.code != TABLE_EXISTS:
+            raise
 
 
 def _missing(migration: Migration, done: set[int]) -> Iterator[tuple[int, str]]:
@@ -121,12 +130,12 @@ def _make_secret(client: Client) -> None:
         client.insert(tables.SECRETS, [row], column_names=["name", "value"])
 
 
-def _set_retention(client: Client, table: str, column: str, days: int) -> None:
+def _set_retention(client: Client, table: str, column: str, days: int, cluster: str) -> None:
     """Set a table's TTL; the floor of facts is first raised by the old one, which may have dropped some."""
     ddl = str(
         client.query(
             "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
-            parameters={"table": table},
+            parameters={"table": local_name(table, cluster)},
         ).result_rows[0][0]
     )
     match = _TTL_DAYS.search(ddl)
@@ -139,4 +148,4 @@ def _set_retention(client: Client, table: str, column: str, days: int) -> None:
             f"toDateTime64(toStartOfDay(now('UTC') + {margin} - {int(match[1])} * {SECONDS_PER_DAY}, 'UTC')"
             f" + {SECONDS_PER_DAY}, 3, 'UTC')) FROM {tables.FACTS}"
         )
-    client.command(f"ALTER TABLE {table} MODIFY TTL {column} + toIntervalDay({int(days)})")
+    client.command(f"ALTER TABLE {alter_target(table, cluster)} MODIFY TTL {column} + toIntervalDay({int(days)})")

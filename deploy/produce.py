@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 import zstandard
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from tqdm import tqdm
 
 from deploy.errors import CommandError, Unreachable, Usage
@@ -113,7 +113,13 @@ def send(settings: Settings, source: IO[bytes], *, keyed: bool, echo: bool) -> i
         _produce(producer, settings.kafka_topic, line, key)
         if sent % POLL_EVERY == 0:
             producer.poll(0)
-    producer.flush(FLUSH_SECONDS)
+    try:
+        producer.flush(FLUSH_SECONDS)
+    except (
+        KafkaException,
+        SystemError,
+    ) as error:  # a fatal one; the driver wraps it when a delivery is reported with it
+        deliveries.last_error = str(error.__cause__ or error)
     if deliveries.delivered != sent:
         raise Unreachable(
             f"{deliveries.delivered} of {sent} events were acknowledged ({deliveries.last_error or 'no answer'}); "

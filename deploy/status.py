@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from deploy.clusters import known_cluster_id
 from deploy.errors import CommandError
+from deploy.instants import rfc3339
 from deploy.kafka_admin import describe_topic, log_ends
+from pipeline.clickhouse import sql
 from schemas.grain import MS_PER_SECOND
 from schemas.settings import Settings
 
@@ -30,6 +32,16 @@ class PartitionState:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceptedGap:
+    """Offsets [from_offset, to_offset) that were deleted from the log unread, and that an operator accepted as lost."""
+
+    partition: int
+    from_offset: int
+    to_offset: int
+    accepted_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole pipeline. Times are RFC 3339; ``reasons`` says why it is not ready."""
 
@@ -41,35 +53,19 @@ class Status:
     partitions: list[PartitionState]
     pending_recomputes: int
     dead_letters: dict[str, int]
-    accepted_gaps: int
+    accepted_gaps: list[AcceptedGap]
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
 
 
-_PARTITIONS = """
-SELECT p.partition, p.next_offset, p.mark, s.owner, s.status, s.log_end_offset
-FROM
-(
-    SELECT partition, argMax(next_offset, incarnation) AS next_offset, argMax(mark, incarnation) AS mark
-    FROM
-    (
-        SELECT partition, incarnation, max(next_offset) AS next_offset, toUnixTimestamp64Milli(max(watermark)) AS mark
-        FROM partition_watermarks
-        WHERE topic = {topic:String} AND cluster_id = {cluster:String}
-        GROUP BY partition, incarnation
-    )
-    GROUP BY partition
-) AS p
-LEFT JOIN
-    (SELECT * FROM partition_status FINAL WHERE topic = {topic:String} AND cluster_id = {cluster:String}) AS s
-    ON s.partition = p.partition
-ORDER BY p.partition
-"""
-_CLUSTER = """
-SELECT argMax(cluster_id, updated_at) FROM partition_status WHERE topic = {topic:String}
-"""
 _SCALARS = "SELECT toUnixTimestamp64Milli(max(as_of)), max(generation), toUnixTimestamp64Milli(now64(3)) FROM watermark"
+_GAPS = """
+SELECT partition, from_offset, to_offset, toUnixTimestamp64Milli(accepted_at)
+FROM accepted_gaps FINAL
+WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
+ORDER BY partition, from_offset
+"""
 _PENDING = "SELECT sum(pending_recomputes) FROM worker_status FINAL WHERE updated_at > now64(3) - toIntervalSecond(10)"
 _DEAD = """
 SELECT reason, count() FROM dead_letters FINAL
@@ -77,26 +73,11 @@ WHERE seen_at > now64(3) - toIntervalHour({hours:UInt32}) GROUP BY reason ORDER 
 """
 
 
-def rfc3339(instant_ms: int) -> str | None:
-    """Epoch milliseconds as RFC 3339 in UTC; None for 0."""
-    if not instant_ms:
-        return None
-    return (
-        datetime.fromtimestamp(instant_ms / MS_PER_SECOND, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
-
-
 def read_status(client: Client, settings: Settings) -> Status:
     """Gather the status. Log ends come from Kafka where it answers, else from what the workers last saw."""
     as_of_ms, generation, now_ms = map(int, client.query(_SCALARS).result_rows[0])
-    cluster = (
-        settings.kafka_cluster_id
-        or client.query(_CLUSTER, parameters={"topic": settings.kafka_topic}).result_rows[0][0]
-    )
-    where = {"topic": settings.kafka_topic, "cluster": cluster}
-    rows = client.query(_PARTITIONS, parameters=where).result_rows
+    where = {"topic": settings.kafka_topic, "cluster_id": known_cluster_id(settings, client)}
+    rows = client.query(sql("look_partitions"), parameters=where).result_rows
     reasons: list[str] = []
     try:
         total = describe_topic(settings).partitions
@@ -109,7 +90,7 @@ def read_status(client: Client, settings: Settings) -> Status:
     age = (now_ms - as_of_ms) / MS_PER_SECOND if as_of_ms else None
     reasons += _reasons(settings, age, partitions)
     dead = client.query(_DEAD, parameters={"hours": DEAD_LETTER_HOURS}).result_rows
-    gaps = client.query("SELECT count() FROM accepted_gaps FINAL").result_rows[0][0]
+    gaps = client.query(_GAPS, parameters=where).result_rows
     return Status(
         as_of=rfc3339(as_of_ms),
         as_of_age_seconds=age,
@@ -119,14 +100,14 @@ def read_status(client: Client, settings: Settings) -> Status:
         partitions=partitions,
         pending_recomputes=int(client.query(_PENDING).result_rows[0][0]),
         dead_letters={reason: int(count) for reason, count in dead},
-        accepted_gaps=int(gaps),
+        accepted_gaps=[AcceptedGap(int(p), int(start), int(end), rfc3339(int(at))) for p, start, end, at in gaps],
     )
 
 
 def _partition(partition: int, row: Sequence[Any] | None, end: int | None) -> PartitionState:
     if row is None:
         return PartitionState(partition, 0, end, end, None, "never read", "")
-    _, next_offset, mark, owner, status, seen_end = row
+    _, next_offset, mark, owner, status, seen_end, _ = row
     end = end if end is not None else int(seen_end)
     return PartitionState(
         partition, int(next_offset), end, max(0, end - int(next_offset)), rfc3339(int(mark)), status or "unknown", owner
@@ -158,8 +139,11 @@ def render(status: Status) -> str:
         f"pending     {status.pending_recomputes} late recomputes",
         f"dead        {_dead(status)} in the last {DEAD_LETTER_HOURS} h",
     ]
-    if status.accepted_gaps:
-        out.append(f"gaps        {status.accepted_gaps} accepted: records that were lost before they were read")
+    out += [
+        f"gap         partition {gap.partition}, offsets {gap.from_offset} to {gap.to_offset - 1} were lost unread; "
+        f"accepted {gap.accepted_at}. If the records exist elsewhere, produce them again"
+        for gap in status.accepted_gaps
+    ]
     out += [
         "",
         f"{'partition':>9} {'next offset':>12} {'log end':>12} {'lag':>10}  {'watermark':<24}  {'status':<10} owner",

@@ -1,16 +1,50 @@
-"""Health and metrics of a worker over HTTP: /livez, /readyz (with the reasons), /metrics."""
+"""A worker over HTTP, for those who run it: /livez, /readyz (with the reasons), /metrics, and a page at /."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePosixPath
 
+import msgspec
 import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from pipeline.operations import Operations
 
-def admin_app(reasons: Callable[[], list[str]], registry: CollectorRegistry) -> Starlette:
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+PAGE = "index.html"
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@cache
+def _page_files() -> Mapping[str, tuple[bytes, str]]:
+    """The page's few files with their media types; read once."""
+    folder = files("pipeline") / "operations_page"
+    kinds = {file.name: MEDIA_TYPES.get(PurePosixPath(file.name).suffix) for file in folder.iterdir()}
+    return {name: ((folder / name).read_bytes(), kind) for name, kind in kinds.items() if kind}
+
+
+def _page_file(request: Request) -> Response:
+    name = request.path_params.get("name", PAGE)
+    if name not in _page_files():
+        raise HTTPException(404)
+    body, kind = _page_files()[name]
+    return Response(body, media_type=kind, headers=HEADERS)
+
+
+def admin_app(reasons: Callable[[], list[str]], registry: CollectorRegistry, operations: Operations) -> Starlette:
     """The application; ``reasons`` says why the process is not ready, empty when it is."""
 
     async def livez(_: Request) -> Response:
@@ -23,7 +57,20 @@ def admin_app(reasons: Callable[[], list[str]], registry: CollectorRegistry) -> 
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
-    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)])
+    async def operations_json(_: Request) -> Response:
+        found = operations.now() | await asyncio.to_thread(operations.stored)
+        return Response(msgspec.json.encode(found), media_type="application/json", headers=HEADERS)
+
+    return Starlette(
+        routes=[
+            Route("/livez", livez),
+            Route("/readyz", readyz),
+            Route("/metrics", metrics),
+            Route("/operations.json", operations_json),
+            Route("/", _page_file),
+            Route("/page/{name}", _page_file),
+        ]
+    )
 
 
 class AdminServer(uvicorn.Server):

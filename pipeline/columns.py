@@ -1,11 +1,15 @@
-"""Columns of Python values as Arrow tables, without a row in between."""
+"""What is inserted: columns of Python values as Arrow tables, without a row in between; and rows of dead letters."""
+
+from collections.abc import Iterable
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.core.decode import Columns
-from pipeline.core.effects import Key
+from pipeline.clickhouse import utc
+from pipeline.core.decode import Columns, DeadLetter
+from pipeline.core.keys import LateKeys
 from schemas.grain import Grain
 
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -37,13 +41,44 @@ def facts_table(columns: Columns) -> pa.Table:
     )
 
 
-def recompute_keys_table(batch: str, keys: frozenset[Key]) -> pa.Table:
+def recompute_keys_table(batch: str, keys: LateKeys) -> pa.Table:
     """The keys of one late recompute, as rows of the table that its statements read them from."""
-    minutes, orgs = zip(*keys, strict=True)
+    orgs = pa.DictionaryArray.from_arrays(keys.places.astype(np.int32), pa.array(keys.orgs, pa.string()))
     return pa.table(
         {
-            "batch": pa.array([batch] * len(keys), pa.string()),
-            "minute": pa.array([minute * Grain.MINUTE.seconds for minute in minutes], pa.uint32()),
-            "org_id": pa.array(orgs, pa.string()),
+            "batch": pa.repeat(batch, len(keys)),
+            "minute": pa.array(keys.minutes * Grain.MINUTE.seconds).cast(pa.uint32()),
+            "org_id": orgs.cast(pa.string()),
         }
     )
+
+
+DEAD_LETTER_COLUMNS: Final = (
+    "cluster_id", "topic", "partition", "offset", "reason", "detail", "org_id", "event_id", "occurred_at", "record_at",
+    "key", "has_key", "value", "has_value", "headers.name", "headers.value",
+)  # fmt: skip
+
+
+def dead_letter_rows(cluster_id: str, topic: str, letters: Iterable[DeadLetter]) -> list[tuple[Any, ...]]:
+    """Dead letters as rows of the table, in the order of DEAD_LETTER_COLUMNS."""
+    return [
+        (
+            cluster_id,
+            topic,
+            x.partition,
+            x.offset,
+            x.reason.value,
+            x.detail,
+            x.org_id,
+            x.event_id,
+            utc(x.occurred_ms or 0),
+            utc(max(x.record_ms, 0)),
+            x.key or b"",
+            int(x.key is not None),
+            x.value or b"",
+            int(x.value is not None),
+            [name.encode() for name, _ in x.headers],
+            [value or b"" for _, value in x.headers],
+        )
+        for x in letters
+    ]

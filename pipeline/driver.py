@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from pipeline import metrics
 from pipeline.core.effects import Effect, Steps
 from pipeline.errors import SinkUnavailable
 
@@ -44,6 +45,7 @@ class Retrying:
             try:
                 answer = self._perform(effect)
             except SinkUnavailable as error:
+                metrics.SINK_RETRIES.inc()
                 self._on_outcome(error)
                 if self._abandon.wait(delay * random.uniform(0.5, 1)):
                     raise

@@ -7,7 +7,9 @@
     └── Stop                 the worker cannot go on; one sentence and an exit code
         ├── SinkRefuses      ClickHouse will never take it (schema, rights)
         ├── LogGap           records are gone from the log that were never read
-        └── WrongClock       this machine's clock disagrees with ClickHouse's
+        ├── KafkaUnavailable Kafka went away while the worker was starting
+        ├── WrongClock       this machine's clock disagrees with ClickHouse's
+        └── Stalled          a partition stands still although everybody answers; a new process may do better
 """
 
 from clickhouse_connect.driver.exceptions import (
@@ -18,12 +20,38 @@ from clickhouse_connect.driver.exceptions import (
     ProgrammingError,
 )
 
+EXIT_PROBLEMS = 1
 EXIT_UNREACHABLE = 3
 EXIT_REFUSED = 4
 
-# Timeouts, network, overload, read-only replicas, coordination: all pass.
+# Timeouts, network, overload, a full disk, read-only replicas, coordination, a shard that is down: all pass.
 RETRYABLE_CODES = frozenset(
-    {3, 32, 159, 164, 202, 203, 209, 210, 236, 241, 242, 252, 285, 286, 289, 319, 394, 425, 999, 1002}
+    {
+        3,
+        32,
+        159,
+        164,
+        202,
+        203,
+        209,
+        210,
+        236,
+        241,
+        242,
+        243,
+        252,
+        279,
+        285,
+        286,
+        289,
+        319,
+        369,
+        394,
+        416,
+        425,
+        999,
+        1002,
+    }
 )
 TOO_MANY_PARTS = 252
 OUR_MISTAKES = (DataError, NotSupportedError, ProgrammingError)
@@ -51,8 +79,20 @@ class LogGap(Stop):
     """Records were deleted from the log before they were read."""
 
 
+class KafkaUnavailable(Stop):
+    """Kafka went away between the first question and the start; a new process waits for it."""
+
+    exit_code = EXIT_UNREACHABLE
+
+
 class WrongClock(Stop):
     """The local clock differs too much from ClickHouse's."""
+
+
+class Stalled(Stop):
+    """The worker makes no progress and nobody else is to blame."""
+
+    exit_code = EXIT_PROBLEMS
 
 
 def sink_error(error: Exception, doing: str) -> PipelineError:

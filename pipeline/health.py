@@ -1,16 +1,101 @@
-"""Readiness of a worker: progress within limits, not "the process answers"."""
+"""Readiness of a worker: progress within limits, not "the process answers".
 
-from collections import deque
+A worker waits for ClickHouse and Kafka as long as it takes, and says so. What neither of them explains, a partition
+that stands still although both answer, ends the process: whoever supervises it starts it anew.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from schemas.grain import MS_PER_SECOND, Grain
 
 STALE_SECONDS = 10.0
 """`as_of` may be this much older than the lateness explains."""
-SINK_PATIENCE_SECONDS = 5.0
+FAILING_SECONDS = 5.0
+"""ClickHouse or Kafka may refuse for so long before the worker is not ready."""
+SILENT_SECONDS = 10.0
+"""A statement or request may be under way for so long."""
+SUSPECT_SECONDS = 10.0
+"""A refusal is named beside other reasons for so long, though others have been answered since."""
+STANDING_SECONDS = 8.0
+"""A partition that has records to read may stand still for so long."""
+STALLED_SECONDS = 60.0
+"""A partition that stands still for so long, with no reason to, ends the worker."""
 FLOOD_WINDOW_MS = Grain.MINUTE.milliseconds
 FLOOD_LETTERS, FLOOD_SHARE = 100, 0.2
 """So many dead letters, and such a share of all records, are a flood: a producer is broken."""
+
+
+@dataclass(slots=True)
+class Peer:
+    """Whether somebody we need answers. Called from several threads; times are epoch milliseconds."""
+
+    name: str
+    problem: str = ""
+    failing_since_ms: int = 0
+    failed_ms: int = 0
+    _under_way: dict[int, int] = field(default_factory=dict)
+    _numbers: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def outcome(self, problem: Exception | None, now_ms: int) -> None:
+        """An attempt has succeeded (None) or not."""
+        with self._lock:
+            if problem is None:
+                self.failing_since_ms = 0
+            else:
+                self.failing_since_ms, self.failed_ms = self.failing_since_ms or now_ms, now_ms
+                self.problem = str(problem) or type(problem).__name__
+
+    @contextmanager
+    def asked(self, clock_ms: Callable[[], int]) -> Iterator[None]:
+        """Something is asked for as long as the block lasts."""
+        with self._lock:
+            self._numbers += 1
+            number = self._numbers
+            self._under_way[number] = clock_ms()
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._under_way[number]
+
+    def is_troubled(self, now_ms: int) -> bool:
+        """Whether it fails right now, or has been silent for too long."""
+        return bool(self.failing_since_ms) or self.reason(now_ms) is not None
+
+    def reason(self, now_ms: int) -> str | None:
+        """Why this peer keeps the worker from being ready, or None."""
+        with self._lock:
+            failing_ms = now_ms - self.failing_since_ms if self.failing_since_ms else 0
+            silent_ms = now_ms - min(self._under_way.values(), default=now_ms)
+        if failing_ms > FAILING_SECONDS * MS_PER_SECOND:
+            return f"{self.name} unavailable for {failing_ms // MS_PER_SECOND} s: {self.problem}"
+        if silent_ms > SILENT_SECONDS * MS_PER_SECOND:
+            return f"{self.name} has not answered for {silent_ms // MS_PER_SECOND} s"
+        return None
+
+    def suspicion(self, now_ms: int) -> str | None:
+        """What may be behind another reason: something failed a moment ago, though other things succeed meanwhile.
+
+        So it is with one shard of several away: what belongs to the others goes through.
+        """
+        with self._lock:
+            ago_ms = now_ms - self.failed_ms
+            if self.failed_ms and ago_ms <= SUSPECT_SECONDS * MS_PER_SECOND:
+                return f"{self.name} refused a part {ago_ms // MS_PER_SECOND} s ago: {self.problem}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a partition stands: the durable offset (None: not started), since when, whether there is more to read."""
+
+    durable: int | None
+    since_ms: int
+    has_more: bool
 
 
 @dataclass(slots=True)
@@ -19,39 +104,58 @@ class Health:
 
     lateness_seconds: float
     as_of_ms: int = 0
-    sink_failing_since_ms: int = 0
-    sink_problem: str = ""
-    partitions: int = 0
+    sink: Peer = field(default_factory=lambda: Peer("sink"))
+    kafka: Peer = field(default_factory=lambda: Peer("Kafka"))
     lag: int = 0
-    blocked_partitions: tuple[int, ...] = ()
-    recent: deque[tuple[int, int, int]] = field(default_factory=deque)
-
-    def sink_outcome(self, problem: Exception | None, now_ms: int) -> None:
-        """A statement was taken by ClickHouse (None) or not."""
-        if problem is None:
-            self.sink_failing_since_ms, self.sink_problem = 0, ""
-        elif not self.sink_failing_since_ms:
-            self.sink_failing_since_ms, self.sink_problem = now_ms, str(problem)
+    holding: tuple[int, ...] = ()
+    standing: Mapping[int, Standing] = field(default_factory=dict)
+    recent: tuple[tuple[int, int, int], ...] = ()
+    """(time, events, dead letters) of the last minute's flushes. Replaced as a whole, since another thread reads it."""
+    _asked_ms: int = 0
+    _excused_ms: int = 0
 
     def counted(self, events: int, dead_letters: int, now_ms: int) -> None:
         """A flush made that many events and dead letters durable."""
-        self.recent.append((now_ms, events, dead_letters))
+        self.recent = (*self._recent(now_ms), (now_ms, events, dead_letters))
+
+    def _recent(self, now_ms: int) -> list[tuple[int, int, int]]:
+        return [flush for flush in self.recent if now_ms - flush[0] <= FLOOD_WINDOW_MS]
+
+    def partitions(
+        self, assigned: frozenset[int], durable: Mapping[int, int], ends: Mapping[int, int], now_ms: int
+    ) -> None:
+        """Note how far each assigned partition is durable, and where the log ends, as far as that is known."""
+        standing = {}
+        for p in assigned:
+            before, offset = self.standing.get(p), durable.get(p)
+            moved = before is None or before.durable != offset or not before.has_more
+            has_more = offset is None or ends.get(p, offset) > offset
+            standing[p] = Standing(offset, now_ms if before is None or moved else before.since_ms, has_more)
+        self.standing = standing
+        self.lag = sum(max(0, end - durable.get(p, end)) for p, end in ends.items())
+
+    def _standing_still(self, now_ms: int, limit_seconds: float, excused_ms: int = 0) -> Iterator[str]:
+        for p, x in sorted(self.standing.items()):
+            still_ms = now_ms - max(x.since_ms, excused_ms)
+            if x.has_more and still_ms > limit_seconds * MS_PER_SECOND:
+                seconds = still_ms // MS_PER_SECOND
+                if x.durable is None:
+                    yield f"partition {p} is assigned to this worker, which has not begun to read it for {seconds} s"
+                else:
+                    yield f"partition {p} has stood at offset {x.durable} for {seconds} s with records to read"
 
     def _flood(self, now_ms: int) -> str | None:
         """Why the dead letters of the last minute are a flood, or None."""
-        while self.recent and now_ms - self.recent[0][0] > FLOOD_WINDOW_MS:
-            self.recent.popleft()
-        events, dead = sum(r[1] for r in self.recent), sum(r[2] for r in self.recent)
+        recent = self._recent(now_ms)
+        events, dead = sum(flush[1] for flush in recent), sum(flush[2] for flush in recent)
         if dead < FLOOD_LETTERS or dead < FLOOD_SHARE * (events + dead):
             return None
         return f"{dead} of {events + dead} records of the last minute became dead letters; look at their reasons"
 
     def reasons(self, now_ms: int) -> list[str]:
         """Why this worker is not ready, as sentences; empty when it is."""
-        found = []
-        if self.sink_failing_since_ms and now_ms - self.sink_failing_since_ms > SINK_PATIENCE_SECONDS * MS_PER_SECOND:
-            seconds = (now_ms - self.sink_failing_since_ms) // MS_PER_SECOND
-            found.append(f"sink unavailable for {seconds} s: {self.sink_problem}")
+        found = [reason for reason in (self.sink.reason(now_ms), self.kafka.reason(now_ms)) if reason]
+        found += self._standing_still(now_ms, STANDING_SECONDS)
         if flood := self._flood(now_ms):
             found.append(flood)
         limit_ms = (self.lateness_seconds + STALE_SECONDS) * MS_PER_SECOND
@@ -61,9 +165,23 @@ class Health:
             found.append(
                 f"as_of is {(now_ms - self.as_of_ms) // 1000} s old, more than {limit_ms / 1000:g} s" + self._waiting()
             )
+        if found and not self.sink.reason(now_ms) and (suspicion := self.sink.suspicion(now_ms)):
+            found.append(suspicion)
         return found
 
     def _waiting(self) -> str:
-        if not self.blocked_partitions:
-            return f"; {self.lag} records behind" if self.lag else ""
-        return f"; waiting for partitions {', '.join(map(str, self.blocked_partitions))}, which nobody has read yet"
+        held = f"; held by partitions {', '.join(map(str, self.holding))}" if self.holding else ""
+        return held + (f"; {self.lag} records behind" if self.lag else "")
+
+    def stalled(self, now_ms: int, *, may_pause: bool) -> str | None:
+        """Why this worker cannot go on by itself: a partition stands still and nobody else is to blame for it.
+
+        ``may_pause`` says that reading pauses on purpose. To be asked every second or so: time in which somebody was
+        to blame, or in which this process itself stood still, does not count.
+        """
+        slept = now_ms - self._asked_ms > FAILING_SECONDS * MS_PER_SECOND
+        blamed = may_pause or self.sink.is_troubled(now_ms) or self.kafka.is_troubled(now_ms)
+        self._asked_ms = now_ms
+        if slept or blamed:
+            self._excused_ms = now_ms
+        return next(self._standing_still(now_ms, STALLED_SECONDS, self._excused_ms), None)

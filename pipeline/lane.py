@@ -18,16 +18,15 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline import metrics
 from pipeline.core.chunk import Batch, Chunk, Rules
-from pipeline.core.effects import Progress, ReadState, State, Steps
+from pipeline.core.effects import Erasures, Progress, ReadErasures, ReadState, State, Steps
 from pipeline.core.flush import FlushPolicy
 from pipeline.core.late import PendingRecomputes
 from pipeline.core.ledger import Ledger
-from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps
-from pipeline.core.watermark import partition_watermark, retention_floor
+from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps, sweep_steps
+from pipeline.core.watermark import Idle, partition_watermark, retention_floor
 from pipeline.driver import Perform, drive
 from pipeline.health import Health
-from pipeline.transport import Idle
-from schemas.grain import MS_PER_SECOND, Grain
+from schemas.grain import Grain
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -36,6 +35,8 @@ TICK_SECONDS = 0.25
 PATIENCE_SECONDS = 10.0
 """Records that were fetched and did not arrive here within this time are read again."""
 REPORT_SECONDS = 2.0
+SWEEP_SECONDS = 300.0
+"""An erasure that was interrupted is gone on with after this time at the latest."""
 RETENTION_MARGIN_MS = Grain.HOUR.milliseconds
 
 
@@ -44,8 +45,10 @@ class Log(Protocol):
 
     async def caught_up(self) -> dict[int, Idle]: ...
     async def log_ends(self) -> dict[int, int]: ...
-    async def commit_offsets(self, offsets: dict[int, int]) -> bool: ...
+    async def commit_offsets(self, offsets: dict[int, int]) -> dict[int, int] | None: ...
     async def restart(self, partition: int, offset: int) -> None: ...
+    async def start_forgotten(self) -> None: ...
+    async def assigned(self) -> frozenset[int]: ...
     async def topic_partition_numbers(self) -> frozenset[int]: ...
 
 
@@ -64,6 +67,7 @@ class Lanes:
     report: Callable[[dict[int, int], dict[int, int], int], None]
     pending: PendingRecomputes = field(default_factory=PendingRecomputes)
     facts_floor_ms: int = 0
+    erasures: Erasures = field(default_factory=dict)
     backlog: bool = True
     flushes: int = 0
     uncommitted: deque[tuple[int, dict[int, int]]] = field(default_factory=deque)
@@ -71,12 +75,13 @@ class Lanes:
     chunk: Chunk = field(default_factory=Chunk)
     _chunk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _sweep: asyncio.Event = field(default_factory=asyncio.Event)
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(thread_name_prefix="lane"))
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     async def offer(self, batch: Batch) -> None:
         """Take a batch from Faust: decode it into the growing chunk. Stale and repeated batches are dropped."""
-        if not self.ledger.admit(batch):
+        if not self.ledger.admit(batch, time.monotonic()):
             log.info("dropped a stale batch of partition %d at %d", batch.partition, batch.start)
             return
         async with self._chunk_lock:
@@ -96,22 +101,33 @@ class Lanes:
 
     def loops(self) -> list[Coroutine[Any, Any, None]]:
         """The loops to run side by side until ``stop``."""
-        return [self._flush_loop(), self._recompute_loop(), self._roll_loop(), self._report_loop()]
+        return [
+            self._flush_loop(),
+            self._recompute_loop(),
+            self._roll_loop(),
+            self._report_loop(),
+            self._sweep_loop(),
+        ]
 
     async def _flush_loop(self) -> None:
         next_tick = 0.0
+        self.erasures = await self._thread(self.perform, ReadErasures())
         while not self._stopping.is_set():
-            await self._wait_for_work()
+            await self._waited(self._wake, TICK_SECONDS)
             if self._flush_due():
                 await self.flush()
             if time.monotonic() >= next_tick:
                 await self._tick()
                 next_tick = time.monotonic() + TICK_SECONDS
 
-    async def _wait_for_work(self) -> None:
+    @staticmethod
+    async def _waited(event: asyncio.Event, seconds: float) -> bool:
+        """Wait for an event, that long at the most; whether it came. It is cleared."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), TICK_SECONDS)
-        self._wake.clear()
+            await asyncio.wait_for(event.wait(), seconds)
+        came = event.is_set()
+        event.clear()
+        return came
 
     async def flush(self) -> None:
         """Make the chunk durable and note what may be committed of it."""
@@ -119,7 +135,11 @@ class Lanes:
             chunk, self.chunk = self.chunk, Chunk()
         if not chunk.records:
             return
-        flushed = await self._drive(flush_steps(chunk, self._retention_floor_ms()), "flush")
+        steps = flush_steps(chunk, chunk.progress(), self._retention_floor_ms(), self.erasures)
+        flushed = await self._drive(steps, "flush")
+        self.erasures = flushed.erasures
+        if flushed.sweep:
+            self._sweep.set()
         self.flushes += 1
         self.pending.add(flushed.late, self.flushes, time.monotonic())
         self.ledger.durable(chunk)
@@ -131,15 +151,29 @@ class Lanes:
     async def _tick(self) -> None:
         """What time brings: caught-up partitions move on, lost batches are read again, offsets are committed."""
         idle = await self.kafka.caught_up()
-        marks = {p: partition_watermark(i.now_ms, i.now_ms, self.rules.lateness_ms) for p, i in idle.items()}
         if idle:
-            progress = [Progress(p, i.position, marks[p]) for p, i in sorted(idle.items())]
+            progress = [Progress(p, i.position, self._idle_mark(i)) for p, i in sorted(idle.items())]
             await self._drive(progress_steps(progress), "progress")
+            self._offer_idle({p: i.position for p, i in idle.items()})
         self.backlog = len(idle) < len(self.ledger.partitions)
         for partition, offset in self.ledger.lost(time.monotonic(), PATIENCE_SECONDS).items():
             log.warning("records of partition %d from %d did not arrive; reading them again", partition, offset)
             await self.kafka.restart(partition, offset)
+        await self.kafka.start_forgotten()
         await self._commit()
+
+    def _idle_mark(self, idle: Idle) -> int:
+        """The watermark of a caught-up partition: 0, which changes nothing, while something is hidden behind it."""
+        return 0 if idle.hides else partition_watermark(idle.now_ms, idle.now_ms, self.rules.lateness_ms)
+
+    def _offer_idle(self, positions: dict[int, int]) -> None:
+        """Have positions committed that lie behind aborted records, which no flush ever sees.
+
+        Left uncommitted, they would look like a gap once retention has taken those records.
+        """
+        moved = {p: position for p, position in positions.items() if self.committed.get(p) != position}
+        if moved and (not self.uncommitted or self.uncommitted[-1] != (self.flushes, moved)):
+            self.uncommitted.append((self.flushes, moved))
 
     async def _commit(self) -> None:
         """Commit what is durable and has nothing pending, in order."""
@@ -147,8 +181,14 @@ class Lanes:
         offsets: dict[int, int] = {}
         while self.uncommitted and self.uncommitted[0][0] <= settled:
             offsets |= self.uncommitted.popleft()[1]
-        if offsets and not await self.kafka.commit_offsets(offsets):
+        if not offsets:
+            return
+        with metrics.STAGE_SECONDS.labels("commit").time():
+            done = await self.kafka.commit_offsets(offsets)
+        if done is None:
             self.uncommitted.appendleft((0, offsets))
+        else:
+            self.committed |= done
 
     async def _recompute_loop(self) -> None:
         while not self._stopping.is_set():
@@ -160,7 +200,7 @@ class Lanes:
         """Bring the late keys that wait into the rollups."""
         began = time.monotonic()
         keys = self.pending.take(began)
-        if keys:
+        if len(keys):
             await self._drive(recompute_steps(str(uuid.uuid4()), keys), "recompute")
             metrics.RECOMPUTED.inc(len(keys))
         self.pending.done(time.monotonic(), time.monotonic() - began)
@@ -176,18 +216,27 @@ class Lanes:
         if not partitions:
             return False
         rolled = await self._drive(roll_steps(sorted(partitions), self._retention_floor_ms()), "roll")
-        self.health.as_of_ms, self.health.blocked_partitions = rolled.as_of_ms, rolled.waiting_for
-        metrics.AS_OF.set(rolled.as_of_ms / MS_PER_SECOND)
+        self.health.as_of_ms, self.health.holding = rolled.as_of_ms, rolled.holding
         return rolled.more
+
+    async def _sweep_loop(self) -> None:
+        """Go on with interrupted erasures: from time to time who owns partition 0, and at once who sees a reason."""
+        while not self._stopping.is_set():
+            asked = await self._waited(self._sweep, SWEEP_SECONDS)
+            if self._stopping.is_set() or not (asked or 0 in self.ledger.partitions):
+                continue
+            swept = await self._drive(sweep_steps(self._retention_floor_ms()), "sweep")
+            for org in swept:
+                log.info("finished the erasure of an organization: %s", org)
 
     async def _report_loop(self) -> None:
         while not self._stopping.is_set():
             await asyncio.sleep(REPORT_SECONDS)
             state: State = await self._thread(self.perform, ReadState())
             self.health.as_of_ms = state.as_of_ms
-            ends, durable = await self.kafka.log_ends(), dict(self.ledger.durable_offsets())
-            self.health.partitions = len(durable)
-            self.health.lag = sum(max(0, end - durable.get(p, end)) for p, end in ends.items())
+            assigned, ends = await self.kafka.assigned(), await self.kafka.log_ends()
+            durable = dict(self.ledger.durable_offsets())
+            self.health.partitions(assigned, durable, ends, self.clock_ms())
             await self._thread(self.report, durable, ends, len(self.pending))
 
     # -- helpers ------------------------------------------------------------------------------------------------
@@ -214,6 +263,7 @@ class Lanes:
         """Let the loops end after what they are doing."""
         self._stopping.set()
         self._wake.set()
+        self._sweep.set()
 
     async def drain(self) -> None:
         """The last work before leaving, after the loops: flush, recompute what is late, commit."""

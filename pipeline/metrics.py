@@ -1,28 +1,122 @@
-"""The worker's Prometheus metrics: one list of names with help texts."""
+"""The worker's Prometheus metrics: one list of names with help texts.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Summary
+Everything is counted per batch, flush or report, never per event. Names end up in alert rules and dashboards (deploy/),
+which a test holds against this list.
+"""
+
+import math
+from collections import Counter as Tally
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
 
 from pipeline.core.chunk import Chunk
 from pipeline.core.protocol import Flushed
+from pipeline.health import Health
+from schemas.grain import MS_PER_SECOND
+from schemas.message_event import DeadLetterReason
+
+
+class Stage(StrEnum):
+    """What a worker's time goes into. Stages overlap, since they run in threads of their own."""
+
+    WAIT = "wait"
+    POLL = "poll"
+    DECODE = "decode"
+    FLUSH = "flush"
+    BUILD = "build"
+    INSERT = "insert"
+    PROGRESS = "progress"
+    COMMIT = "commit"
+    RECOMPUTE = "recompute"
+    ROLL = "roll"
+    SWEEP = "sweep"
+
 
 REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
 PREFIX = "msgmetrics_worker_"
+FLUSH_EVENTS_BUCKETS = (1, 10, 100, 1_000, 5_000, 10_000, 20_000, 50_000, 100_000)
+FLUSH_BYTES_BUCKETS = tuple(1 << n for n in range(10, 28, 3))
 
 EVENTS = Counter(PREFIX + "events", "Events made durable, repetitions included", registry=REGISTRY)
-DEAD = Counter(PREFIX + "dead_letters", "Dead letters written", registry=REGISTRY)
+ERASED = Counter(PREFIX + "erased_records", "Records dropped since their organization was erased", registry=REGISTRY)
+DEAD = Counter(PREFIX + "dead_letters", "Dead letters written, by reason", ["reason"], registry=REGISTRY)
 LATE = Counter(PREFIX + "late_keys", "(minute, organization) keys found late", registry=REGISTRY)
 RECOMPUTED = Counter(PREFIX + "recomputed_keys", "(minute, organization) keys recomputed", registry=REGISTRY)
-AS_OF = Gauge(PREFIX + "as_of_seconds", "as_of as this worker's roller last wrote or saw it", registry=REGISTRY)
-STAGE_SECONDS = Summary(
-    PREFIX + "stage_seconds",
-    "Time spent by stage: decode, flush, progress, recompute, roll",
-    ["stage"],
+PENDING = Gauge(
+    PREFIX + "pending_recomputes", "(minute, organization) keys that wait to be recomputed", registry=REGISTRY
+)
+FLUSH_EVENTS = Histogram(PREFIX + "flush_events", "Records of a flush", buckets=FLUSH_EVENTS_BUCKETS, registry=REGISTRY)
+FLUSH_BYTES = Histogram(
+    PREFIX + "flush_bytes", "Bytes of the records of a flush", buckets=FLUSH_BYTES_BUCKETS, registry=REGISTRY
+)
+SINK_RETRIES = Counter(PREFIX + "sink_retries", "Statements that ClickHouse did not take at once", registry=REGISTRY)
+AS_OF = Gauge(PREFIX + "as_of_seconds", "as_of in epoch seconds, as last seen; 0 before the first", registry=REGISTRY)
+AS_OF_AGE = Gauge(
+    PREFIX + "as_of_age_seconds", "How far as_of is behind the clock; NaN before the first", registry=REGISTRY
+)
+READY = Gauge(PREFIX + "ready", "1 when /readyz says ready", registry=REGISTRY)
+LAG = Gauge(
+    PREFIX + "partition_lag_records", "Records in the log that are not durable", ["partition"], registry=REGISTRY
+)
+POSITION = Gauge(PREFIX + "partition_next_offset", "The next offset to make durable", ["partition"], registry=REGISTRY)
+LOG_END = Gauge(PREFIX + "partition_log_end_offset", "Where the log ends", ["partition"], registry=REGISTRY)
+VIOLATIONS = Gauge(
+    PREFIX + "violations",
+    "Event ids that were used for more than one minute, in the newest hour that is closed or as much of it as can be "
+    "looked at; NaN where another worker looks",
     registry=REGISTRY,
 )
+VIOLATIONS.set(math.nan)
+STAGE_SECONDS = Summary(PREFIX + "stage_seconds", "Time spent: " + ", ".join(Stage), ["stage"], registry=REGISTRY)
+
+# Series exist from the start, at zero: a rate over a series that appears with its first event would miss that event.
+for _stage in Stage:
+    STAGE_SECONDS.labels(_stage)
+for _reason in DeadLetterReason:
+    DEAD.labels(_reason)
 
 
 def flushed(chunk: Chunk, result: Flushed) -> None:
     """Count a flush that is durable."""
     EVENTS.inc(len(chunk.columns))
-    DEAD.inc(result.dead_letters)
+    ERASED.inc(result.erased)
+    FLUSH_EVENTS.observe(chunk.records)
+    FLUSH_BYTES.observe(chunk.size_bytes)
     LATE.inc(len(result.late))
+    for reason, count in Tally(letter.reason for letter in chunk.letters).items():
+        DEAD.labels(reason).inc(count)
+    # What turned out to be too late only when it was written is in no chunk.
+    DEAD.labels(DeadLetterReason.TOO_LATE).inc(max(0, result.dead_letters - len(chunk.letters)))
+
+
+def watch(health: Health, clock_ms: Callable[[], int]) -> None:
+    """What depends on the time of asking is worked out when it is asked for."""
+    READY.set_function(lambda: not health.reasons(clock_ms()))
+    AS_OF.set_function(lambda: health.as_of_ms / MS_PER_SECOND)
+    AS_OF_AGE.set_function(lambda: (clock_ms() - health.as_of_ms) / MS_PER_SECOND if health.as_of_ms else math.nan)
+
+
+def partitions(durable: Mapping[int, int], ends: Mapping[int, int]) -> None:
+    """Note where this worker's partitions stand (next offsets); those it has lost disappear."""
+    for gauge in (LAG, POSITION, LOG_END):
+        gauge.clear()
+    for partition, next_offset in durable.items():
+        end = ends.get(partition, next_offset)
+        LAG.labels(partition).set(max(0, end - next_offset))
+        POSITION.labels(partition).set(next_offset)
+        LOG_END.labels(partition).set(end)
+
+
+def stage_seconds() -> dict[str, float]:
+    """Seconds spent by stage since the process began."""
+    samples = (sample for family in STAGE_SECONDS.collect() for sample in family.samples)
+    return {s.labels["stage"]: s.value for s in samples if s.name.endswith("_sum")}
+
+
+def value(metric: Counter | Gauge) -> float:
+    """The value of a counter or gauge, summed over its labels."""
+    samples = (sample for family in metric.collect() for sample in family.samples)
+    return sum(sample.value for sample in samples if not sample.name.endswith("_created"))

@@ -19,16 +19,19 @@ import aiokafka
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, KafkaTimeoutError, OffsetOutOfRangeError
 from aiokafka.structs import OffsetAndMetadata
 from faust.serializers.schemas import Schema
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from pipeline import metrics
 from pipeline.core.chunk import Batch
 from pipeline.core.ledger import Ledger
-from pipeline.core.start import Start
+from pipeline.core.start import Offsets, Start
+from pipeline.core.watermark import Idle
 from pipeline.errors import LogGap, SinkUnavailable
+from pipeline.fetched import NoReadOffsets, log_ends, read_offsets, unpack
 from schemas.grain import MS_PER_SECOND
 
 log = logging.getLogger(__name__)
@@ -38,19 +41,11 @@ FETCH_WAIT_MS = 100
 """Longest wait of the broker for data: with more, one busy partition waits for its idle neighbours."""
 PARTITION_FETCH_BYTES = 512 * 1024
 METADATA_MAX_AGE_MS = 10_000
-MAX_RECORDS_A_BATCH = 20_000
+FORGOTTEN_SECONDS = 10.0
+"""Partitions that are assigned and not read for so long are started again."""
 FULL_POLL_SECONDS = 0.02
 START_RETRY_SECONDS = 0.5
-OFFSETS_TIMEOUT_MS = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Offsets:
-    """What Kafka knows of a partition: committed (None: nothing), first and end offset of the log."""
-
-    committed: int | None
-    log_start: int
-    log_end: int
+COMMIT_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -67,14 +62,6 @@ class Hooks:
     fatal: Callable[[BaseException], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """A partition that is caught up: at ``now_ms`` nothing below the log's end was unread or undurable."""
-
-    now_ms: int
-    position: int
-
-
 class BatchSchema(Schema[Any, Any]):
     """Hands the batch on as it is: decoding is the flush's business."""
 
@@ -85,15 +72,11 @@ class BatchSchema(Schema[Any, Any]):
         return decode
 
 
-def _raw_record(tp: TopicPartition, record: Any) -> Any:
-    """Instead of building a ConsumerRecord for each event: aiokafka's own record has all we need."""
-    return record
-
-
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """The thread that talks to Kafka."""
 
     _starting: asyncio.Task[None] | None = None
+    _at_odds_since: float | None = None
 
     @property
     def hooks(self) -> Hooks:
@@ -132,19 +115,19 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Called by Faust after every assignment: find the starting points, in the background and until it works.
 
-        Until then nothing is read: what aiokafka fetches before the seek is thrown away by it.
+        Nothing is read until then: what aiokafka has fetched is thrown away by the seek.
         """
         self.run(self._begin_starting())
         return {}
 
     async def _begin_starting(self) -> None:
-        partitions = {tp.partition for tp in self.kafka.assignment()}
+        partitions = await self.assigned()
         self.hooks.ledger.stop(self.hooks.ledger.partitions)
         if self._starting is not None:
             self._starting.cancel()
         self._starting = asyncio.create_task(self._start_until_done(partitions))
 
-    async def _start_until_done(self, partitions: set[int]) -> None:
+    async def _start_until_done(self, partitions: frozenset[int]) -> None:
         while partitions:
             try:
                 await self._start(partitions)
@@ -156,25 +139,37 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
                 self.hooks.fatal(error)
                 return
 
-    async def _start(self, partitions: set[int]) -> None:
-        offsets = await self._offsets(partitions)
+    async def _start(self, partitions: frozenset[int]) -> None:
+        offsets = await read_offsets(self.kafka, self.hooks.topic, partitions)
         starts = await asyncio.get_running_loop().run_in_executor(None, self.hooks.start, offsets)
-        if {tp.partition for tp in self.kafka.assignment()} != partitions:
+        if await self.assigned() != partitions:
             return  # rebalanced meanwhile; a newer start is on its way
         for partition, start in starts.items():
             self.kafka.seek(TopicPartition(self.hooks.topic, partition), start.offset)
             self.hooks.ledger.begin(partition, start.offset, start.known_offset, time.monotonic())
         log.info("reading %s", {p: s.offset for p, s in sorted(starts.items())})
 
-    async def _offsets(self, partitions: set[int]) -> dict[int, Offsets]:
-        tps = [TopicPartition(self.hooks.topic, p) for p in sorted(partitions)]
-        fetcher = self.kafka._fetcher
-        first = await fetcher.beginning_offsets(tps, OFFSETS_TIMEOUT_MS)
-        last = await fetcher.end_offsets(tps, OFFSETS_TIMEOUT_MS)
-        committed = await self.kafka._coordinator.fetch_committed_offsets(tps)
-        return {
-            tp.partition: Offsets(committed[tp].offset if tp in committed else None, first[tp], last[tp]) for tp in tps
-        }
+    async def start_forgotten(self) -> None:
+        """Find starting points again where what is assigned is not what is being read, and nobody is at it.
+
+        The framework says so after every assignment; should it ever not, these partitions would stand still.
+        """
+        now, assigned = time.monotonic(), await self.assigned()
+        is_at_it = self._starting is not None and not self._starting.done()
+        if is_at_it or assigned == self.hooks.ledger.partitions:
+            self._at_odds_since = None
+        elif self._at_odds_since is None:
+            self._at_odds_since = now
+        elif now - self._at_odds_since > FORGOTTEN_SECONDS:
+            log.warning(
+                "assigned %s, reading %s; starting again", sorted(assigned), sorted(self.hooks.ledger.partitions)
+            )
+            self._at_odds_since = None
+            await self._begin_starting()
+
+    async def assigned(self) -> frozenset[int]:
+        """The partitions that the group has given to this consumer."""
+        return frozenset(tp.partition for tp in self.kafka.assignment())
 
     async def restart(self, partition: int, offset: int) -> None:
         """Read a partition again from an offset: what was taken since did not arrive."""
@@ -198,12 +193,20 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         deadline = time.monotonic() + (timeout or 0)
         with fetcher._subscriptions.fetch_context():
             while True:
-                blocked = self.hooks.ledger.undurable_bytes >= self.hooks.buffer_bytes or self.hooks.is_blocked()
-                batches = {} if blocked else self._drain(fetcher, active_partitions)
+                blocked = self._is_full() or self.hooks.is_blocked()
+                batches = {} if blocked else self._poll(fetcher, active_partitions)
                 remaining = deadline - time.monotonic()
                 if batches or remaining <= 0 or not self.consumer.flow_active:
                     return batches
-                await self._wait_for_data(fetcher, blocked, remaining)
+                with metrics.STAGE_SECONDS.labels("wait").time():
+                    await self._wait_for_data(fetcher, blocked, remaining)
+
+    def _poll(self, fetcher: Any, active_partitions: Any) -> dict[TopicPartition, list[Batch]]:
+        with metrics.STAGE_SECONDS.labels("poll").time():
+            return self._drain(fetcher, active_partitions)
+
+    def _is_full(self) -> bool:
+        return self.hooks.ledger.undurable_bytes >= self.hooks.buffer_bytes
 
     async def _wait_for_data(self, fetcher: Any, blocked: bool, remaining: float) -> None:
         if blocked or fetcher._subscriptions.reassignment_in_progress or not self.hooks.ledger.partitions:
@@ -223,6 +226,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         readable = self.hooks.ledger.partitions
         batches: dict[TopicPartition, list[Batch]] = {}
         for tp in list(fetcher._records):
+            if self._is_full():
+                break
             if tp.partition in readable and tp in active_partitions:
                 batch = self._take(fetcher, tp)
                 if batch is not None:
@@ -237,16 +242,13 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             fetcher._notify(fetcher._wait_consume_future)
             self._fetch_failed(tp, result)
             return None
-        if result.has_more():
-            result._partition_records._consumer_record = _raw_record
-        records = result.getall(MAX_RECORDS_A_BATCH)
+        records, size = unpack(tp, result)
         if not result.has_more():
             del fetcher._records[tp]
             fetcher._notify(fetcher._wait_consume_future)
         if not records:
             return None
         next_offset = fetcher._subscriptions.subscription.assignment.state_value(tp).position
-        size = sum(len(record.value or b"") for record in records)
         return self.hooks.ledger.take(tp.partition, records, next_offset, size, time.monotonic())
 
     def _fetch_failed(self, tp: TopicPartition, failure: Any) -> None:
@@ -265,25 +267,22 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     # -- what is known of the log, and committed ----------------------------------------------------------------
 
     async def caught_up(self, clock_ms: Callable[[], int]) -> dict[int, Idle]:
-        """Partitions of which everything that was in the log a moment ago is durable.
+        """Partitions of which everything that could be read a moment ago is durable.
 
-        First the clock, then the log's end (the last stable offset), then the position: never a claim about a time
-        nobody looked at.
+        First the clock, then the log's ends, then the position: never a claim about a time nobody looked at.
         """
         now_ms = clock_ms()
-        ends = await self.log_ends()
+        very_ends = await log_ends(self.kafka, self.hooks.topic, self.hooks.ledger.partitions, with_hidden=True)
         idle = {}
-        for partition, end in ends.items():
+        for partition, end in (await self.log_ends()).items():
             position = self.position_of(partition)
             if position is not None and position >= end and self.hooks.ledger.is_settled(partition):
-                idle[partition] = Idle(now_ms, position)
+                idle[partition] = Idle(now_ms, position, hides=position < very_ends.get(partition, position + 1))
         return idle
 
     async def log_ends(self) -> dict[int, int]:
-        """The last stable offset of every partition that is being read."""
-        tps = [TopicPartition(self.hooks.topic, p) for p in sorted(self.hooks.ledger.partitions)]
-        ends = await self.kafka._fetcher.end_offsets(tps, OFFSETS_TIMEOUT_MS) if tps else {}
-        return {tp.partition: offset for tp, offset in ends.items()}
+        """The last stable offset of every partition that is being read: up to there is something to read."""
+        return await log_ends(self.kafka, self.hooks.topic, self.hooks.ledger.partitions, with_hidden=False)
 
     def position_of(self, partition: int) -> int | None:
         """The fetcher's position, past control records and aborted transactions; None while there is none."""
@@ -294,19 +293,25 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         state = subscription.assignment.state_value(tp)
         return state.position if state.has_valid_position else None
 
-    async def commit_offsets(self, offsets: Mapping[int, int]) -> bool:
-        """Commit next offsets of partitions that are still ours. False: not now; asking again is harmless."""
-        assigned = {tp.partition for tp in self.kafka.assignment()}
-        wanted = {
-            TopicPartition(self.hooks.topic, p): OffsetAndMetadata(o, "") for p, o in offsets.items() if p in assigned
-        }
+    async def commit_offsets(self, offsets: Mapping[int, int]) -> dict[int, int] | None:
+        """Commit next offsets of partitions that are still ours, and return those. None: not now. Raises KafkaError.
+
+        One attempt, and none while the group is being joined: the broker takes up what is sent on a connection in
+        order, so the commit would come after the join, under a generation that is no longer current, and aiokafka
+        would take that answer for a reason to join again, without end.
+        """
+        coordinator, state = self.kafka._coordinator, self.kafka._subscription
+        if state.reassignment_in_progress or coordinator.need_rejoin(state.subscription):
+            return None
+        assigned = await self.assigned()
+        ours = {p: offset for p, offset in offsets.items() if p in assigned}
+        wanted = {TopicPartition(self.hooks.topic, p): OffsetAndMetadata(o, "") for p, o in ours.items()}
         try:
-            if wanted:
-                await self.kafka.commit(wanted)
-        except KafkaError as error:
-            log.warning("could not commit: %r", error)
-            return False
-        return True
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await coordinator._do_commit_offsets(state.subscription.assignment, wanted)
+        except TimeoutError as error:
+            raise KafkaTimeoutError(f"no answer to a commit within {COMMIT_SECONDS:g} s") from error
+        return ours
 
     async def topic_partition_numbers(self) -> frozenset[int]:
         """All partitions in the topic's metadata, which is at most METADATA_MAX_AGE_MS old."""
@@ -315,6 +320,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
 class BatchConsumer(driver.Consumer):
     """Faust's consumer, with batches as messages."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._read_offset = NoReadOffsets()
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)

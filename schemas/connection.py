@@ -6,6 +6,9 @@ from urllib.parse import unquote, urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
+from schemas.endpoint import Endpoint
+from schemas.tables import CLUSTER_SETTINGS
+
 EMBEDDED_DATABASE = "default"
 
 
@@ -24,26 +27,44 @@ def redact(url: str) -> str:
 
 
 def connect(
-    url: str, *, timeout_seconds: float = 30.0, connect_seconds: float = 5.0, settings: dict[str, Any] | None = None
+    target: str | Endpoint,
+    *,
+    timeout_seconds: float = 30.0,
+    connect_seconds: float = 5.0,
+    settings: dict[str, Any] | None = None,
 ) -> Client:
     """A client without a session, best used by one thread. Blocks until the server has answered once.
 
-    ``settings`` go with every statement.
+    ``settings`` go with every statement, after those that a cluster needs.
     """
-    if is_embedded(url):
-        return clickhouse_connect.get_client(dsn=url, settings=settings)
-    parts = urlsplit(url)
+    endpoint = Endpoint.of(target)
+    if endpoint.is_embedded:
+        return clickhouse_connect.get_client(dsn=endpoint.url, settings=settings)
+    parts = urlsplit(endpoint.url)
+    password = unquote(parts.password or "") or endpoint.password
     return clickhouse_connect.get_client(
         interface=parts.scheme,
         host=parts.hostname,
         port=parts.port or (8443 if parts.scheme == "https" else 8123),
         username=unquote(parts.username) if parts.username else "default",
-        password=unquote(parts.password or ""),
+        password=password,
         database=parts.path.strip("/") or "default",
         autogenerate_session_id=False,
         connect_timeout=connect_seconds,
         send_receive_timeout=timeout_seconds,
         query_retries=0,
         compress=False,
-        settings=settings,
+        settings={**(CLUSTER_SETTINGS if endpoint.cluster else {}), **(settings or {})},
+        **_tls(endpoint, has_password=bool(password)),
     )
+
+
+def _tls(endpoint: Endpoint, *, has_password: bool) -> dict[str, Any]:
+    """What the driver is told of certificates; a client certificate replaces the password only where there is none."""
+    told: dict[str, Any] = {}
+    if endpoint.cafile:
+        told["ca_cert"] = endpoint.cafile
+    if endpoint.certfile:
+        told |= {"client_cert": endpoint.certfile, "client_cert_key": endpoint.keyfile}
+        told["tls_mode"] = "strict" if has_password else "mutual"
+    return told

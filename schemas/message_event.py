@@ -11,6 +11,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 MAX_EVENT_BYTES: Final = 64 * 1024
+MAX_EVENT_ID_CHARACTERS: Final = 128
+MAX_ORG_CHARACTERS: Final = 64
 TYPES: Final = ("message.sent", "message.delivered", "message.failed")
 SENT, DELIVERED, FAILED = 1, 2, 3
 TYPE_CODES: Final = dict(zip(TYPES, (SENT, DELIVERED, FAILED), strict=True))
@@ -62,13 +64,16 @@ Identifier128 = Annotated[
     str,
     msgspec.Meta(
         min_length=1,
-        max_length=128,
+        max_length=MAX_EVENT_ID_CHARACTERS,
         description="With org_id the identity of the event; one id per event, never the message's id. Sent again it "
         "counts once, and every field of an event is immutable.",
     ),
 ]
 Organization = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=64, description="The organization that the event is counted for.")
+    str,
+    msgspec.Meta(
+        min_length=1, max_length=MAX_ORG_CHARACTERS, description="The organization that the event is counted for."
+    ),
 ]
 Channel = Annotated[
     str,

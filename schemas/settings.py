@@ -4,11 +4,15 @@ Every setting is an environment variable ``MSGMETRICS_<NAME>``; a secret may ins
 ``MSGMETRICS_<NAME>_FILE``. All mistakes are reported together, each with the variable's name and what is allowed.
 """
 
+import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from schemas.endpoint import Endpoint
 
 PREFIX = "MSGMETRICS_"
 
@@ -43,6 +47,18 @@ def _text(raw: str) -> str:
 
 
 def _optional(raw: str) -> str:
+    return raw
+
+
+def _file(raw: str) -> str:
+    if raw and not (Path(raw).is_file() and os.access(raw, os.R_OK)):
+        raise ValueError("must name a file that this process may read")
+    return raw
+
+
+def _cluster(raw: str) -> str:
+    if raw and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", raw) is None:
+        raise ValueError("must be the name of a cluster, 1 to 64 of [A-Za-z0-9_]")
     return raw
 
 
@@ -93,9 +109,9 @@ def _origins(raw: str) -> tuple[str, ...]:
     return origins
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings:
-    """All settings, parsed. Field names are the lower-case setting names."""
+    """All settings, parsed. Field names are the lower-case setting names. Prints itself without the secrets."""
 
     kafka_bootstrap: str
     kafka_topic: str
@@ -105,12 +121,18 @@ class Settings:
     kafka_sasl_mechanism: str
     kafka_sasl_username: str
     kafka_sasl_password: str
+    kafka_oauth_token_file: str
     kafka_ssl_cafile: str
     kafka_ssl_certfile: str
     kafka_ssl_keyfile: str
     kafka_session_timeout_seconds: float
     kafka_heartbeat_seconds: float
     clickhouse_url: str
+    clickhouse_password: str
+    clickhouse_ssl_cafile: str
+    clickhouse_ssl_certfile: str
+    clickhouse_ssl_keyfile: str
+    clickhouse_cluster: str
     clickhouse_insert_timeout_seconds: float
     lateness_seconds: float
     facts_retention_days: int
@@ -128,6 +150,22 @@ class Settings:
     log_format: str
     log_level: str
 
+    def __repr__(self) -> str:
+        shown = (f"{s.name.lower()}={'…' if s.secret else repr(getattr(self, s.name.lower()))}" for s in SETTINGS)
+        return f"Settings({', '.join(shown)})"
+
+    @property
+    def clickhouse(self) -> Endpoint:
+        """How to reach ClickHouse."""
+        return Endpoint(
+            url=self.clickhouse_url,
+            password=self.clickhouse_password,
+            cafile=self.clickhouse_ssl_cafile,
+            certfile=self.clickhouse_ssl_certfile,
+            keyfile=self.clickhouse_ssl_keyfile,
+            cluster=self.clickhouse_cluster,
+        )
+
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("KAFKA_BOOTSTRAP", "localhost:9092", _text, "Kafka brokers to start from, host:port separated by commas"),
@@ -143,14 +181,17 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "KAFKA_SASL_MECHANISM",
         "SCRAM-SHA-512",
-        _one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+        _one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
         "SASL mechanism, where the protocol has SASL",
     ),
     Setting("KAFKA_SASL_USERNAME", "", _optional, "SASL user"),
     Setting("KAFKA_SASL_PASSWORD", "", _optional, "SASL password", secret=True),
-    Setting("KAFKA_SSL_CAFILE", "", _optional, "file of the authorities to trust; empty: the system's"),
-    Setting("KAFKA_SSL_CERTFILE", "", _optional, "client certificate file"),
-    Setting("KAFKA_SSL_KEYFILE", "", _optional, "client key file"),
+    Setting(
+        "KAFKA_OAUTH_TOKEN_FILE", "", _file, "file of the token for OAUTHBEARER, read again for every new connection"
+    ),
+    Setting("KAFKA_SSL_CAFILE", "", _file, "file of the authorities to trust; empty: the system's"),
+    Setting("KAFKA_SSL_CERTFILE", "", _file, "client certificate file"),
+    Setting("KAFKA_SSL_KEYFILE", "", _file, "client key file"),
     Setting("KAFKA_SESSION_TIMEOUT_SECONDS", "10", _seconds(1, 300), "a silent worker loses its partitions after this"),
     Setting(
         "KAFKA_HEARTBEAT_SECONDS", "3", _seconds(0.1, 100), "seconds between heartbeats; below a third of the above"
@@ -162,6 +203,11 @@ SETTINGS: tuple[Setting, ...] = (
         "http(s)://user:password@host:port/database, or chdb:///absolute/path for the embedded engine",
         secret=True,
     ),
+    Setting("CLICKHOUSE_PASSWORD", "", _optional, "password, where the URL has none", secret=True),
+    Setting("CLICKHOUSE_SSL_CAFILE", "", _file, "file of the authorities to trust with https; empty: the system's"),
+    Setting("CLICKHOUSE_SSL_CERTFILE", "", _file, "client certificate file; the credential where there is no password"),
+    Setting("CLICKHOUSE_SSL_KEYFILE", "", _file, "client key file"),
+    Setting("CLICKHOUSE_CLUSTER", "", _cluster, "cluster the tables are spread over; empty: one server"),
     Setting("CLICKHOUSE_INSERT_TIMEOUT_SECONDS", "20", _seconds(1, 120), "time limit of one write to ClickHouse"),
     Setting("LATENESS_SECONDS", "10", _seconds(0, 3600), "how long a bucket stays open for events that are under way"),
     Setting("FACTS_RETENTION_DAYS", "35", _whole(1, 3650), "days facts are kept; later corrections are dead letters"),
@@ -225,10 +271,47 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:
-    heartbeat, session = values.get("kafka_heartbeat_seconds"), values.get("kafka_session_timeout_seconds")
-    if heartbeat is not None and session is not None and heartbeat * 3 > session:
-        return [f"{PREFIX}KAFKA_HEARTBEAT_SECONDS must be at most a third of {PREFIX}KAFKA_SESSION_TIMEOUT_SECONDS"]
-    return []
+    return [sentence for holds, sentence in _rules(lambda name: values.get(name) or "") if not holds]
+
+
+def _rules(of: Callable[[str], Any]) -> list[tuple[bool, str]]:
+    """What must hold between settings, each with the sentence for when it does not; ``of`` is '' for what is unset."""
+    heartbeat, session = of("kafka_heartbeat_seconds") or 0, of("kafka_session_timeout_seconds") or float("inf")
+    kafka, is_sasl = PREFIX + "KAFKA", of("kafka_security_protocol").startswith("SASL")
+    mechanism, is_oauth = of("kafka_sasl_mechanism"), of("kafka_sasl_mechanism") == "OAUTHBEARER"
+    has_user = bool(of("kafka_sasl_username") and of("kafka_sasl_password"))
+    ours, scheme = PREFIX + "CLICKHOUSE", urlsplit(of("clickhouse_url")).scheme
+    tls_files = [of(f"clickhouse_ssl_{name}") for name in ("cafile", "certfile", "keyfile")]
+    return [
+        (
+            heartbeat * 3 <= session,
+            f"{kafka}_HEARTBEAT_SECONDS must be at most a third of {kafka}_SESSION_TIMEOUT_SECONDS",
+        ),
+        (
+            not is_sasl or is_oauth or has_user,
+            f"{kafka}_SASL_USERNAME and {kafka}_SASL_PASSWORD are both needed for {mechanism}",
+        ),
+        (
+            not (is_sasl and is_oauth) or bool(of("kafka_oauth_token_file")),
+            f"{kafka}_OAUTH_TOKEN_FILE is needed for OAUTHBEARER",
+        ),
+        (
+            bool(of("kafka_ssl_certfile")) == bool(of("kafka_ssl_keyfile")),
+            f"{kafka}_SSL_CERTFILE and {kafka}_SSL_KEYFILE belong together; set both or neither",
+        ),
+        (
+            bool(tls_files[1]) == bool(tls_files[2]),
+            f"{ours}_SSL_CERTFILE and {ours}_SSL_KEYFILE belong together; set both or neither",
+        ),
+        (
+            scheme in ("https", "") or not any(tls_files),
+            f"{ours}_SSL_CAFILE, _CERTFILE and _KEYFILE are for https; {ours}_URL begins with {scheme}://",
+        ),
+        (
+            scheme != "chdb" or not of("clickhouse_cluster"),
+            f"{ours}_CLUSTER needs ClickHouse servers; {ours}_URL names the embedded engine",
+        ),
+    ]
 
 
 assert {s.name.lower() for s in SETTINGS} == {f.name for f in fields(Settings)}

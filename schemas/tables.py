@@ -13,6 +13,11 @@ WORKER_STATUS: Final = "worker_status"
 CLOSINGS: Final = "closings"
 RECOMPUTE_KEYS: Final = "recompute_keys"
 ACCEPTED_GAPS: Final = "accepted_gaps"
+ERASURES: Final = "erasures"
+LEASES: Final = "leases"
+REDRIVES: Final = "redrives"
+REPLAYS: Final = "replays"
+REPLAY_KEYS: Final = "replay_keys"
 ORGS: Final = "orgs"
 API_KEYS: Final = "api_keys"
 SECRETS: Final = "secrets"
@@ -28,9 +33,27 @@ def rollup_table(grain: Grain) -> str:
 
 
 # The engine's defaults would queue small inserts, swallow an identical block after an erase, and refuse a backfill
-# over more than 100 days; a writer that relies on "the insert was acknowledged" can have none of the three.
+# over more than 100 days; a writer that relies on "the insert was acknowledged" can have none of the three. Rows of one
+# insert hardly ever replace each other, and looking for that took as long as writing them.
 WRITE_SETTINGS: Final[dict[str, int]] = {
     "async_insert": 0,
     "insert_deduplicate": 0,
     "max_partitions_per_insert_block": 0,
+    "optimize_on_insert": 0,
+}
+
+
+# What makes "acknowledged" and "read afterwards" mean the same on a cluster as on one server: an insert is answered
+# when a majority of the shard's replicas has it and the one before it (so that none can be missing in between), through
+# a Distributed table not before the shard has answered, and a read refuses a replica that lags behind. Sub-selects run
+# on each shard, and one organization is asked for on its shard alone, since all that it has is there.
+CLUSTER_SETTINGS: Final[dict[str, int | str]] = {
+    "insert_quorum": "auto",
+    "insert_quorum_parallel": 0,
+    "select_sequential_consistency": 1,
+    "distributed_foreground_insert": 1,
+    "distributed_product_mode": "local",
+    "parallel_distributed_insert_select": 2,
+    "skip_unavailable_shards": 0,
+    "optimize_skip_unused_shards": 1,
 }

@@ -7,4 +7,8 @@ SELECT
     toUnixTimestamp64Milli(key.expires_at),
     org.tier
 FROM (SELECT * FROM api_keys FINAL WHERE key_hash = {key_hash:String}) AS key
-LEFT JOIN (SELECT * FROM orgs FINAL) AS org ON org.org_id = key.org_id
+LEFT JOIN
+(
+    SELECT * FROM orgs FINAL
+    WHERE org_id IN (SELECT org_id FROM api_keys WHERE key_hash = {key_hash:String})  -- not all: anybody may guess keys
+) AS org ON org.org_id = key.org_id

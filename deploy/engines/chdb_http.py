@@ -70,8 +70,8 @@ def quote(text: str) -> str:
 class ConnectionPool:
     """Connections to one engine, each with the settings it was made for. Safe for threads."""
 
-    def __init__(self, path: Path | None) -> None:
-        self._where = str(path) if path else ":memory:"
+    def __init__(self, path: Path | None, config: Path | None = None) -> None:
+        self._where = (str(path) if path else ":memory:") + (f"?config-file={config}" if config else "")
         self._idle: OrderedDict[int, tuple[Settings, Any]] = OrderedDict()
         self._lock = threading.Lock()
         self._keep = chdb.connect(self._where)  # the engine lives as long as it has a connection
@@ -243,11 +243,22 @@ class _Server(ThreadingHTTPServer):
 
 
 class ChdbHttpServer:
-    """The engine at ``path`` (None: in memory) on a loopback port. One engine path per process."""
+    """The engine at ``path`` (None: in memory) on a loopback port. One engine path per process.
 
-    def __init__(self, path: Path | None, host: str = "127.0.0.1", port: int = 0) -> None:
+    ``config`` is a server's configuration file, as far as the engine heeds it: users, clusters, macros, ZooKeeper.
+    Every client is the configured user ``default``.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        config: Path | None = None,
+    ) -> None:
         self._server = _Server((host, port), Handler)
-        self._server.pool = ConnectionPool(path)
+        self._server.pool = ConnectionPool(path, config)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="chdb-http")
         self.url = f"http://default@{host}:{self._server.server_address[1]}/default"
 
@@ -266,11 +277,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="ClickHouse's HTTP interface over the embedded engine, for tests")
     parser.add_argument("--path", type=Path, required=True, help="directory of the engine's data")
     parser.add_argument("--port", type=int, default=0, help="port on loopback; 0 picks a free one")
+    parser.add_argument("--config", type=Path, help="configuration file of the engine")
     arguments = parser.parse_args()
     done = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: done.set())
-    server = ChdbHttpServer(arguments.path, port=arguments.port).start()
+    server = ChdbHttpServer(arguments.path, port=arguments.port, config=arguments.config).start()
     print(server.url, flush=True)
     done.wait()
     os._exit(0)

@@ -1,6 +1,8 @@
 """A real Apache Kafka broker from Maven's jars, for tests: started, stopped, killed and restarted on the same data."""
 
 import argparse
+import base64
+import fcntl
 import os
 import shutil
 import signal
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -18,7 +21,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 JARS_VARIABLE = "MSGMETRICS_TEST_KAFKA_JARS"
 START_SECONDS = 60
-HEAP = "-Xmx512m"
+JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+"""Made for a short life on a small machine: a broker is up in half the time, of which it spends less compiling."""
 
 
 class BrokerError(Exception):
@@ -35,15 +39,30 @@ def jars(cache: Path) -> Path:
     """The directory with the broker's jars, fetched by Maven where it is not there yet."""
     if named := os.environ.get(JARS_VARIABLE):
         return Path(named)
-    pom = files("deploy") / "kafka" / "pom.xml"
-    target = cache / "kafka-jars"
-    if not (target / "complete").exists():
-        command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={target}"]
-        outcome = subprocess.run(command, capture_output=True, text=True, check=False)
-        if outcome.returncode:
-            raise BrokerError(f"Maven could not fetch Kafka's jars:\n{outcome.stdout[-2000:]}{outcome.stderr[-2000:]}")
-        (target / "complete").touch()
+    return fetched(cache / "kafka-jars", Path(str(files("deploy") / "kafka" / "pom.xml")))
+
+
+def fetched(target: Path, pom: Path) -> Path:
+    """A directory with the jars that a pom names.
+
+    Several processes may ask at once: one fetches, the others wait for it, since two Mavens that copy into one
+    directory trip over each other's half-written files.
+    """
+    complete = target / "complete"
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            _fetch(target, pom)
+            complete.touch()
     return target
+
+
+def _fetch(target: Path, pom: Path) -> None:
+    command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={target}"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    if outcome.returncode:
+        raise BrokerError(f"Maven could not fetch the jars of {pom}:\n{outcome.stdout[-2000:]}{outcome.stderr[-2000:]}")
 
 
 def free_port() -> int:
@@ -53,10 +72,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class KafkaBroker:
-    """One broker with its data in a directory. Ports stay the same over restarts."""
+SCRAM_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
-    def __init__(self, data: Path, cache: Path) -> None:
+
+class KafkaBroker:
+    """One broker with its data in a directory. Ports stay the same over restarts.
+
+    ``extra`` replaces or adds properties; {port}, {controller_port} and {data} in them are filled in. ``scram`` are
+    users of SCRAM and their passwords.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        cache: Path,
+        extra: Mapping[str, str] | None = None,
+        scram: Mapping[str, str] | None = None,
+    ) -> None:
         self.data, self._jars = data.resolve(), jars(cache).resolve()
         self._port, controller_port = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self._port}"
@@ -64,22 +96,26 @@ class KafkaBroker:
         self.data.mkdir(parents=True, exist_ok=True)
         template = (files("deploy") / "kafka" / "test-broker.properties").read_text()
         self._properties = self.data / "server.properties"
-        self._properties.write_text(template.format(port=self._port, controller_port=controller_port, data=self.data))
-        self._format()
+        text = template + "".join(f"{name}={value}\n" for name, value in (extra or {}).items())
+        self._properties.write_text(text.format(port=self._port, controller_port=controller_port, data=self.data))
+        self._format(scram or {})
 
     def _java(self, *words: str) -> list[str]:
-        return ["java", HEAP, "-cp", f"{self._jars}/*", *words]
+        return ["java", *JVM, "-cp", f"{self._jars}/*", *words]
 
-    def _format(self) -> None:
-        made = subprocess.run(
-            self._java("kafka.tools.StorageTool", "random-uuid"), capture_output=True, text=True, check=True
+    def _format(self, scram: Mapping[str, str]) -> None:
+        users = [
+            f"{mechanism}=[name={name},password={password}]"
+            for mechanism in SCRAM_MECHANISMS
+            for name, password in scram.items()
+        ]
+        added = [word for user in users for word in ("--add-scram", user)]
+        words = ["-t", _cluster_id(), "-c", str(self._properties), *added]
+        done = subprocess.run(
+            self._java("kafka.tools.StorageTool", "format", *words), capture_output=True, text=True, check=False
         )
-        uuid = made.stdout.strip().splitlines()[-1]
-        subprocess.run(
-            self._java("kafka.tools.StorageTool", "format", "-t", uuid, "-c", str(self._properties)),
-            capture_output=True,
-            check=True,
-        )
+        if done.returncode:
+            raise BrokerError(f"the broker refuses its properties:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
     def start(self) -> "KafkaBroker":
         """Start and wait until the broker answers. Raises BrokerError with the end of its log."""
@@ -130,6 +166,12 @@ class KafkaBroker:
         admin = self.admin()
         for future in admin.create_partitions([NewPartitions(name, total)]).values():
             future.result(30)
+
+
+def _cluster_id() -> str:
+    """A random id as Kafka writes them, which never begins like an option."""
+    first, *others = uuid.uuid4().bytes
+    return base64.urlsafe_b64encode(bytes([first & 0x7F, *others])).rstrip(b"=").decode()
 
 
 def main() -> None:

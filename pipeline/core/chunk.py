@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pipeline.core.decode import Columns, DeadLetter, RawRecord, decode_batch, letter_for
-from pipeline.core.effects import Progress
+from pipeline.core.effects import Erasures, Progress
 from pipeline.core.watermark import partition_watermark
 from schemas.message_event import DeadLetterReason
+
+NEVER_ERASED = -2
+"""Before every record's time, also before -1, which is that of a record without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,6 @@ class End:
 
     epoch: int
     next_offset: int
-    size_bytes: int
     watermark_ms: int
 
 
@@ -72,18 +75,38 @@ class Chunk:
             mark = partition_watermark(decoded.candidate_ms, now_ms, rules.lateness_ms)
         self._advance(batch, mark)
 
+    def forget(self, erasures: Erasures) -> int:
+        """Drop rows and dead letters of erased organizations; returns how many."""
+        if not self.touches(erasures):
+            return 0
+        before = len(self.columns) + len(self.letters)
+        rows = zip(self.columns.org_id, self.columns.record_ms, strict=True)
+        self.columns = self.columns.only([not _is_erased(erasures, org, at) for org, at in rows])
+        self.letters = [x for x in self.letters if not _is_erased(erasures, x.org_id, x.record_ms)]
+        return before - len(self.columns) - len(self.letters)
+
+    def touches(self, erasures: Erasures) -> bool:
+        """Whether it holds anything of an erased organization."""
+        rows = zip(self.columns.org_id, self.columns.record_ms, strict=True)
+        letters = ((x.org_id, x.record_ms) for x in self.letters)
+        return bool(erasures) and any(_is_erased(erasures, org, at) for org, at in chain(rows, letters))
+
     def _advance(self, batch: Batch, watermark_ms: int) -> None:
         end = self.ends.get(batch.partition)
         if end is None or end.epoch != batch.epoch:
-            self.ends[batch.partition] = End(batch.epoch, batch.next_offset, batch.size_bytes, watermark_ms)
+            self.ends[batch.partition] = End(batch.epoch, batch.next_offset, watermark_ms)
         else:
             end.next_offset = batch.next_offset
-            end.size_bytes += batch.size_bytes
             end.watermark_ms = max(end.watermark_ms, watermark_ms)
 
     def progress(self) -> tuple[Progress, ...]:
         """What may be said of each partition once the rows are durable."""
         return tuple(Progress(p, end.next_offset, end.watermark_ms) for p, end in sorted(self.ends.items()))
+
+
+def _is_erased(erasures: Erasures, org_id: str, record_ms: int) -> bool:
+    """Whether a record is not younger than its organization's erasure; one without a time (-1) never is."""
+    return record_ms <= erasures.get(org_id, NEVER_ERASED)
 
 
 def too_late(chunk: Chunk, facts_floor_ms: int) -> list[DeadLetter]:

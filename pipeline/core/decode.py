@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass, field, fields
+from itertools import compress
+from typing import Any, Protocol
 
 import msgspec
 
@@ -23,6 +24,8 @@ from schemas.message_event import (
     FIRST_YEAR,
     LAST_YEAR,
     MAX_EVENT_BYTES,
+    MAX_EVENT_ID_CHARACTERS,
+    MAX_ORG_CHARACTERS,
     OTHER_KEY,
     TIME_BASED,
     TYPE_CODES,
@@ -63,6 +66,10 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.event_id)
+
+    def only(self, keep: Sequence[bool]) -> "Columns":
+        """The rows at which ``keep`` is true."""
+        return Columns(**{f.name: list(compress(getattr(self, f.name), keep)) for f in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +251,7 @@ def _letter(
     event: MessageEvent | None = None,
     occurred_ms: int | None = None,
 ) -> DeadLetter:
+    org_id, event_id = (event.org_id, event.event_id) if event else _attribution(record.value)
     return DeadLetter(
         partition=partition,
         offset=record.offset,
@@ -253,7 +261,32 @@ def _letter(
         key=record.key,
         value=record.value,
         headers=tuple(record.headers),
-        org_id=event.org_id if event else "",
-        event_id=event.event_id if event else "",
+        org_id=org_id,
+        event_id=event_id,
         occurred_ms=occurred_ms,
+    )
+
+
+class _Named(msgspec.Struct, gc=False):
+    """What a broken event may still tell of itself."""
+
+    org_id: Any = None
+    event_id: Any = None
+
+
+_decode_named = msgspec.json.Decoder(_Named).decode
+
+
+def _attribution(value: bytes | None) -> tuple[str, str]:
+    """Whose event a broken record is, and which, as far as it can be told ('' where not)."""
+    if not value or len(value) > MAX_EVENT_BYTES:
+        return "", ""
+    try:
+        named = _decode_named(value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "", ""
+    org, event = named.org_id, named.event_id
+    return (
+        org if isinstance(org, str) and len(org) <= MAX_ORG_CHARACTERS else "",
+        event if isinstance(event, str) and len(event) <= MAX_EVENT_ID_CHARACTERS else "",
     )

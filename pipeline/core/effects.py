@@ -7,15 +7,16 @@ protocol. Every effect may be performed again after a failure, in any order with
 Instants are epoch milliseconds, bucket starts epoch seconds; 0 means "not yet".
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.core.decode import Columns, DeadLetter
+from pipeline.core.keys import LateKeys
 from schemas.grain import Grain
 
-Key = tuple[int, str]
-"""(minute as a count since the epoch, organization): what a late recompute is keyed by."""
+Erasures = Mapping[str, int]
+"""Organization to the instant (epoch ms) up to which its records were erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,9 @@ class RaiseState:
 
 @dataclass(frozen=True, slots=True)
 class ReadEarliestFact:
-    """Answers the first minute with a fact in epoch seconds, or None."""
+    """Answers the first minute with a fact (of one organization where named) in epoch seconds, or None."""
+
+    org_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +95,19 @@ class StageKeys:
     """Make the keys of a late recompute available to its statements under ``batch``."""
 
     batch: str
-    keys: frozenset[Key]
+    keys: LateKeys
 
 
 @dataclass(frozen=True, slots=True)
 class RecomputeLate:
-    """Compute again those buckets of the grain that contain a staged key and end at or before ``closing_ms``."""
+    """Compute again those buckets of the grain that start in [start, end), contain a staged key and end at or before
+    ``closing_ms``."""
 
     grain: Grain
     batch: str
-    keys: frozenset[Key]
+    keys: LateKeys
+    start: int
+    end: int
     closing_ms: int
     generation: int
 
@@ -113,6 +119,80 @@ class LogClosing:
     from_ms: int
     to_ms: int
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHighestGeneration:
+    """Answers the highest generation that any rollup row carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildBuckets:
+    """Write every bucket of the grain that starts in [start, end) anew, of one organization where named.
+
+    A bucket that has a row or something to be computed from gets a row, an empty one where nothing should be.
+    """
+
+    grain: Grain
+    start: int
+    end: int
+    generation: int
+    org_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadErasures:
+    """Answers Erasures."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindErased:
+    """Answers Erasures: those that are not finished, or of which rows came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """The newest announcement, as it was before rows were looked for, and how many were deleted."""
+
+    announcement: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class EraseRows:
+    """Delete an organization's facts and dead letters whose record is not younger than ``at_ms``.
+
+    Answers Erased when they are gone. Where there are any, that is announced first.
+    """
+
+    org_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class EraseRollups:
+    """Announce, then delete all rows of an organization in the rollup of a grain.
+
+    Answers the announcement when they are gone; None, and nothing is done, where another has been made since
+    ``announcement``.
+    """
+
+    org_id: str
+    grain: Grain
+    announcement: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishErasure:
+    """Whatever was announced up to ``announcement`` is gone, and what had to be written anew is written."""
+
+    org_id: str
+    announcement: int
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitStatements:
+    """Answered when every statement that was under way has ended, whoever sent it."""
 
 
 Effect = (
@@ -127,6 +207,14 @@ Effect = (
     | StageKeys
     | RecomputeLate
     | LogClosing
+    | ReadHighestGeneration
+    | RebuildBuckets
+    | ReadErasures
+    | FindErased
+    | FinishErasure
+    | EraseRows
+    | EraseRollups
+    | AwaitStatements
 )
 
 T = TypeVar("T")

@@ -5,79 +5,118 @@ read the minute without it. Whoever inserted the fact then recomputes the bucket
 stays uncommitted, so that a crash brings the event back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from pipeline.core.effects import Key
+import numpy as np
+
+from pipeline.core.keys import NO_KEYS, LateKeys, split
 from schemas.grain import Grain
 
 MINUTE_MS = Grain.MINUTE.milliseconds
-MAX_PENDING_KEYS = 1_000_000
+_A_MONDAY, _WEEK = 4 * Grain.DAY.seconds, 7 * Grain.DAY.seconds
+MAX_PENDING_KEYS = 2_000_000
 """Beyond this the worker stops fetching until a recompute has run."""
-KEYS_WORTH_A_SCAN = 200_000
-"""So many keys are recomputed at once, without waiting for their age."""
 AGE_WHEN_IDLE_SECONDS = 1.0
 AGE_UNDER_BACKLOG_SECONDS = 10.0
+"""The more keys one scan serves, the cheaper each is; so long may the oldest wait for more."""
+KEYS_A_STATEMENT = 200_000
+"""One statement of a recompute covers about so many keys."""
 HOT_KEY_SECONDS = 5.0
 """One (minute, organization) is recomputed at most once in this time."""
 
 
-def late_keys(occurred_ms: Iterable[int], org_ids: Iterable[str], closing_ms: int) -> set[Key]:
-    """The (minute, organization) keys of those events whose minute ends at or before ``closing_ms``."""
+def late_keys(occurred_ms: Sequence[int], org_ids: Sequence[str], closing_ms: int) -> LateKeys:
+    """The keys of those events whose minute ends at or before ``closing_ms``."""
     first_open = closing_ms // MINUTE_MS
-    return {(t // MINUTE_MS, org) for t, org in zip(occurred_ms, org_ids, strict=True) if t // MINUTE_MS < first_open}
+    minutes = np.array(occurred_ms, np.int64) // MINUTE_MS
+    (late,) = np.nonzero(minutes < first_open)
+    return LateKeys.of(minutes[late], [org_ids[place] for place in late.tolist()]) if len(late) else NO_KEYS
+
+
+def late_spans(grain: Grain, keys: LateKeys) -> list[tuple[int, int]]:
+    """The spans of whole buckets (epoch seconds) in which to recompute keys, one after the other.
+
+    A span holds few keys more than KEYS_A_STATEMENT, unless one bucket does, and lies in one week, as minutes are
+    partitioned. Two spans may share a bucket: computing it twice does no harm.
+    """
+    seconds = keys.minutes * Grain.MINUTE.seconds
+    weeks = np.flatnonzero(np.diff((seconds - _A_MONDAY) // _WEEK)) + 1
+    edges = np.unique([*range(0, len(keys), KEYS_A_STATEMENT), *weeks.tolist(), len(keys)]).tolist()
+    spans = [
+        (grain.floor(int(seconds[first])), grain.floor(int(seconds[following - 1])) + grain.seconds)
+        for first, following in pairwise(edges)
+    ]
+    return list(dict.fromkeys(spans))
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """Keys that a flush brought."""
+
+    flush: int
+    since: float
+    keys: LateKeys
 
 
 @dataclass(slots=True)
 class PendingRecomputes:
-    """Keys that wait to be recomputed, with the flush that first brought each.
+    """Keys that wait to be recomputed, by the flush that brought them.
 
     Times are monotonic seconds. ``take`` hands out a batch; ``done`` forgets it. Flushes are numbered from 1 upwards
-    and come in that order, so the first key of a dict is always its oldest.
+    and come in that order, so the first arrival is always the oldest.
     """
 
-    _first_flush: dict[Key, int] = field(default_factory=dict)
-    _since: dict[Key, float] = field(default_factory=dict)
-    _running: dict[Key, int] = field(default_factory=dict)
-    _last_run: dict[Key, float] = field(default_factory=dict)
+    _waiting: list[_Arrival] = field(default_factory=list)
+    _running: LateKeys = NO_KEYS
+    _running_since_flush: int = 0
+    _ran: list[tuple[float, LateKeys]] = field(default_factory=list)
     _not_before: float = 0.0
+    _all_hot_until: float = 0.0
 
     def __len__(self) -> int:
-        return len(self._first_flush) + len(self._running)
+        """How many wait or run; what several flushes brought counts several times."""
+        return sum(len(arrival.keys) for arrival in self._waiting) + len(self._running)
 
     @property
     def is_full(self) -> bool:
         return len(self) >= MAX_PENDING_KEYS
 
-    def add(self, keys: Iterable[Key], flush: int, now: float) -> None:
-        for key in keys:
-            self._first_flush.setdefault(key, flush)
-            self._since.setdefault(key, now)
+    def add(self, keys: LateKeys, flush: int, now: float) -> None:
+        if len(keys):
+            self._waiting.append(_Arrival(flush, now, keys))
+            self._all_hot_until = 0.0
 
     def due(self, now: float, *, backlog: bool) -> bool:
-        """Whether a recompute should start: enough keys, or the oldest has waited long enough."""
-        if not self._since or self._running or now < self._not_before:
+        """Whether a recompute should start: the oldest key has waited long enough, or nothing is fetched any more."""
+        if not self._waiting or len(self._running) or now < self._all_hot_until:
             return False
-        oldest = now - next(iter(self._since.values()))
-        return len(self._since) >= KEYS_WORTH_A_SCAN or oldest >= (
-            AGE_UNDER_BACKLOG_SECONDS if backlog else AGE_WHEN_IDLE_SECONDS
-        )
+        oldest = self._waiting[0].since
+        if backlog:
+            return self.is_full or now >= max(self._not_before, oldest + AGE_UNDER_BACKLOG_SECONDS)
+        return now >= oldest + AGE_WHEN_IDLE_SECONDS
 
-    def take(self, now: float) -> frozenset[Key]:
-        """All keys that are not hot; they count as running until ``done``."""
-        self._last_run = {k: at for k, at in self._last_run.items() if now - at < HOT_KEY_SECONDS}
-        self._running = {k: flush for k, flush in self._first_flush.items() if k not in self._last_run}
-        for key in self._running:
-            del self._first_flush[key], self._since[key]
-        return frozenset(self._running)
+    def take(self, now: float, *, hot_too: bool = False) -> LateKeys:
+        """All keys that are not hot (``hot_too``: all keys); they count as running until ``done``."""
+        self._ran = [(at, keys) for at, keys in self._ran if now - at < HOT_KEY_SECONDS and not hot_too]
+        divided = list(split((arrival.keys for arrival in self._waiting), (keys for _, keys in self._ran)))
+        arrivals = list(zip(self._waiting, divided, strict=True))
+        self._running = LateKeys.union(cold for _, cold in divided)
+        self._running_since_flush = next((arrival.flush for arrival, (_, cold) in arrivals if len(cold)), 0)
+        self._waiting = [_Arrival(old.flush, old.since, hot) for old, (hot, _) in arrivals if len(hot)]
+        if not len(self._running) and self._ran:
+            self._all_hot_until = self._ran[0][0] + HOT_KEY_SECONDS
+        return self._running
 
     def done(self, now: float, took_seconds: float) -> None:
-        """The running batch is in the rollups. As much time as it took is left to the flushes before the next."""
-        self._last_run.update(dict.fromkeys(self._running, now))
-        self._running = {}
+        """The running batch is in the rollups. Of a backlog as much time as it took is left to the flushes."""
+        self._ran.append((now, self._running))
+        self._running = NO_KEYS
         self._not_before = now + took_seconds
 
     def settled_flush(self, newest: int) -> int:
         """The highest flush such that it and all before it have nothing pending; ``newest`` when nothing is."""
-        oldest = [next(iter(keys.values())) for keys in (self._first_flush, self._running) if keys]
+        oldest = [arrival.flush for arrival in self._waiting[:1]]
+        oldest += [self._running_since_flush] if len(self._running) else []
         return min(oldest) - 1 if oldest else newest

@@ -9,6 +9,9 @@ begins a new *epoch* of a partition, and what belongs to an older one no longer 
     log  ──────────┬───────────────┬──────────────┬──────────────► end
                durable          admitted        taken
                in ClickHouse    in the chunk    handed to Faust
+
+What was taken and not admitted may have been dropped by the framework on the way; a seek forgets it. What was admitted
+is in a chunk and stays in memory until that is durable, whatever happens to the partition: it is counted apart.
 """
 
 import threading
@@ -26,8 +29,9 @@ class _Reading:
     taken: int
     admitted: int
     durable: int
-    taken_at: float
-    undurable_bytes: int = 0
+    waiting_since: float
+    has_hole: bool = False
+    under_way_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -35,6 +39,7 @@ class Ledger:
     """Bookkeeping for the partitions of one consumer. Offsets are next offsets; times are monotonic seconds."""
 
     _readings: dict[int, _Reading] = field(default_factory=dict)
+    _collected_bytes: int = 0
     _epoch: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -43,12 +48,6 @@ class Ledger:
         with self._lock:
             self._epoch += 1
             self._readings[partition] = _Reading(self._epoch, known_offset, offset, offset, offset, now)
-
-    def keep_only(self, partitions: Iterable[int]) -> None:
-        """Forget partitions that are no longer assigned."""
-        with self._lock:
-            keep = set(partitions)
-            self._readings = {p: r for p, r in self._readings.items() if p in keep}
 
     def stop(self, partitions: Iterable[int]) -> None:
         """Forget partitions until ``begin`` is called for them again."""
@@ -66,7 +65,7 @@ class Ledger:
     def undurable_bytes(self) -> int:
         """Bytes of records that were taken and are not durable yet."""
         with self._lock:
-            return sum(r.undurable_bytes for r in self._readings.values())
+            return self._collected_bytes + sum(r.under_way_bytes for r in self._readings.values())
 
     def take(
         self, partition: int, records: Sequence[RawRecord], next_offset: int, size_bytes: int, now: float
@@ -76,33 +75,43 @@ class Ledger:
             reading = self._readings.get(partition)
             if reading is None:
                 return None
-            start, reading.taken, reading.taken_at = reading.taken, next_offset, now
-            reading.undurable_bytes += size_bytes
+            if reading.taken == reading.admitted:
+                reading.waiting_since = now
+            start, reading.taken = reading.taken, next_offset
+            reading.under_way_bytes += size_bytes
             return Batch(partition, reading.epoch, start, next_offset, reading.known_offset, records, size_bytes)
 
-    def admit(self, batch: Batch) -> bool:
-        """Whether a batch is the next one of its reading. A stale or repeated one is to be dropped."""
+    def admit(self, batch: Batch, now: float) -> bool:
+        """Whether a batch is the next one of its reading. A stale or repeated one is to be dropped.
+
+        One that begins further on tells that something before it was lost: they come in order.
+        """
         with self._lock:
             reading = self._readings.get(batch.partition)
-            if reading is None or reading.epoch != batch.epoch or reading.admitted != batch.start:
+            if reading is None or reading.epoch != batch.epoch:
                 return False
-            reading.admitted = batch.next_offset
+            if reading.admitted != batch.start:
+                reading.has_hole |= batch.start > reading.admitted
+                return False
+            reading.admitted, reading.waiting_since = batch.next_offset, now
+            reading.under_way_bytes -= batch.size_bytes
+            self._collected_bytes += batch.size_bytes
             return True
 
     def durable(self, chunk: Chunk) -> None:
         """A chunk is in ClickHouse."""
         with self._lock:
+            self._collected_bytes -= chunk.size_bytes
             for partition, end in chunk.ends.items():
                 reading = self._readings.get(partition)
                 if reading is not None and reading.epoch == end.epoch:
                     reading.durable = end.next_offset
-                    reading.undurable_bytes -= end.size_bytes
 
     def is_settled(self, partition: int) -> bool:
         """Whether all that was taken of a partition is durable."""
         with self._lock:
             reading = self._readings.get(partition)
-            return reading is not None and reading.taken == reading.durable and not reading.undurable_bytes
+            return reading is not None and reading.taken == reading.durable
 
     def durable_offsets(self) -> Mapping[int, int]:
         """Per partition the offset below which everything is durable."""
@@ -118,7 +127,7 @@ class Ledger:
             return {
                 p: r.admitted
                 for p, r in self._readings.items()
-                if r.taken != r.admitted and now - r.taken_at > patience_seconds
+                if r.has_hole or (r.taken != r.admitted and now - r.waiting_since > patience_seconds)
             }
 
     def known_offset(self, partition: int) -> int:

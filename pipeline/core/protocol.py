@@ -11,47 +11,70 @@ from dataclasses import dataclass
 
 from pipeline.core.chunk import Chunk, too_late
 from pipeline.core.effects import (
+    AwaitStatements,
     CloseBuckets,
+    Erased,
+    EraseRollups,
+    EraseRows,
+    Erasures,
+    FindErased,
+    FinishErasure,
     InsertDeadLetters,
     InsertFacts,
-    Key,
     LogClosing,
     Progress,
     RaiseState,
     ReadEarliestFact,
+    ReadErasures,
+    ReadHighestGeneration,
     ReadState,
     ReadWatermarks,
+    RebuildBuckets,
     RecomputeLate,
     StageKeys,
     State,
     Steps,
     WriteProgress,
 )
-from pipeline.core.late import late_keys
-from pipeline.core.watermark import frontier
+from pipeline.core.generation import next_generation
+from pipeline.core.keys import LateKeys
+from pipeline.core.late import late_keys, late_spans
+from pipeline.core.watermark import frontier, holding
 from schemas.grain import MS_PER_SECOND, Grain
 
 MAX_ROLL_MS = Grain.DAY.milliseconds
 """One roll closes at most this much event time, so that `as_of` moves while a backlog is closed."""
-MAX_STATEMENT_SECONDS = Grain.HOUR.seconds
-"""One statement closes minutes of at most this span, so that its memory is bounded."""
+MAX_MINUTES_SECONDS, MAX_HOURS_SECONDS = Grain.HOUR.seconds, 6 * Grain.HOUR.seconds
+"""One statement closes minutes, or hours, of at most this span, or one day: so its time and memory are bounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """What a flush found out: the keys to recompute, and the dead letters it wrote."""
+    """What a flush found out: keys to recompute, dead letters written, records dropped since they are erased.
 
-    late: set[Key]
+    ``erasures`` is what holds from now on; ``sweep`` says that some of it was announced too late for this flush.
+    """
+
+    late: LateKeys
     dead_letters: int
+    erased: int
+    erasures: Erasures
+    sweep: bool
 
 
-def flush_steps(chunk: Chunk, retention_floor_ms: int) -> Steps[Flushed]:
-    """Make a chunk durable, then say so.
+def flush_steps(
+    chunk: Chunk, progress: Iterable[Progress], retention_floor_ms: int, erasures: Erasures
+) -> Steps[Flushed]:
+    """Make a chunk durable, then say so: ``progress`` is what may be claimed by it (a replay claims nothing).
 
     The state is read *after* the facts are in: either `closing` covers a fact's minute already, and it is late; or it
     is announced later, and then the roller reads the facts after they were inserted. The watermark is written last,
     since it speaks for the facts. Nothing is committed to Kafka here: that waits for the late keys.
+
+    Erasures are read after the rows are in, for the same reason: either an erasure that was announced meanwhile is
+    seen here, or whoever announced it deletes what was inserted before.
     """
+    erased = chunk.forget(erasures)
     if len(chunk.columns):
         yield InsertFacts(chunk.columns)
     state: State = yield ReadState()
@@ -59,30 +82,42 @@ def flush_steps(chunk: Chunk, retention_floor_ms: int) -> Steps[Flushed]:
     letters = (*chunk.letters, *too_late(chunk, floor_ms))
     if letters:
         yield InsertDeadLetters(letters)
+    erasures = yield ReadErasures()
     late = late_keys(chunk.columns.occurred_ms, chunk.columns.org_id, state.closing_ms)
-    yield WriteProgress(chunk.progress())
-    return Flushed(late, len(letters))
+    claimed = tuple(progress)
+    if claimed:
+        yield WriteProgress(claimed)
+    return Flushed(late, len(letters), erased, erasures, chunk.touches(erasures))
 
 
-def recompute_steps(batch: str, keys: frozenset[Key]) -> Steps[None]:
+def recompute_steps(batch: str, keys: LateKeys) -> Steps[None]:
     """Bring late facts into the rollups, grain by grain.
 
     Before each coarser grain `closing` is read again, after the finer rows are in: an hour that closes in between is
     either seen here, or its roller reads the finer rows after they were written.
+
+    Once more where the generation rose meanwhile, as every writer of rollups does: a row of the old one loses against
+    one of the new one that another writer computed without these facts. What was there before the generation rose is
+    seen by all who carry the new one.
     """
     yield StageKeys(batch, keys)
-    for grain in Grain:
-        state: State = yield ReadState()
-        yield RecomputeLate(grain, batch, keys, state.closing_ms, state.generation)
+    state: State = yield ReadState()
+    before = None
+    while before != state.generation:
+        before = state.generation
+        for grain in Grain:
+            for start, end in late_spans(grain, keys):
+                yield RecomputeLate(grain, batch, keys, start, end, state.closing_ms, before)
+            state = yield ReadState()
 
 
 @dataclass(frozen=True, slots=True)
 class Rolled:
-    """What a roll did: `as_of` after it, and whether more is ready to be closed at once."""
+    """What a roll did: `as_of` after it, whether more can be closed at once, and the partitions that hold it."""
 
     as_of_ms: int
     more: bool = False
-    waiting_for: tuple[int, ...] = ()
+    holding: tuple[int, ...] = ()
 
 
 def roll_steps(partitions: Iterable[int], retention_floor_ms: int) -> Steps[Rolled]:
@@ -99,7 +134,7 @@ def roll_steps(partitions: Iterable[int], retention_floor_ms: int) -> Steps[Roll
     if retention_floor_ms > state.facts_floor_ms:
         yield RaiseState(State(facts_floor_ms=retention_floor_ms))
     if target is None or target <= state.as_of_ms:
-        return Rolled(state.as_of_ms, waiting_for=tuple(p for p in expected if not watermarks.get(p)))
+        return Rolled(state.as_of_ms, holding=holding(watermarks, expected))
     if state.as_of_ms:
         target = min(target, state.as_of_ms + MAX_ROLL_MS)
     yield RaiseState(State(closing_ms=target))
@@ -110,8 +145,12 @@ def roll_steps(partitions: Iterable[int], retention_floor_ms: int) -> Steps[Roll
         start_ms = target if earliest is None else min(earliest * MS_PER_SECOND, target)
         target = min(target, start_ms + MAX_ROLL_MS)
     spans = [(grain, start, end) for grain in Grain for start, end in _spans(grain, start_ms, target)]
-    for grain, start, end in spans:
-        yield CloseBuckets(grain, start, end, state.generation)
+    before = None
+    while before != state.generation:  # see recompute_steps
+        before = state.generation
+        for grain, start, end in spans:
+            yield CloseBuckets(grain, start, end, before)
+        state = yield ReadState()
     if spans:
         yield LogClosing(start_ms, target, state.generation)
     yield RaiseState(State(as_of_ms=target))
@@ -123,10 +162,97 @@ def progress_steps(progress: Iterable[Progress]) -> Steps[None]:
     yield WriteProgress(tuple(progress))
 
 
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What a rebuild covered: whole buckets in [start, end) (epoch seconds), under a new generation."""
+
+    start: int
+    end: int
+    generation: int
+
+
+def rebuild_spans(start: int, end: int, state: State, retention_floor_ms: int) -> list[tuple[Grain, int, int]]:
+    """The steps of a rebuild of [start, end): whole days from the floor of facts to the day that is being closed."""
+    floor_ms = max(state.facts_floor_ms, retention_floor_ms)
+    start_ms = max(Grain.DAY.floor(start) * MS_PER_SECOND, floor_ms)
+    end_ms = min(Grain.DAY.ceil(end), Grain.DAY.ceil(state.closing_ms // MS_PER_SECOND)) * MS_PER_SECOND
+    return [(grain, first, last) for grain in Grain for first, last in _spans(grain, start_ms, end_ms)]
+
+
+def rebuild_steps(start: int, end: int, retention_floor_ms: int, org_id: str = "") -> Steps[Rebuilt]:
+    """Write every bucket of the days that [start, end) touches anew from facts, so that nothing outranks it.
+
+    The generation is raised *before* a fact is read. A writer reads it after its own facts are in: so either this
+    rebuild sees those facts, or the writer carries the new generation, and no stale row replaces a rebuilt one. Of two
+    hours under one generation that with more minutes of it wins, so one computed from a bad minute loses against one
+    computed from its repair.
+
+    Whole days, so that every row below a row is new; open buckets too, since a roller may close an hour over a bad
+    minute right now. Nobody sees those before `as_of`, and closing them replaces them by fuller ones.
+    """
+    state: State = yield ReadState()
+    highest: int = yield ReadHighestGeneration()
+    yield RaiseState(State(generation=next_generation(state.generation, highest)))
+    state = yield ReadState()
+    spans = rebuild_spans(start, end, state, retention_floor_ms)
+    before = None
+    while before != state.generation:  # see recompute_steps
+        before = state.generation
+        for grain, first, last in spans:
+            yield RebuildBuckets(grain, first, last, before, org_id)
+        state = yield ReadState()
+    days = [(first, last) for grain, first, last in spans if grain is Grain.DAY] or [(start, start)]
+    return Rebuilt(days[0][0], days[-1][1], before)
+
+
+def erase_steps(org_id: str, at_ms: int, retention_floor_ms: int) -> Steps[None]:
+    """Delete what an organization sent up to an instant, and write its rollups anew from what it has sent since.
+
+    From below upwards: facts until there are none, then the rollups grain by grain, each time waiting for the
+    statements that may have computed from what is gone. Only then nothing can come back, and the rebuild writes what
+    is younger. Every deletion is announced with a rising number, and an announcement from elsewhere meanwhile starts
+    this over: so an erasure that is interrupted anywhere stays unfinished, whoever else was at it.
+    """
+    announcement: int | None = None
+    while announcement is None:
+        erased: Erased = yield EraseRows(org_id, at_ms)
+        yield AwaitStatements()
+        if not erased.rows:
+            announcement = yield from _erase_rollups(org_id, erased.announcement)
+    earliest: int | None = yield ReadEarliestFact(org_id)
+    if earliest is not None:
+        state: State = yield ReadState()
+        yield from rebuild_steps(earliest, state.closing_ms // MS_PER_SECOND, retention_floor_ms, org_id)
+    yield FinishErasure(org_id, announcement)
+
+
+def _erase_rollups(org_id: str, announcement: int) -> Steps[int | None]:
+    """The last announcement; None where another interfered."""
+    for grain in Grain:
+        made: int | None = yield EraseRollups(org_id, grain, announcement)
+        if made is None:
+            return None
+        announcement = made
+        yield AwaitStatements()
+    return announcement
+
+
+def sweep_steps(retention_floor_ms: int) -> Steps[tuple[str, ...]]:
+    """Go on with erasures that were interrupted, and erase again what came back.
+
+    A worker may end between inserting erased facts and looking for erasures; so this is repeated from time to time.
+    Returns the organizations of which something was found.
+    """
+    found: Erasures = yield FindErased()
+    for org_id, at_ms in sorted(found.items()):
+        yield from erase_steps(org_id, at_ms, retention_floor_ms)
+    return tuple(sorted(found))
+
+
 def _spans(grain: Grain, start_ms: int, end_ms: int) -> Iterable[tuple[int, int]]:
     """Whole buckets of the grain that end in (start_ms, end_ms], cut into spans of a bounded width (epoch seconds)."""
     first, last = grain.floor_ms(start_ms), grain.floor_ms(end_ms)
-    width = max(MAX_STATEMENT_SECONDS, grain.seconds)
+    width = {Grain.MINUTE: MAX_MINUTES_SECONDS, Grain.HOUR: MAX_HOURS_SECONDS, Grain.DAY: grain.seconds}[grain]
     while first < last:
         end = min(first - first % width + width, last)
         yield first, end

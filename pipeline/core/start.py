@@ -1,6 +1,15 @@
-"""Where the reading of a partition starts."""
+"""Whether a worker may start, and where the reading of a partition starts."""
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Offsets:
+    """What Kafka knows of a partition: committed (None: nothing), first and end offset of the log."""
+
+    committed: int | None
+    log_start: int
+    log_end: int
 
 
 @dataclass(frozen=True, slots=True)

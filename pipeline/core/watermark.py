@@ -10,6 +10,19 @@ All instants are epoch milliseconds.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A partition that is caught up: at ``now_ms`` nothing that could be read was unread or undurable.
+
+    ``hides`` says that an open transaction keeps records behind it: then no watermark may be claimed for ``now_ms``.
+    """
+
+    now_ms: int
+    position: int
+    hides: bool = False
 
 
 def partition_watermark(candidate_ms: int, now_ms: int, lateness_ms: int) -> int:
@@ -27,6 +40,12 @@ def frontier(watermarks: Mapping[int, int], partitions: Iterable[int]) -> int | 
     """
     marks = [watermarks.get(partition, 0) for partition in partitions]
     return min(marks) if marks and all(marks) else None
+
+
+def holding(watermarks: Mapping[int, int], partitions: Iterable[int]) -> tuple[int, ...]:
+    """The partitions that hold the frontier where it is: those without a watermark, or else with the lowest."""
+    marks = {partition: watermarks.get(partition, 0) for partition in partitions}
+    return tuple(p for p, mark in marks.items() if mark == min(marks.values()))
 
 
 def retention_floor(now_ms: int, retention_days: int, day_ms: int, margin_ms: int) -> int:

@@ -1,7 +1,9 @@
--- Computes the buckets of width seconds in [start, end) of `target` from the next finer rollup, `source`; with late = 1
--- only those that contain a minute of the batch of recompute keys and end at or before `closing` (epoch seconds).
--- A bucket carries the lowest generation of the rows it was computed from, so that one computed from a bad row cannot
--- outrank its repair. Pairs are folded as in rollup_minute.sql.
+-- Computes the buckets of width seconds in [start, end) of `target` from the next finer rollup, `source`, of one
+-- organization where org is not ''; with late = 1 only those that contain a minute of the batch of recompute keys and
+-- end at or before `closing` (epoch seconds); with rebuild = 1 also those that have a row and should have none: they
+-- get an empty one.
+-- What is stored as generation is a stamp (pipeline/core/generation.py): the generation times 2048, and what
+-- of that generation it was computed from. Pairs are folded as in rollup_minute.sql.
 INSERT INTO {target:Identifier}
 (
     org_id, bucket, sent, delivered, failed, cost_cents, facts,
@@ -9,62 +11,58 @@ INSERT INTO {target:Identifier}
     rank_sum, generation
 )
 WITH
-    finer AS
+    pairs AS
     (
         SELECT
             org_id,
             toStartOfInterval(bucket, toIntervalSecond({width:UInt32}), 'UTC') AS coarse,
-            arrayZip(
-                groups.channel::Array(String),
-                groups.error_code::Array(String),
-                groups.sent,
-                groups.delivered,
-                groups.failed,
-                groups.cost_cents
-            ) AS pairs,
-            rank_sum AS ranks,
-            generation AS source_generation
+            groups.channel AS channel,
+            groups.error_code AS error_code,
+            sum(groups.sent) AS sent,
+            sum(groups.delivered) AS delivered,
+            sum(groups.failed) AS failed,
+            sum(groups.cost_cents) AS cost,
+            sumIf(rank_sum, place <= 1) AS ranks,
+            sumIf(1 + generation % 2048, place <= 1 AND intDiv(generation, 2048) >= {generation:UInt32}) AS current
         FROM {source:Identifier} FINAL
-        WHERE bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
+        LEFT ARRAY JOIN groups, arrayEnumerate(groups.channel) AS place -- 0 in a row without groups, whose stamp counts
+        -- PREWHERE may come before FINAL, since it looks at the key alone; the groups of other buckets are not read.
+        PREWHERE bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
+          AND ({org:String} = '' OR org_id = {org:String})
           AND ({late:UInt8} = 0 OR (
-              org_id IN (SELECT org_id FROM recompute_keys WHERE batch = {batch:UUID})
+              org_id IN
+              (
+                  SELECT org_id
+                  FROM recompute_keys
+                  WHERE batch = {batch:UUID}
+                    AND minute >= toDateTime({start:UInt32}, 'UTC') AND minute < toDateTime({end:UInt32}, 'UTC')
+              )
               AND (org_id, toStartOfInterval(bucket, toIntervalSecond({width:UInt32}), 'UTC')) IN
               (
                   SELECT org_id, toStartOfInterval(minute, toIntervalSecond({width:UInt32}), 'UTC') AS late_bucket
                   FROM recompute_keys
-                  WHERE batch = {batch:UUID} AND toUnixTimestamp(late_bucket) + {width:UInt32} <= {closing:UInt32}
+                  WHERE batch = {batch:UUID}
+                    AND minute >= toDateTime({start:UInt32}, 'UTC') AND minute < toDateTime({end:UInt32}, 'UTC')
+                    AND toUnixTimestamp(late_bucket) + {width:UInt32} <= {closing:UInt32}
               )))
-    ),
-    merged AS
-    (
-        SELECT
-            org_id,
-            coarse,
-            sum(ranks) AS rank_sum,
-            min(source_generation) AS lowest_generation,
-            sumMap(
-                arrayMap(pair -> (pair.1, pair.2), pairs),
-                pairs.3,
-                pairs.4,
-                pairs.5,
-                pairs.6
-            ) AS by_pair
-        FROM finer
-        GROUP BY org_id, coarse
+        GROUP BY org_id, coarse, channel, error_code
+        UNION ALL
+        SELECT DISTINCT org_id, bucket, '', '', 0, 0, 0, toDecimal128(0, 6), 0, 0
+        FROM {target:Identifier}
+        WHERE {rebuild:UInt8} = 1
+          AND bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
+          AND ({org:String} = '' OR org_id = {org:String})
     ),
     buckets AS
     (
         SELECT
             org_id,
             coarse AS bucket,
-            rank_sum,
-            lowest_generation,
+            sum(ranks) AS rank_sum,
+            sum(current) AS current_below,
             arraySort(
                 pair -> (pair.1 = {other:String}, -(pair.3 + pair.4 + pair.5), pair.1, pair.2),
-                arrayMap(
-                    (names, sent, delivered, failed, cost) -> (names.1, names.2, sent, delivered, failed, cost),
-                    by_pair.1, by_pair.2, by_pair.3, by_pair.4, by_pair.5
-                )
+                groupArrayIf((channel::String, error_code::String, sent, delivered, failed, cost), sent + delivered + failed > 0)
             ) AS sorted,
             arraySlice(sorted, 1, {max_pairs:UInt32}) AS kept,
             arraySlice(sorted, {max_pairs:UInt32} + 1) AS rest,
@@ -85,7 +83,8 @@ WITH
                     )
                 ))
             ) AS pairs
-        FROM merged
+        FROM pairs
+        GROUP BY org_id, coarse
     )
 SELECT
     org_id,
@@ -102,5 +101,5 @@ SELECT
     pairs.5,
     pairs.6,
     rank_sum,
-    lowest_generation
+    {generation:UInt32} * 2048 + current_below
 FROM buckets

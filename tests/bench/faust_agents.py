@@ -1,9 +1,10 @@
 """Faust's own ways to consume, as its guide shows them: what the batch transport is measured against.
 
-A process of its own: ``python -m tests.bench.faust_agents BOOTSTRAP TOPIC COUNT table|event`` prints events/s.
+A process of its own: ``python -m tests.bench.faust_agents BOOTSTRAP TOPIC COUNT table|event`` prints rate and CPU.
 """
 
 import asyncio
+import json
 import os
 import sys
 import tempfile
@@ -42,18 +43,19 @@ def main() -> None:
     counts: Any = None
     if how == "table":
         counts = app.Table("counts", default=int).tumbling(timedelta(minutes=1), expires=timedelta(hours=1))
-    seen, began = 0, 0.0
+    seen, began, cpu = 0, 0.0, 0.0
 
     async def consume(stream: Any) -> None:
-        nonlocal seen, began
+        nonlocal seen, began, cpu
         async for event in stream:
             if not seen:
-                began = time.perf_counter()
+                began, cpu = time.perf_counter(), time.process_time()
             if counts is not None:
                 counts[event.org_id] += 1
             seen += 1
             if seen >= count:
-                print(seen / (time.perf_counter() - began), flush=True)
+                took, used = time.perf_counter() - began, time.process_time() - cpu
+                print(json.dumps({"rate": seen / took, "cpu_us": used / seen * 1e6}), flush=True)
                 os._exit(0)
 
     app.agent(topic)(consume)

@@ -1,15 +1,26 @@
-"""The embedded engine behind HTTP, in a process of its own, with a fresh database per test."""
+"""The embedded engine behind HTTP, in a process of its own, with a fresh database per test; and the API on it."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from starlette.testclient import TestClient
 
+from api.app import create_app
+from api.reader import Reader
+from deploy.accounts import create_key, set_tier
 from deploy.migrate import migrate
 from schemas.connection import connect
+from schemas.endpoint import Endpoint
+from schemas.tiers import Tier
+from tests.support.cluster import Shards, migrated, two_shards
+from tests.support.endpoint import AS_OF, NOW, PATH, Ask, CheckedClient, Clock, store
 from tests.support.engine import clickhouse_process
+from tests.support.stores import Case, fake, real
 
 
 @pytest.fixture(scope="session")
@@ -19,12 +30,17 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+def new_database(engine: str) -> str:
+    """The URL of a database that did not exist before."""
+    name = new_name()
+    connect(f"{engine}/default").command(f"CREATE DATABASE {name}")
+    return f"{engine}/{name}"
+
+
 @pytest.fixture
 def empty_url(engine: str) -> str:
     """The URL of a fresh database."""
-    name = f"t{uuid.uuid4().hex}"
-    connect(f"{engine}/default").command(f"CREATE DATABASE {name}")
-    return f"{engine}/{name}"
+    return new_database(engine)
 
 
 @pytest.fixture
@@ -34,6 +50,89 @@ def url(empty_url: str) -> str:
     return empty_url
 
 
+@pytest.fixture(scope="module")
+def module_url(engine: str) -> str:
+    """The URL of a database with all migrations that the tests of a module share, since they only read."""
+    made = new_database(engine)
+    migrate(connect(made), 35, 90)
+    return made
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shards]:
+    """Two live servers that are a cluster of two shards."""
+    with two_shards(Path(tmp_path_factory.mktemp("shards"))) as shards:
+        yield shards
+
+
+def new_name() -> str:
+    """A name that no database has."""
+    return f"t{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> Endpoint:
+    """A fresh database with all migrations as a cluster has them, on the cluster that the variable names or on ours."""
+    named = os.environ.get("MSGMETRICS_TEST_CLUSTER_URL")
+    return migrated(f"{named or request.getfixturevalue('shards').url}/{new_name()}")
+
+
+@pytest.fixture(params=["fake", "clickhouse", "cluster"])
+def case(request: pytest.FixtureRequest) -> Case:
+    """A store that the contract is held against."""
+    match request.param:
+        case "clickhouse":
+            return real(request.getfixturevalue("url"))
+        case "cluster":
+            return real(request.getfixturevalue("cluster"))
+    return fake()
+
+
 @pytest.fixture
 def client(url: str) -> Client:
     return connect(url)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def http(url: str, clock: Clock) -> Iterator[TestClient]:
+    """The API on the database, at NOW."""
+    app = create_app(Reader(url), lambda: int(NOW.timestamp() * 1000), clock)
+    with CheckedClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def ask(http: TestClient, client: Client) -> Ask:
+    """Ask as an organization of a tier; answers (status, body)."""
+    keys: dict[str, str] = {}
+
+    def ask(org: str = "a", tier: Tier = Tier.SCALE, **query: Any) -> tuple[int, Any]:
+        if org not in keys:
+            set_tier(client, org, tier)
+            keys[org] = create_key(client, org, ("metrics:read",), None, NOW)
+        response = http.get(PATH, params=query, headers={"Authorization": f"Bearer {keys[org]}"})
+        return response.status_code, response.json()
+
+    return ask
+
+
+@pytest.fixture
+def key(client: Client) -> str:
+    """A key of organization a, which has every granularity."""
+    set_tier(client, "a", Tier.SCALE)
+    return create_key(client, "a", ("metrics:read",), None, NOW)
+
+
+@pytest.fixture
+def stored(client: Client) -> None:
+    """Hours of two organizations, one of them beyond as_of."""
+    store(client, "a", "2026-05-05 08:00:00", 5, "0.300000")
+    store(client, "a", "2026-05-05 10:00:00", 9, "7")
+    store(client, "b", "2026-05-05 08:00:00", 1000, "99999999999.000001")
+    store(client, "b", "2026-05-05 09:00:00", 2000, "5")
+    client.command(f"INSERT INTO watermark (as_of) VALUES ('{AS_OF}')")

@@ -2,10 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -14,75 +11,16 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.auth import Authenticator
 from api.errors import RateLimited
-from api.reader import Reader
+from api.reader import Reader, sql
+from api.reuse import REUSE_SECONDS, Answers
 from api.routes import QUERIES_AN_ORGANIZATION, Metrics
+from api.sharing import Shared
 from deploy.accounts import create_key, list_keys, revoke_key, set_tier
+from deploy.logs import JsonFormatter
+from schemas.api_key import key_hash
+from schemas.connection import connect
 from schemas.tiers import Tier
-
-NOW = datetime(2026, 5, 5, 12, 0, 0, 500_000, UTC)
-AS_OF = "2026-05-05 10:30:00.900"
-PATH = "/v1/metrics/messages"
-DAY = {"from": "2026-05-05T08:00:00Z", "to": "2026-05-05T12:00:00Z"}
-
-Ask = Callable[..., Any]
-
-
-class Clock:
-    """Monotonic seconds that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def http(url: str, clock: Clock) -> Iterator[TestClient]:
-    app = create_app(Reader(url), lambda: int(NOW.timestamp() * 1000), clock)
-    with TestClient(app, raise_server_exceptions=False) as client:
-        yield client
-
-
-@pytest.fixture
-def ask(http: TestClient, client: Client) -> Ask:
-    """Ask as an organization of a tier; answers (status, body)."""
-    keys: dict[str, str] = {}
-
-    def ask(org: str = "a", tier: Tier = Tier.SCALE, **query: Any) -> tuple[int, Any]:
-        if org not in keys:
-            set_tier(client, org, tier)
-            keys[org] = create_key(client, org, ("metrics:read",), None, NOW)
-        response = http.get(PATH, params=query, headers={"Authorization": f"Bearer {keys[org]}"})
-        return response.status_code, response.json()
-
-    return ask
-
-
-def store(client: Client, org: str, bucket: str, sent: int, cost: str, grain: str = "hour") -> None:
-    """A rollup row with two channels, one of which has an error code."""
-    client.command(
-        f"INSERT INTO rollup_{grain} (org_id, bucket, sent, failed, cost_cents, facts, groups.channel, "
-        "groups.error_code, groups.sent, groups.delivered, groups.failed, groups.cost_cents, rank_sum, generation) "
-        "SELECT {org:String}, toDateTime({bucket:String}, 'UTC'), {sent:UInt64}, 2, toDecimal128({cost:String}, 6), "
-        "{sent:UInt64} + 2, ['email', 'sms', 'sms'], ['', '', 'E1'], [{sent:UInt64} - 1, 1, 0], [0, 0, 0], [0, 0, 2], "
-        "[toDecimal128({cost:String}, 6), toDecimal128('0', 6), toDecimal128('0', 6)], 1, 0",
-        parameters={"org": org, "bucket": bucket, "sent": sent, "cost": cost},
-    )
-
-
-@pytest.fixture
-def stored(client: Client) -> None:
-    store(client, "a", "2026-05-05 08:00:00", 5, "0.300000")
-    store(client, "a", "2026-05-05 10:00:00", 9, "7")
-    store(client, "b", "2026-05-05 08:00:00", 1000, "99999999999.000001")
-    store(client, "b", "2026-05-05 09:00:00", 2000, "5")
-    client.command(f"INSERT INTO watermark (as_of) VALUES ('{AS_OF}')")
+from tests.support.endpoint import DAY, NOW, PATH, Ask, CheckedClient, Clock, request, store
 
 
 @pytest.mark.usefixtures("stored")
@@ -215,7 +153,7 @@ def test_an_organization_without_a_tier_reads_days(http: TestClient, client: Cli
 
 def test_every_answer_has_a_request_id_and_errors_are_not_cached(http: TestClient) -> None:
     seen = set()
-    for response in (http.get("/nothing"), http.post(PATH), http.get(PATH)):
+    for response in (http.get("/nothing"), http.get(PATH + "/"), http.post(PATH), http.get(PATH)):
         error = response.json()["error"]
         assert error["request_id"] == response.headers["X-Request-Id"]
         assert response.headers["Cache-Control"] == "no-store"
@@ -250,7 +188,7 @@ def test_hostile_queries_get_a_4xx_inside_the_envelope(http: TestClient, client:
 def test_no_clickhouse_is_a_503_within_three_seconds(clock: Clock) -> None:
     app = create_app(Reader("http://127.0.0.1:9/default"), lambda: 0, clock)
     began = time.monotonic()
-    response = TestClient(app).get(PATH, headers={"Authorization": "Bearer x"})
+    response = CheckedClient(app).get(PATH, headers={"Authorization": "Bearer x"})
     assert time.monotonic() - began < 3
     assert (response.status_code, response.json()["error"]["code"]) == (503, "UNAVAILABLE")
     assert response.headers["Retry-After"]
@@ -260,7 +198,7 @@ def test_a_fault_tells_nothing_of_the_inside(clock: Clock, monkeypatch: pytest.M
     reader = Reader("http://127.0.0.1:9/default")
     monkeypatch.setattr(reader, "account", lambda _: 1 / 0)
     app = create_app(reader, lambda: 0, clock)
-    response = TestClient(app, raise_server_exceptions=False).get(PATH)
+    response = CheckedClient(app, raise_server_exceptions=False).get(PATH)
     assert response.status_code == 500
     assert response.json()["error"] | {"request_id": ""} == {
         "code": "INTERNAL",
@@ -273,35 +211,42 @@ def test_logs_have_the_prefix_and_never_the_key(
     http: TestClient, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = create_key(client, "a", ("metrics:read",), None, NOW)
+    caplog.handler.setFormatter(JsonFormatter())
     with caplog.at_level("INFO"):
         get(http, key)
         get(http, key[:-1] + "!")
-    assert key[:12] in caplog.text
+    assert f'"key_prefix":"{key[:12]}"' in caplog.text
     assert key[8:] not in caplog.text
 
 
-@pytest.fixture
-def key(client: Client) -> str:
-    set_tier(client, "a", Tier.SCALE)
-    return create_key(client, "a", ("metrics:read",), None, NOW)
-
-
-def request(http: TestClient, key: str, method: str = "GET", query: str = "metric=sent", **headers: str) -> Any:
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    return http.request(method, f"{PATH}?{query}", headers={"Authorization": f"Bearer {key}", **names})
+def test_a_slow_query_has_a_time_limit(
+    http: TestClient, key: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert request(http, key).status_code == 200  # the key is known from here on
+    clock.now += REUSE_SECONDS
+    slow = "SELECT sum(cityHash64(number)) FROM numbers(1000000000000)"
+    monkeypatch.setattr("api.reader.sql", lambda _: slow)
+    began = time.monotonic()
+    response = request(http, key)
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "UNAVAILABLE")
+    assert 1.5 < time.monotonic() - began < 4, "ended by the limit of the query"
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_repeated_question_is_not_modified_until_a_number_changes(http: TestClient, key: str, client: Client) -> None:
+def test_a_repeated_question_is_not_modified_until_a_number_changes(
+    http: TestClient, key: str, client: Client, clock: Clock
+) -> None:
     query = "metric=sent&from=2026-05-05T08:00:00Z&to=2026-05-05T12:00:00Z"
     first = request(http, key, query=query)
     assert first.headers["Cache-Control"] == "private, max-age=30"
     assert first.headers["Vary"] == "Authorization, Accept, Accept-Encoding"
     client.command("INSERT INTO watermark (as_of) VALUES ('2026-05-05 10:31:00')")
+    clock.now += REUSE_SECONDS
     again = request(http, key, query=query, If_None_Match=first.headers["ETag"])
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["ETag"] == first.headers["ETag"]
     store(client, "a", "2026-05-05 09:00:00", 1, "0")
+    clock.now += REUSE_SECONDS
     assert request(http, key, query=query, If_None_Match=first.headers["ETag"]).status_code == 200
 
 
@@ -326,7 +271,8 @@ def test_other_formats_carry_cursor_and_as_of_in_headers(http: TestClient, key: 
 def test_large_answers_are_compressed(http: TestClient, key: str) -> None:
     response = request(http, key, query="metric=sent&granularity=minute", Accept_Encoding="gzip")
     assert response.headers["Content-Encoding"] == "gzip"
-    assert len(response.json()["data"]["buckets"]) == 60
+    assert response.headers["Vary"] == "Authorization, Accept, Accept-Encoding"
+    assert len(response.json()["data"]["buckets"]) == 61
     assert "Content-Encoding" not in request(http, key, query="metric=sent", Accept_Encoding="identity").headers
 
 
@@ -346,18 +292,26 @@ def test_cors_is_off_unless_origins_are_named(url: str, http: TestClient, key: s
     origin = "https://app.example.com"
     assert "access-control-allow-origin" not in request(http, key, Origin=origin).headers
     app = create_app(Reader(url), lambda: int(NOW.timestamp() * 1000), clock, [origin])
-    response = request(TestClient(app), key, Origin=origin)
+    response = request(CheckedClient(app), key, Origin=origin)
     assert response.headers["access-control-allow-origin"] == origin
     assert "X-Next-Cursor" in response.headers["access-control-expose-headers"]
-    assert "access-control-allow-origin" not in request(TestClient(app), key, Origin="https://evil.example").headers
+    assert "access-control-allow-origin" not in request(CheckedClient(app), key, Origin="https://evil.example").headers
 
 
-def test_one_organization_cannot_take_all_threads(url: str, key: str, clock: Clock) -> None:
-
+def test_one_organization_cannot_take_all_threads(url: str, clock: Clock) -> None:
     reader = Reader(url)
-    metrics = Metrics(reader, Authenticator(reader.account, clock), lambda: 0, Counter(a=QUERIES_AN_ORGANIZATION))
+    shared, running = Shared(Answers(), clock), Counter(a=QUERIES_AN_ORGANIZATION)
+    metrics = Metrics(reader, Authenticator(reader.account, clock), lambda: 0, shared, running)
     with pytest.raises(RateLimited), metrics._slot("a"):
         pass
     with metrics._slot("b"):
         assert metrics.running["b"] == 1
     assert "b" not in metrics.running
+
+
+def test_a_guessed_key_does_not_cost_a_reading_of_all_organizations(url: str, client: Client, key: str) -> None:
+    client.command("INSERT INTO orgs (org_id, tier) SELECT 'org-' || toString(number), 'payg' FROM numbers(60000)")
+    reader = connect(url, settings={"max_rows_to_read": 20_000})
+    for asked, tiers in ((key, ["scale"]), ("am_live_" + "0" * 34, [])):
+        rows = reader.query(sql("account"), parameters={"key_hash": key_hash(asked)}).result_rows
+        assert [row[-1] for row in rows] == tiers

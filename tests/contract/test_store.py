@@ -1,17 +1,11 @@
 """One suite for the fake and for ClickHouse: what the protocol relies on must hold on both."""
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-import pytest
-
-from pipeline.core.decode import Columns, DeadLetter
+from pipeline.core.decode import DeadLetter
 from pipeline.core.effects import (
     CloseBuckets,
-    Effect,
     InsertDeadLetters,
     InsertFacts,
     LogClosing,
@@ -25,75 +19,16 @@ from pipeline.core.effects import (
     State,
     WriteProgress,
 )
-from pipeline.core.start import Stored
+from pipeline.core.generation import stamp
+from pipeline.core.keys import LateKeys
+from pipeline.core.late import late_spans
 from pipeline.store import MAX_PAIRS, Store
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.message_event import OTHER_KEY, DeadLetterReason
-from tests.support.fake_store import FakeStore
+from tests.support.stores import DAY, NOW, Case, close_all, facts, real
 
-NOW = int(datetime.now(UTC).timestamp())
-DAY = Grain.DAY.floor(NOW) - Grain.DAY.seconds  # yesterday: a whole day below the retention
 BATCH = "0f2f3c1e-0000-4000-8000-000000000001"
-Totals = dict[tuple[str, int], tuple[int, int, int, int, int]]
-"""(org, bucket) to (sent, delivered, failed, cost in micros, facts)"""
-
-
-@dataclass
-class Case:
-    """A store, and how to read its rollups."""
-
-    perform: Callable[[Effect], Any]
-    totals: Callable[[Grain], Totals]
-    read_stored: Callable[[], dict[int, Stored]]
-
-
-def _fake() -> Case:
-    store = FakeStore()
-
-    def totals(grain: Grain) -> Totals:
-        found = {}
-        for key, row in store.rollups[grain].items():
-            kinds = [sum(f[2] == kind for f in row.facts) for kind in (1, 2, 3)]
-            found[key] = (kinds[0], kinds[1], kinds[2], sum(f[5] for f in row.facts), len(row.facts))
-        return found
-
-    return Case(store.perform, totals, store.read_stored)
-
-
-def _real(url: str) -> Case:
-    store, client = Store(url, "cluster", "topic", "worker", 10), connect(url)
-
-    def totals(grain: Grain) -> Totals:
-        rows = client.query(
-            "SELECT org_id, toUnixTimestamp(bucket), sent, delivered, failed, toInt64(cost_cents * 1000000), facts "
-            f"FROM rollup_{grain} FINAL"
-        ).result_rows
-        return {(org, bucket): tuple(numbers) for org, bucket, *numbers in rows}
-
-    return Case(store.perform, totals, store.read_stored)
-
-
-@pytest.fixture(params=["fake", "clickhouse"])
-def case(request: pytest.FixtureRequest) -> Case:
-    return _fake() if request.param == "fake" else _real(request.getfixturevalue("url"))
-
-
-def facts(*rows: tuple[str, str, int, int, int]) -> Columns:
-    """Rows of (org, event, type, cost in micros, occurred in epoch seconds)."""
-    columns = Columns()
-    for offset, (org, event, kind, cost, at) in enumerate(rows):
-        for name, value in {
-            "org_id": org, "event_id": event, "type": kind, "channel": "sms", "error_code": "",
-            "cost_micros": cost, "occurred_ms": at * 1000, "record_ms": NOW * 1000, "partition": 0, "offset": offset,
-        }.items():  # fmt: skip
-            getattr(columns, name).append(value)
-    return columns
-
-
-def close_all(case: Case, generation: int = 0) -> None:
-    for grain in Grain:
-        case.perform(CloseBuckets(grain, DAY, DAY + Grain.DAY.seconds, generation))
 
 
 def test_state_only_rises(case: Case) -> None:
@@ -108,6 +43,21 @@ def test_progress_only_rises_and_a_missing_watermark_is_none(case: Case) -> None
     case.perform(WriteProgress((Progress(0, 8, 9_000), Progress(1, 3))))
     assert case.perform(ReadWatermarks()) == {0: 9_000}
     assert {p: s.next_offset for p, s in case.read_stored().items()} == {0: 10, 1: 4}
+
+
+def test_scalars_stay_the_highest_when_the_engine_merges_them(url: str) -> None:
+    """A reader takes the maximum of what is there; merges must not have thrown it away."""
+    store, client = Store(url, "cluster", "merged", "worker", 10), connect(url)
+    highest = State(as_of_ms=NOW * 1000 + 9, closing_ms=NOW * 1000 + 8, facts_floor_ms=NOW * 1000 - 7, generation=6)
+    for state in (highest, State(as_of_ms=5000, closing_ms=5000, facts_floor_ms=5000, generation=1)):
+        store.perform(RaiseState(state))
+    for offset, mark in ((70, 7000), (60, 6000)):
+        store.perform(WriteProgress((Progress(0, offset, mark),)))
+    for table in ("watermark", "partition_watermarks"):
+        client.command(f"OPTIMIZE TABLE {table} FINAL SETTINGS optimize_throw_if_noop = 1")
+    assert store.perform(ReadState()) == highest
+    assert store.read_stored()[0].next_offset == 70
+    assert store.perform(ReadWatermarks()) == {0: 7000}
 
 
 def test_an_event_written_twice_counts_once_in_every_grain(case: Case) -> None:
@@ -149,11 +99,12 @@ def test_a_late_recompute_touches_its_keys_up_to_closing_only(case: Case) -> Non
     case.perform(
         InsertFacts(facts(("a", "late", 2, 7, DAY + 1), ("a", "other", 2, 7, DAY + 61), ("b", "x", 1, 0, DAY)))
     )
-    keys = frozenset({(DAY // 60, "a"), (DAY // 60, "b")})
+    keys = LateKeys.listed((DAY // 60, "a"), (DAY // 60, "b"))
     case.perform(StageKeys(BATCH, keys))
     closing_ms = (DAY + Grain.HOUR.seconds) * 1000
     for grain in Grain:
-        case.perform(RecomputeLate(grain, BATCH, keys, closing_ms, 0))
+        for start, end in late_spans(grain, keys):
+            case.perform(RecomputeLate(grain, BATCH, keys, start, end, closing_ms, 0))
     assert case.totals(Grain.MINUTE)["a", DAY] == (1, 1, 0, 7, 2)
     assert case.totals(Grain.MINUTE)["a", DAY + 60] == (1, 0, 0, 0, 1), "not named, not touched"
     assert case.totals(Grain.HOUR)["a", DAY] == (3, 1, 0, 7, 4)
@@ -192,27 +143,19 @@ def test_the_engines_own_floors_agree_with_the_grains(client: Any) -> None:
         assert list(row) == [grain.floor(at) for grain in Grain]
 
 
-def test_an_hour_carries_the_lowest_generation_of_its_minutes(url: str) -> None:
-    case, client = _real(url), connect(url)
-    case.perform(InsertFacts(facts(("a", "1", 1, 0, DAY), ("a", "2", 1, 0, DAY + 60))))
-    case.perform(CloseBuckets(Grain.MINUTE, DAY, DAY + 60, 5))
-    case.perform(CloseBuckets(Grain.MINUTE, DAY + 60, DAY + 120, 3))
-    case.perform(CloseBuckets(Grain.HOUR, DAY, DAY + 3600, 9))
-    assert client.query("SELECT generation, facts FROM rollup_hour FINAL").result_rows == [(3, 2)]
-
-
 def test_a_version_rises_with_generation_then_facts_then_ranks(url: str) -> None:
-    case, client = _real(url), connect(url)
+    case, client = real(url), connect(url)
     case.perform(InsertFacts(facts(("a", "1", 1, 0, DAY), ("a", "2", 1, 0, DAY))))
     close_all(case, generation=3)
     ranks = client.query("SELECT sum(rank) FROM facts FINAL").result_rows[0][0]
     for grain in Grain:
         (row,) = client.query(f"SELECT version, rank_sum FROM rollup_{grain} FINAL").result_rows
-        assert row == (3 * 2**104 + 2 * 2**64 + ranks, ranks)
+        stamped = stamp(3, {Grain.MINUTE: 0, Grain.HOUR: 1, Grain.DAY: 2}[grain])
+        assert row == (stamped * 2**104 + 2 * 2**64 + ranks, ranks)
 
 
 def test_beyond_a_thousand_pairs_the_smallest_are_folded_and_no_error_stays_apart(url: str) -> None:
-    case, client = _real(url), connect(url)
+    case, client = real(url), connect(url)
     columns = facts(*(("a", f"{n}", 3 if n % 3 else 1, 1, DAY) for n in range(MAX_PAIRS + 200)))
     columns.channel[:] = [f"c{n}" for n in range(len(columns))]
     columns.error_code[:] = [f"e{n}" if n % 3 else "" for n in range(len(columns))]
@@ -233,7 +176,7 @@ def test_beyond_a_thousand_pairs_the_smallest_are_folded_and_no_error_stays_apar
 
 
 def test_a_million_tenths_of_a_cent_are_exact(url: str) -> None:
-    case, client = _real(url), connect(url)
+    case, client = real(url), connect(url)
     count = 200_000
     for part in range(5):
         rows = [("a", f"{part}-{n}", 1, 100_000, DAY + n % 600) for n in range(count)]
@@ -244,7 +187,7 @@ def test_a_million_tenths_of_a_cent_are_exact(url: str) -> None:
 
 
 def test_dead_letters_keep_every_byte_and_are_one_per_place_in_the_log(url: str) -> None:
-    case, client = _real(url), connect(url)
+    case, client = real(url), connect(url)
     raw = bytes(range(256))
     letter = DeadLetter(
         1, 9, DeadLetterReason.MALFORMED_JSON, "why", NOW * 1000, None, raw, (("a", raw), ("a", None)), occurred_ms=None
@@ -258,7 +201,7 @@ def test_dead_letters_keep_every_byte_and_are_one_per_place_in_the_log(url: str)
 
 
 def test_closings_are_logged(url: str) -> None:
-    case, client = _real(url), connect(url)
+    case, client = real(url), connect(url)
     case.perform(LogClosing(1_000, 61_500, 4))
     (row,) = client.query("SELECT toUnixTimestamp64Milli(closed_to), generation, worker FROM closings").result_rows
     assert row == (61_500, 4, "worker")

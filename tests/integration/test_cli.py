@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,9 @@ import zstandard
 from confluent_kafka import Consumer, TopicPartition
 
 from deploy.engines.mock_kafka import MockKafka
+from deploy.kafka_admin import ANSWER_SECONDS, describe_topic
 from schemas.connection import connect
+from schemas.settings import read_settings
 from tests.support.engine import ROOT, clickhouse_process
 
 NOWHERE: dict[str, Any] = {
@@ -212,3 +215,9 @@ def test_every_command_explains_itself() -> None:
     for command in ("dev", "worker", "api", "migrate", "orgs", "keys", "produce", "status", "doctor"):
         assert command in stdout
         assert msgmetrics(command, "--help")[0] == 0
+
+
+def test_what_the_embedded_broker_cannot_tell_is_not_waited_for(running: dict[str, Any]) -> None:
+    began = time.monotonic()
+    assert describe_topic(read_settings(running)).partitions == 4
+    assert time.monotonic() - began < ANSWER_SECONDS

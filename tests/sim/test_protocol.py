@@ -1,13 +1,17 @@
 """The protocol under random schedules: exact in the end, whoever crashes, and not without each of its safeguards."""
 
 import os
+from typing import get_args
 
 import pytest
 
-from tests.sim.world import Flaw, run
+from pipeline.core.effects import Effect
+from tests.sim.actors import Flaw
+from tests.sim.world import play, run
 
 SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "1000"))
 CHUNK = 100
+CRASHING_SEEDS = 1000
 SEEDS_TO_NOTICE = 4000
 
 
@@ -15,6 +19,15 @@ SEEDS_TO_NOTICE = 4000
 def test_every_grain_equals_a_naive_recount_after_any_schedule(first: int) -> None:
     wrong = {seed: verdict for seed in range(first, first + CHUNK) if (verdict := run(seed))}
     assert not wrong
+
+
+def test_crashes_happen_at_every_effect_of_the_protocol() -> None:
+    never = {effect.__name__ for effect in get_args(Effect)}
+    for seed in range(CRASHING_SEEDS):
+        never -= play(seed).crashed_at
+        if not never:
+            return
+    raise AssertionError(f"in {CRASHING_SEEDS} schedules nobody crashed at {never}")
 
 
 @pytest.mark.parametrize("flaw", [f for f in Flaw if f is not Flaw.NONE])

@@ -1,190 +1,82 @@
-"""A small world in which the real protocol runs: workers and their zombies, two rollers, a log with two partitions.
+"""A small world in which the real protocol runs: workers and their zombies, two rollers, a log with two partitions,
+replays, rows that go bad and the rebuild that mends them, and an organization that is erased.
 
-Every actor is a generator that stops between any two effects, and inside those that are not atomic. A seed decides who
-moves next, who crashes, when a partition appears. ``Flaw`` takes one safeguard away; the world must notice.
+A seed decides who moves next, who crashes, when a partition appears. With one safeguard taken away (``Flaw``) the world
+must notice.
 """
 
-import json
-import random
-from collections.abc import Generator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+import inspect
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from pipeline.core.chunk import Batch, Chunk, Rules
-from pipeline.core.effects import Progress, RaiseState, ReadState, State, Steps
-from pipeline.core.late import PendingRecomputes
-from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps
-from pipeline.core.start import Start, choose_start
-from pipeline.core.watermark import partition_watermark
+from pipeline.core.effects import FindErased
+from pipeline.core.generation import stamp
 from schemas.grain import Grain
-from tests.support.fake_store import Fact, FakeStore, rank_of
+from tests.sim.actors import Actors, Desk, Flaw, Moves
+from tests.sim.log import START, STEP, STEPS, Record, milliseconds
+from tests.sim.verdict import verdict
+from tests.support.fake_store import Row
 
-START = datetime(2026, 5, 5, 22, 30, tzinfo=UTC)  # events cross an hour and a day
-STEP = timedelta(minutes=20)
-STEPS = 9
-RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
-Moves = Generator[None, None, Any]
-
-
-class Flaw(StrEnum):
-    """A safeguard that is missing."""
-
-    NONE = "as designed"
-    NO_CLOSING = "the roller does not announce closing"
-    OLD_CLOSING = "late is decided by a closing from before the insert"
-    NO_RECOMPUTE = "late events are not recomputed"
-    COMMIT_EARLY = "the offset is committed while recomputes are pending"
-    COMMIT_FIRST = "the offset is committed before the facts are in"
-    AS_OF_FIRST = "as_of is written with closing"
-    LAST_WINS = "the last writer of a row wins"
+ROLLER, OPERATOR = -1, -2
+"""What stands for a partition in the list of actors, where there is none."""
 
 
-@dataclass(frozen=True)
-class Record:
-    """A Kafka record of the simulated log."""
+class Order(StrEnum):
+    """What an operator starts beside the live workers."""
 
-    offset: int
-    timestamp: int
-    value: bytes
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    REPLAY = "replay"
+    REBUILD = "rebuild"
+    ERASE = "erase"
 
 
-def milliseconds(instant: datetime) -> int:
-    return int(instant.timestamp()) * 1000
+class World(Actors):
+    """Everything outside the actors, and the schedule."""
 
-
-@dataclass
-class World:
-    """Everything outside the workers, and the schedule."""
-
-    seed: int
-    flaw: Flaw = Flaw.NONE
-    store: FakeStore = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)
-        self.store = FakeStore(last_wins=self.flaw is Flaw.LAST_WINS)
-        self.now_ms = milliseconds(START)
-        self.log: list[list[Record]] = [[], []]
-        self.visible = [0, 0]
-        self.committed: list[int | None] = [None, None]
-        self.owner = [0, 0]
-        self.partitions = [0]
-        self.truth: dict[tuple[str, str], Fact] = {}
+    def __init__(self, seed: int, flaw: Flaw = Flaw.NONE) -> None:
+        super().__init__(seed, flaw)
+        self.crashed_at: set[str] = set()
+        self.problem: str | None = None
         self.as_of_seen = 0
-        self._write_log()
-        self.actors: list[tuple[int, int, Moves]] = [(-1, 0, self.roller()), (-1, 0, self.roller())]
+        self.ordered: dict[int, Order] = {}
+        self.orders = 0
+        self.is_corrupt = False
+        self.has_operators = seed % 2 == 1  # in every other world, since what they do mends what others break
+        self.actors: list[tuple[int, int, Moves]] = [(ROLLER, 0, self.roller()), (ROLLER, 0, self.roller())]
         self.hire(0)
 
-    # -- the log ------------------------------------------------------------------------------------------------
+    # -- who comes ----------------------------------------------------------------------------------------------
 
-    def _write_log(self) -> None:
-        """A few events per partition; some twice, some twice with other content, some in both partitions."""
-        pick = self.random
-        for partition in (0, 1):
-            for number in range(pick.randint(2, 4)):
-                event = self._event(f"e{partition}{number}", pick.randrange(STEPS))
-                self._append(partition, event)
-                if pick.random() < 0.4:
-                    other = event | {"cost_cents": str(pick.randrange(9))} if pick.random() < 0.5 else event
-                    self._append(pick.randrange(2), other)
-
-    def _event(self, event_id: str, step: int) -> dict[str, Any]:
-        at = START + STEP * step + timedelta(seconds=self.random.randrange(60))
-        kind = self.random.choice(["message.sent", "message.delivered"])
-        org = self.random.choice("ab")
-        return {"event_id": event_id, "org_id": org, "type": kind, "channel": "sms", "occurred_at": at.isoformat()}
-
-    def _append(self, partition: int, event: dict[str, Any]) -> None:
-        log, at = self.log[partition], datetime.fromisoformat(event["occurred_at"])
-        log.append(Record(len(log), milliseconds(at), json.dumps(event).encode()))
-        code = {"message.sent": 1, "message.delivered": 2}[event["type"]]
-        cost = int(event.get("cost_cents", "0")) * 1_000_000
-        fact = (event["org_id"], event["event_id"], code, "sms", "", cost, milliseconds(at))
-        key = (event["org_id"], event["event_id"])
-        self.truth[key] = max(self.truth.get(key, fact), fact, key=rank_of)
-
-    # -- actors -------------------------------------------------------------------------------------------------
-
-    def perform(self, steps: Steps[Any]) -> Moves:
-        """Drive a protocol, stopping between and inside its effects; flaws bend what it reads and writes."""
-        answer: Any = None
-        early = self.store.state
+    def _until_done(self, number: int, work: Moves) -> Moves:
+        yield from work
+        del self.ordered[number]
         while True:
-            try:
-                effect = steps.send(answer)
-            except StopIteration as done:
-                return done.value
-            yield
-            if isinstance(effect, RaiseState) and effect.state.closing_ms and self.flaw is Flaw.NO_CLOSING:
-                continue
-            if isinstance(effect, RaiseState) and effect.state.closing_ms and self.flaw is Flaw.AS_OF_FIRST:
-                effect = RaiseState(State(closing_ms=effect.state.closing_ms, as_of_ms=effect.state.closing_ms))
-            answer = yield from self.store.steps(effect)
-            if isinstance(effect, ReadState) and self.flaw is Flaw.OLD_CLOSING:
-                answer = early
-
-    def worker(self, partition: int, mine: int) -> Moves:
-        """The owner of a partition, or its zombie."""
-        log_end = self.visible[partition]
-        stored = self.store.read_stored().get(partition)
-        start = choose_start(self.committed[partition], stored, 0, max(log_end, stored.next_offset if stored else 0))
-        assert isinstance(start, Start)
-        position, pending, flushes = start.offset, PendingRecomputes(), 0
-        waiting: list[tuple[int, int]] = []
-        clock = 0.0
-        while True:
-            now_ms = self.now_ms
-            yield
-            end = self.visible[partition]
-            yield
-            taken = self.log[partition][position : min(position + self.random.randint(0, 2), end)]
-            if taken:
-                following = taken[-1].offset + 1
-                if self.flaw is Flaw.COMMIT_FIRST:
-                    self.commit(partition, mine, following)
-                    yield
-                chunk = Chunk()
-                batch = Batch(partition, 1, position, following, start.known_offset, taken, 0)
-                chunk.add(batch, RULES, now_ms, 0, clock)
-                flushed = yield from self.perform(flush_steps(chunk, 0))
-                flushes += 1
-                if self.flaw is not Flaw.NO_RECOMPUTE:
-                    pending.add(flushed.late, flushes, clock)
-                waiting.append((flushes, following))
-                position = following
-                yield
-            if position >= end:
-                mark = partition_watermark(now_ms, now_ms, RULES.lateness_ms)
-                yield from self.perform(progress_steps([Progress(partition, position, mark)]))
-            clock += 2.0
-            if pending.due(clock, backlog=False) and self.random.random() < 0.5:
-                keys = pending.take(clock)
-                if keys:
-                    yield from self.perform(recompute_steps("batch", keys))
-                pending.done(clock, 0.0)
-            settled = flushes if self.flaw is Flaw.COMMIT_EARLY else pending.settled_flush(flushes)
-            while waiting and waiting[0][0] <= settled:
-                self.commit(partition, mine, waiting.pop(0)[1])
             yield
 
-    def commit(self, partition: int, mine: int, offset: int) -> None:
-        """Kafka takes commits from the current owner only."""
-        if self.owner[partition] == mine:
-            self.committed[partition] = max(self.committed[partition] or 0, offset)
+    def order(self, order: Order) -> None:
+        """An operator starts something."""
+        work = {Order.REPLAY: self.replay, Order.REBUILD: self.rebuild, Order.ERASE: self.erase}[order]
+        self.orders += 1
+        self.ordered[self.orders] = order
+        self.actors.append((OPERATOR, self.orders, self._until_done(self.orders, work())))
 
-    def roller(self) -> Moves:
-        while True:
-            yield from self.perform(roll_steps(list(self.partitions), 0))
-            yield
+    def corrupt(self) -> None:
+        """Closed rows go bad behind the system's back, with counts that outrank what is right; then a rebuild."""
+        state, self.is_corrupt = self.store.state, True
+        for grain in Grain:
+            at = milliseconds(START + STEP * self.random.randrange(STEPS))
+            key = ("b", grain.floor_ms(at))
+            if grain.is_closed(key[1], state.closing_ms):
+                wrong = frozenset(("b", f"bad{n}", 1, "sms", "", 0, at) for n in range(50))
+                self.store.rollups[grain][key] = Row((stamp(state.generation, 60), 50, 99), wrong)
+        self.order(Order.REBUILD)
 
     def hire(self, partition: int) -> None:
         """A new owner; the old one goes on as a zombie."""
         self.owner[partition] += 1
-        self.actors.append((partition, self.owner[partition], self.worker(partition, self.owner[partition])))
+        mine, desk = self.owner[partition], Desk()
+        self.actors.append((partition, mine, self.worker(partition, mine, desk)))
+        self.actors.append((partition, mine, self.recomputer(desk)))
 
     # -- the schedule -------------------------------------------------------------------------------------------
 
@@ -193,7 +85,7 @@ class World:
         pick = self.random
         dice = pick.random()
         if dice < 0.05:
-            self.now_ms = min(milliseconds(START + STEP * (STEPS + 1)), self.now_ms + milliseconds_of(STEP))
+            self.now_ms = min(milliseconds(START + STEP * (STEPS + 1)), self.now_ms + STEP // timedelta(milliseconds=1))
         elif dice < 0.12:
             self._publish(pick.randrange(2))
         elif dice < 0.13:
@@ -202,16 +94,47 @@ class World:
             self.hire(pick.choice(self.partitions))
         elif dice < 0.18:
             self._crash(pick.randrange(len(self.actors)))
+        elif dice < 0.22 and self.has_operators:
+            self._operate(dice)
         else:
-            next(pick.choice(self.actors)[2])
-        assert self.store.state.as_of_ms >= self.as_of_seen, "as_of went back"
+            self._step(pick.choice(self.actors)[2])
+        self._watch()
+
+    def _step(self, moves: Moves) -> None:
+        """One step of an actor; now and then it runs ahead while all others stand still."""
+        for _ in range(self.random.randint(5, 30) if self.random.random() < 0.05 else 1):
+            next(moves)
+
+    def _watch(self) -> None:
+        """What must hold at every moment, not only in the end."""
+        if self.store.state.as_of_ms < self.as_of_seen:
+            self.problem = "as_of went back"
         self.as_of_seen = self.store.state.as_of_ms
+        for partition, progress in self.store.progress.items():
+            spoken_for = self.log.partitions[partition][: progress.next_offset]
+            if not all(self._is_stored(partition, record) for record in spoken_for):
+                self.problem = f"progress of partition {partition} speaks for records that are not stored"
+
+    def _is_stored(self, partition: int, record: Record) -> bool:
+        if record.identity is None:
+            return (partition, record.offset) in self.store.letters
+        is_erased = record.timestamp <= self.store.erasures.get(record.identity[1], -1)
+        return is_erased or record.identity in self.store.facts
+
+    def _operate(self, dice: float) -> None:
+        """An operator orders something, or has a reason to."""
+        if dice < 0.19:
+            self.order(Order.REPLAY)
+        elif dice < 0.215 and Order.ERASE not in self.ordered.values():
+            self.order(Order.ERASE)
+        elif not self.is_corrupt:
+            self.corrupt()
 
     def _publish(self, partition: int) -> None:
         """A record appears in the log: at or after its time, rarely before it."""
         at = self.visible[partition]
-        if at < len(self.log[partition]):
-            due = self.log[partition][at].timestamp <= self.now_ms
+        if at < len(self.log.partitions[partition]):
+            due = self.log.partitions[partition][at].timestamp <= self.now_ms
             if due or self.random.random() < 0.1:
                 self.visible[partition] += 1
 
@@ -221,60 +144,70 @@ class World:
             self.hire(1)
 
     def _crash(self, index: int) -> None:
-        """An actor is gone in the middle of whatever it did; owners and rollers are replaced."""
-        partition, mine, _ = self.actors.pop(index)
-        if partition < 0:
-            self.actors.append((-1, 0, self.roller()))
+        """An actor is gone in the middle of whatever it did, and the other half of its process; both are replaced."""
+        partition, mine, moves = self.actors[index]
+        gone = [a for a in self.actors if a[2] is moves or (partition >= 0 and a[:2] == (partition, mine))]
+        self.crashed_at |= {effect for a in gone if (effect := _effect_of(a[2]))}
+        self.actors = [a for a in self.actors if a not in gone]
+        if partition == OPERATOR:
+            self._interrupted(mine)
+        elif partition == ROLLER:
+            self.actors.append((ROLLER, 0, self.roller()))
         elif mine == self.owner[partition]:
             self.hire(partition)
+
+    def _interrupted(self, number: int) -> None:
+        """A rebuild is ordered again; an erasure is finished by the workers, and nobody misses a replay."""
+        if self.ordered.pop(number, None) is Order.REBUILD:
+            self.order(Order.REBUILD)
 
     def settle(self) -> None:
         """No more faults: everything is published, zombies end, and the rest comes to an end."""
         self._add_partition()
-        self.visible = [len(log) for log in self.log]
+        self.visible = [len(log) for log in self.log.partitions]
         self.now_ms = milliseconds(START + timedelta(days=2))
         for _ in range(200):
             next(self.random.choice(self.actors)[2])
         self.actors = [a for a in self.actors if a[0] < 0 or a[1] == self.owner[a[0]]]
-        for _ in range(6000):
+        quiet = 0
+        for _ in range(60_000):
             next(self.random.choice(self.actors)[2])
-            if self._is_done():
+            quiet = quiet + 1 if self.is_done() else 0
+            if quiet > 300:  # what was under way has come to an end, and changed nothing
                 break
-        for _ in range(300):  # what was under way comes to an end, and changes nothing
-            next(self.random.choice(self.actors)[2])
 
-    def _is_done(self) -> bool:
-        done = [c == len(log) for c, log in zip(self.committed, self.log, strict=True)]
-        return all(done) and self.store.state.as_of_ms >= self.now_ms
-
-    def verdict(self) -> str | None:
-        """What is wrong in the end, by a naive recount; None when all is exact."""
-        if not self._is_done():
-            return f"unfinished: {self.committed} committed, as_of {self.store.state.as_of_ms}"
-        if set(self.store.facts.values()) != set(self.truth.values()):
-            return "facts differ"
-        for grain, pattern in {Grain.MINUTE: "%F %H:%M", Grain.HOUR: "%F %H", Grain.DAY: "%F"}.items():
-            expected: dict[tuple[str, str], set[Fact]] = {}
-            for fact in self.truth.values():
-                name = datetime.fromtimestamp(fact[6] / 1000, UTC).strftime(pattern)
-                expected.setdefault((fact[0], name), set()).add(fact)
-            found = {
-                (org, datetime.fromtimestamp(bucket, UTC).strftime(pattern)): set(row.facts)
-                for (org, bucket), row in self.store.rollups[grain].items()
-            }
-            if found != expected:
-                return f"{grain} rollups differ"
-        return None
+    def is_done(self) -> bool:
+        """Whether everything is committed and closed, and nothing was left in the middle."""
+        done = [c == len(log) for c, log in zip(self.committed, self.log.partitions, strict=True)]
+        is_quiet = not self.ordered and (self.flaw is Flaw.ERASE_UNSEEN or not self.store.perform(FindErased()))
+        return all(done) and is_quiet and self.store.state.as_of_ms >= self.now_ms
 
 
-def milliseconds_of(span: timedelta) -> int:
-    return span // timedelta(milliseconds=1)
+def _effect_of(moves: Moves) -> str | None:
+    """The name of the effect that an actor is about to do or in the middle of, looked up in its suspended frames."""
+    inner: Any = moves
+    while inner is not None and inspect.isgenerator(inner):
+        if inner.gi_frame is not None and inner.gi_code is Actors.perform.__code__:
+            effect = inner.gi_frame.f_locals.get("effect")
+            return type(effect).__name__ if effect else None
+        inner = inner.gi_yieldfrom
+    return None
 
 
-def run(seed: int, flaw: Flaw = Flaw.NONE) -> str | None:
-    """Play one schedule and return its verdict."""
+def play(seed: int, flaw: Flaw = Flaw.NONE) -> World:
+    """Play one schedule to its end."""
     world = World(seed, flaw)
     for _ in range(world.random.randint(80, 320)):
         world.move()
     world.settle()
-    return world.verdict()
+    return world
+
+
+def run(seed: int, flaw: Flaw = Flaw.NONE) -> str | None:
+    """Play one schedule and return what is wrong in the end; None when all is exact."""
+    world = play(seed, flaw)
+    if world.problem:
+        return world.problem
+    if not world.is_done():
+        return f"unfinished: {world.committed} committed, as_of {world.store.state.as_of_ms}"
+    return verdict(world.log, world.store)

@@ -11,13 +11,16 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def clickhouse_process(directory: Path) -> Iterator[str]:
-    """The server's URL without a database."""
-    if named := os.environ.get("MSGMETRICS_TEST_CLICKHOUSE_URL"):
+def clickhouse_process(directory: Path, config: Path | None = None) -> Iterator[str]:
+    """The server's URL without a database. With a configuration it is always the embedded engine."""
+    if config is None and (named := os.environ.get("MSGMETRICS_TEST_CLICKHOUSE_URL")):
         yield named.rstrip("/")
         return
     words = [sys.executable, "-m", "deploy.engines.chdb_http", "--path", str(directory / "data")]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    words += ["--config", str(config)] if config else []
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL if config else None, text=True, cwd=ROOT
+    ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         try:

@@ -3,27 +3,38 @@ row, nothing spans two statements. Passes the same contract tests as the real st
 """
 
 import zlib
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.core.decode import DeadLetter
 from pipeline.core.effects import (
+    AwaitStatements,
     CloseBuckets,
     Effect,
+    Erased,
+    EraseRollups,
+    EraseRows,
+    FindErased,
+    FinishErasure,
     InsertDeadLetters,
     InsertFacts,
     LogClosing,
     Progress,
     RaiseState,
     ReadEarliestFact,
+    ReadErasures,
+    ReadHighestGeneration,
     ReadState,
     ReadWatermarks,
+    RebuildBuckets,
     RecomputeLate,
     StageKeys,
     State,
     WriteProgress,
 )
+from pipeline.core.generation import counted, generation_of, stamp
 from pipeline.core.start import Stored
 from schemas.grain import Grain
 
@@ -46,19 +57,29 @@ class Row:
 
     @property
     def generation(self) -> int:
-        return self.version[0]
+        return generation_of(self.version[0])
 
 
 @dataclass
 class FakeStore:
-    """Tables as dictionaries. ``last_wins`` takes the protection of versions and ranks away."""
+    """Tables as dictionaries. Each flag takes a protection of the engine away: versions and ranks (``last_wins``), what
+    of them comes from content (``content_ignored``), scalars that only rise (``scalars_fall``), the count of finer rows
+    in stamps (``bare_generation``)."""
 
     facts: dict[tuple[int, str, str], Fact] = field(default_factory=dict)
     rollups: dict[Grain, dict[tuple[str, int], Row]] = field(default_factory=lambda: {g: {} for g in Grain})
     state: State = field(default_factory=State)
     progress: dict[int, Progress] = field(default_factory=dict)
     letters: dict[tuple[int, int], DeadLetter] = field(default_factory=dict)
+    erasures: dict[str, int] = field(default_factory=dict)
+    announced: dict[str, int] = field(default_factory=dict)
+    finished: dict[str, int] = field(default_factory=dict)
+    record_times: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    under_way: set[object] = field(default_factory=set)
     last_wins: bool = False
+    content_ignored: bool = False
+    scalars_fall: bool = False
+    bare_generation: bool = False
 
     def perform(self, effect: Effect) -> Any:
         """Do an effect at once."""
@@ -76,9 +97,10 @@ class FakeStore:
                 rows = zip(
                     c.org_id, c.event_id, c.type, c.channel, c.error_code, c.cost_micros, c.occurred_ms, strict=True
                 )
-                for fact in list(rows):
-                    self._insert(fact)
-                    yield
+                with self._statement():
+                    for fact, record_ms in list(zip(rows, c.record_ms, strict=True)):
+                        self._insert(fact, record_ms)
+                        yield
             case InsertDeadLetters(letters=letters):
                 for letter in letters:
                     self.letters[letter.partition, letter.offset] = letter
@@ -88,36 +110,93 @@ class FakeStore:
             case RaiseState(state=s):
                 old = self.state
                 self.state = State(
-                    max(old.as_of_ms, s.as_of_ms),
-                    max(old.closing_ms, s.closing_ms),
-                    max(old.facts_floor_ms, s.facts_floor_ms),
-                    max(old.generation, s.generation),
+                    self._raised(old.as_of_ms, s.as_of_ms),
+                    self._raised(old.closing_ms, s.closing_ms),
+                    self._raised(old.facts_floor_ms, s.facts_floor_ms),
+                    self._raised(old.generation, s.generation),
                 )
             case WriteProgress(progress=progress):
                 for p in progress:
                     old_p = self.progress.get(p.partition, Progress(p.partition, 0))
-                    mark, offset = max(old_p.watermark_ms, p.watermark_ms), max(old_p.next_offset, p.next_offset)
+                    mark = self._raised(old_p.watermark_ms, p.watermark_ms)
+                    offset = self._raised(old_p.next_offset, p.next_offset)
                     self.progress[p.partition] = replace(p, watermark_ms=mark, next_offset=offset)
                     yield
             case ReadWatermarks():
                 return {p: x.watermark_ms for p, x in self.progress.items() if x.watermark_ms}
-            case ReadEarliestFact():
-                return min((minute for minute, _, _ in self.facts), default=None)
+            case ReadEarliestFact(org_id=org_id):
+                return min((minute for minute, org, _ in self.facts if org_id in ("", org)), default=None)
+            case ReadHighestGeneration():
+                return max((row.generation for rows in self.rollups.values() for row in rows.values()), default=0)
+            case RebuildBuckets(grain=grain, start=start, end=end, generation=generation, org_id=org_id):
+                known = self._sources(grain) | self.rollups[grain].keys()
+                wanted = [(org, b) for org, b in known if start <= b < end and org_id in ("", org)]
+                yield from self._compute(grain, wanted, generation, empty_rows=True)
+            case ReadErasures():
+                return dict(self.erasures)
+            case FindErased():
+                return {org: at for org, at in self.erasures.items() if self._is_unfinished(org)}
+            case EraseRows(org_id=org_id, at_ms=at_ms):
+                before, left = self.announced.get(org_id, 0), self._left(org_id, at_ms)
+                if left or not before:
+                    self.erasures[org_id] = max(at_ms, self.erasures.get(org_id, 0))
+                    self.announced[org_id] = before + 1
+                for key in left:
+                    del self.facts[key]
+                return Erased(before, len(left))
+            case FinishErasure(org_id=org_id, announcement=announcement):
+                self.finished[org_id] = max(announcement, self.finished.get(org_id, 0))
+            case EraseRollups(org_id=org_id, grain=grain, announcement=announcement):
+                if self.announced[org_id] > announcement:
+                    return None
+                self.announced[org_id] += 1
+                announcement = self.announced[org_id]
+                for place in [place for place in self.rollups[grain] if place[0] == org_id]:
+                    self.rollups[grain].pop(place, None)
+                    yield
+                return announcement
+            case AwaitStatements():
+                waiting = set(self.under_way)
+                while waiting & self.under_way:
+                    yield
             case CloseBuckets(grain=grain, start=start, end=end, generation=generation):
                 wanted = [(org, b) for org, b in self._sources(grain) if start <= b < end]
                 yield from self._compute(grain, wanted, generation)
-            case RecomputeLate(grain=grain, keys=keys, closing_ms=closing_ms, generation=generation):
+            case RecomputeLate(grain, _, keys, start, end, closing_ms, generation):
                 late = {(org, grain.floor(minute * Grain.MINUTE.seconds)) for minute, org in keys}
-                wanted = [(org, b) for org, b in late if grain.is_closed(b, closing_ms)]
+                wanted = [(org, b) for org, b in late if start <= b < end and grain.is_closed(b, closing_ms)]
                 yield from self._compute(grain, wanted, generation)
             case StageKeys() | LogClosing():
                 pass
         return None
 
-    def _insert(self, fact: Fact) -> None:
+    @contextmanager
+    def _statement(self) -> Iterator[None]:
+        """A statement under way; one whose sender ended is over as well."""
+        token = object()
+        self.under_way.add(token)
+        try:
+            yield
+        finally:
+            self.under_way.discard(token)
+
+    def _is_unfinished(self, org_id: str) -> bool:
+        left = self._left(org_id, self.erasures[org_id])
+        return self.finished.get(org_id, 0) < self.announced[org_id] or bool(left)
+
+    def _left(self, org_id: str, at: int) -> list[tuple[int, str, str]]:
+        """Facts of an organization that an erasure up to an instant removes."""
+        return [key for key in self.facts if key[1] == org_id and self.record_times[key] <= at]
+
+    def _raised(self, old: int, new: int) -> int:
+        """What a scalar is after a write; a zero changes nothing."""
+        return new if self.scalars_fall and new else max(old, new)
+
+    def _insert(self, fact: Fact, record_ms: int) -> None:
         key = (Grain.MINUTE.floor_ms(fact[6]), fact[0], fact[1])
+        self.record_times[key] = record_ms
         old = self.facts.get(key)
-        if old is None or self.last_wins or rank_of(fact) >= rank_of(old):
+        if old is None or self.last_wins or self.content_ignored or rank_of(fact) >= rank_of(old):
             self.facts[key] = fact
 
     def _sources(self, grain: Grain) -> set[tuple[str, int]]:
@@ -126,27 +205,39 @@ class FakeStore:
             return {(org, minute) for minute, org, _ in self.facts}
         return {(org, grain.floor(bucket)) for org, bucket in self.rollups[grain.source]}
 
-    def _compute(self, grain: Grain, wanted: Iterable[tuple[str, int]], generation: int) -> Generator[None, None, None]:
+    def _compute(
+        self, grain: Grain, wanted: Iterable[tuple[str, int]], generation: int, *, empty_rows: bool = False
+    ) -> Generator[None, None, None]:
         """One INSERT SELECT: everything is read first, then rows become visible one by one."""
-        rows = [(key, self._row(grain, key, generation)) for key in sorted(wanted)]
-        yield
-        for key, row in rows:
-            if row is None:
-                continue
-            old = self.rollups[grain].get(key)
-            if old is None or self.last_wins or row.version >= old.version:
-                self.rollups[grain][key] = row
+        with self._statement():
+            nothing = Row((stamp(generation), 0, 0), frozenset()) if empty_rows else None
+            rows = [(key, self._row(grain, key, generation) or nothing) for key in sorted(wanted)]
             yield
+            for key, row in rows:
+                if row is None:
+                    continue
+                old = self.rollups[grain].get(key)
+                if old is None or self.last_wins or row.version >= old.version:
+                    self.rollups[grain][key] = row
+                yield
 
     def _row(self, grain: Grain, key: tuple[str, int], generation: int) -> Row | None:
+        """What is computed of a bucket, or None where there is nothing to compute it from."""
         org, bucket = key
+        current_below = 0
         if grain.source is None:
             facts = frozenset(f for (minute, o, _), f in self.facts.items() if (o, minute) == key)
+            if not facts:
+                return None
         else:
             finer = [r for (o, b), r in self.rollups[grain.source].items() if o == org and grain.floor(b) == bucket]
+            if not finer:
+                return None
             facts = frozenset().union(*(r.facts for r in finer))
-            generation = min((r.generation for r in finer), default=generation)
-        return Row((generation, len(facts), sum(map(rank_of, facts))), facts) if facts else None
+            if not self.bare_generation:
+                current_below = sum(counted(r.version[0], generation) for r in finer)
+        ranks = 0 if self.content_ignored else sum(map(rank_of, facts))
+        return Row((stamp(generation, current_below), len(facts), ranks), facts)
 
     def read_stored(self) -> dict[int, Stored]:
         return {p: Stored(x.next_offset) for p, x in self.progress.items()}

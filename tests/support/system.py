@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -50,14 +51,23 @@ def wait_until(what: str, check: Callable[[], Any], seconds: float) -> Any:
     pytest.fail(f"waited {seconds} s for {what}; last seen: {seen!r}")
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment without settings of ours, except those for tests."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("MSGMETRICS_") or k.startswith("MSGMETRICS_TEST_")}
+
+
 class Process:
     """A process of ours, with its output in a file."""
 
-    def __init__(self, name: str, words: Iterable[str], environment: Mapping[str, str], directory: Path) -> None:
-        self.log = directory / f"{name}.log"
+    admin_url = ""
+
+    def __init__(
+        self, name: str, words: Iterable[str], environment: Mapping[str, str], directory: Path, cwd: Path = ROOT
+    ) -> None:
+        self.name, self.log = name, directory / f"{name}.log"
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
-                [sys.executable, *words], stdout=subprocess.PIPE, stderr=log, env=dict(environment), cwd=ROOT, text=True
+                [sys.executable, *words], stdout=subprocess.PIPE, stderr=log, env=dict(environment), cwd=cwd, text=True
             )
 
     def first_line(self) -> str:
@@ -68,36 +78,70 @@ class Process:
     def is_alive(self) -> bool:
         return self._popen.poll() is None
 
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._popen.poll()
+
+    def readiness(self) -> tuple[int, list[str]]:
+        """Status and reasons of /readyz; (0, []) when nobody answers."""
+        try:
+            response = httpx2.get(self.admin_url + "/readyz", timeout=2)
+        except httpx2.TransportError:
+            return 0, []
+        return response.status_code, response.json()["reasons"]
+
     def send(self, what: signal.Signals) -> None:
+        """Send a signal. What it stops stands still from here on; else another thread may run on for a moment."""
         self._popen.send_signal(what)
+        if what is signal.SIGSTOP:
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def end(self, what: signal.Signals = signal.SIGTERM, seconds: float = 15) -> int:
         """Send a signal and wait for the exit code."""
         if self.is_alive:
             self.send(what)
-        return self._popen.wait(seconds)
+        return self.wait(seconds)
+
+    def wait(self, seconds: float) -> int:
+        """Wait for the exit code."""
+        code = self._popen.wait(seconds)
+        if self._popen.stdout:
+            self._popen.stdout.close()
+        return code
 
 
 class System:
     """Starts what a test asks for; everything ends with the ``with`` block."""
 
-    def __init__(self, directory: Path, partitions: int = 8, **settings: str) -> None:
-        self.directory, self.partitions = directory, partitions
+    def __init__(
+        self,
+        directory: Path,
+        partitions: int = 8,
+        *,
+        broker: KafkaBroker | None = None,
+        clickhouse_config: Path | None = None,
+        clickhouse_url: str = "",
+        **settings: str,
+    ) -> None:
+        self.directory, self.partitions, self._clickhouse_config = directory, partitions, clickhouse_config
         directory.mkdir(parents=True, exist_ok=True)
-        self.broker = KafkaBroker(directory / "kafka", ROOT / ".cache").start()
         self.clickhouse_port = free_port()
         self.processes: list[Process] = []
         self.environment = {
-            **{
-                k: v
-                for k, v in os.environ.items()
-                if not k.startswith("MSGMETRICS_") or k.startswith("MSGMETRICS_TEST_")
-            },
-            "MSGMETRICS_KAFKA_BOOTSTRAP": self.broker.bootstrap,
-            "MSGMETRICS_CLICKHOUSE_URL": f"http://127.0.0.1:{self.clickhouse_port}/default",
+            **clean_environment(),
+            "MSGMETRICS_CLICKHOUSE_URL": clickhouse_url or f"http://127.0.0.1:{self.clickhouse_port}/default",
             **{f"MSGMETRICS_{name.upper()}": value for name, value in settings.items()},
         }
-        self.start_clickhouse()
+        if not clickhouse_url:
+            self._begin_clickhouse()  # which takes as long as the broker
+        self.broker = broker or KafkaBroker(directory / "kafka", ROOT / ".cache").start()
+        self.environment.setdefault("MSGMETRICS_KAFKA_BOOTSTRAP", self.broker.bootstrap)
+        if not clickhouse_url:
+            self._await_clickhouse()
         self.run("migrate", "--partitions", str(partitions))
         self.database: Client = connect(self.environment["MSGMETRICS_CLICKHOUSE_URL"])
 
@@ -115,14 +159,27 @@ class System:
         self.processes.append(process)
         return process
 
-    def start_clickhouse(self) -> None:
-        path = str(self.directory / "clickhouse")
-        words = ("-m", "deploy.engines.chdb_http", "--path", path, "--port", str(self.clickhouse_port))
+    def start_clickhouse(self, data: str = "clickhouse") -> None:
+        self._begin_clickhouse(data)
+        self._await_clickhouse()
+
+    def _begin_clickhouse(self, data: str = "clickhouse") -> None:
+        path = str(self.directory / data)
+        words = ["-m", "deploy.engines.chdb_http", "--path", path, "--port", str(self.clickhouse_port)]
+        words += ["--config", str(self._clickhouse_config)] if self._clickhouse_config else []
         self.clickhouse = self.start("clickhouse", *words)
+
+    def _await_clickhouse(self) -> None:
         assert self.clickhouse.first_line().startswith("http://")
 
-    def start_worker(self, name: str) -> Process:
-        return self.start(name, "-m", "deploy.cli", "worker", admin_port=str(free_port()))
+    def stop_clickhouse(self) -> None:
+        self.clickhouse.end(signal.SIGKILL)
+
+    def start_worker(self, name: str, module: str = "deploy.cli", **settings: str) -> Process:
+        port = free_port()
+        worker = self.start(name, "-m", module, "worker", admin_port=str(port), **settings)
+        worker.admin_url = f"http://127.0.0.1:{port}"
+        return worker
 
     def start_api(self) -> str:
         """Start the API; returns its URL when it answers."""
@@ -132,13 +189,15 @@ class System:
         wait_until("the API", lambda: _answers(url), 20)
         return url
 
-    def run(self, *words: str, code: int = 0) -> str:
-        """Run a command to its end and return what it printed."""
+    def run(self, *words: str, code: int | None = 0) -> str:
+        """Run a command to its end and return what it printed; the exit code must be ``code``, None for any."""
         done = subprocess.run(
             [sys.executable, "-m", "deploy.cli", *words],
             env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
-        assert done.returncode == code, f"msgmetrics {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert code in (None, done.returncode), (
+            f"msgmetrics {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done.stdout
 
     def query(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
@@ -163,20 +222,59 @@ class System:
         assert producer.flush(60) == 0
         return count
 
-    def unfinished(self) -> dict[int, tuple[int, int]]:
-        """Partitions whose committed offset is not the end of the log: {partition: (committed, end)}."""
-        consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": GROUP, "log_level": 0})
+    def messages(self) -> list[Any]:
+        """Everything in the topic, read by a consumer of its own."""
+        consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "reader", "log_level": 0})
+        try:
+            tps = [TopicPartition(TOPIC, p, 0) for p in range(self.partitions)]
+            ends = sum(consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in tps)
+            consumer.assign(tps)
+            found: list[Any] = []
+            while len(found) < ends:
+                found += consumer.consume(10_000, timeout=10)
+            return found
+        finally:
+            consumer.close()
+
+    def records(self) -> list[tuple[int, bytes]]:
+        """(Kafka's timestamp in epoch ms, value) of everything in the topic, tombstones left out."""
+        return [(m.timestamp()[1], m.value()) for m in self.messages() if m.value() is not None]
+
+    def keys_and_headers(self) -> list[tuple[bytes | None, dict[str, bytes]]]:
+        return [(m.key(), dict(m.headers() or ())) for m in self.messages()]
+
+    def answer(self, url: str, key: str, metric: str, hour: datetime) -> Any:
+        """What the endpoint answers for an hour."""
+        query = {"metric": metric, "granularity": "hour", "from": hour.isoformat()}
+        query["to"] = (hour + timedelta(hours=1)).isoformat()
+        response = httpx2.get(
+            f"{url}/v1/metrics/messages", params=query, headers={"Authorization": f"Bearer {key}"}, timeout=30
+        )
+        return response.json()["data"]["buckets"][0]["value"]
+
+    def offsets(self) -> dict[int, tuple[int, int]]:
+        """Per partition the group's committed offset (0 for none) and the end of the log. Raises KafkaException.
+
+        The very end: a transaction that is still open hides what is behind it from readers, for a while.
+        """
+        config = {"bootstrap.servers": self.broker.bootstrap, "group.id": GROUP, "log_level": 0}
+        consumer = Consumer({**config, "isolation.level": "read_uncommitted"})
         try:
             tps = [TopicPartition(TOPIC, p) for p in range(self.partitions)]
             committed = {tp.partition: max(tp.offset, 0) for tp in consumer.committed(tps, timeout=10)}
             ends = {tp.partition: consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in tps}
-            return {p: (committed[p], end) for p, end in ends.items() if committed[p] != end}
+            return {p: (committed[p], end) for p, end in ends.items()}
+        finally:
+            consumer.close()
+
+    def unfinished(self) -> dict[int, tuple[int, int]]:
+        """Partitions whose committed offset is not the end of the log: {partition: (committed, end)}."""
+        try:
+            return {p: pair for p, pair in self.offsets().items() if pair[0] != pair[1]}
         except KafkaException as error:
             if error.args[0].code() not in COORDINATOR_MOVES:
                 raise
             return {-1: (-1, -1)}  # a broker that has just started has no coordinator yet
-        finally:
-            consumer.close()
 
     def wait_until_done(self, seconds: float) -> None:
         """Wait until everything in the log is durable, recomputed and committed."""

@@ -1,47 +1,36 @@
 """A client that polls the endpoint all along and notes what must never happen."""
 
-import threading
-from datetime import UTC, datetime, timedelta
-from types import TracebackType
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2
 
+from tests.support.background import Background
 from tests.support.ledger import Ledger
-from tests.support.recount import exact_json
+from tests.support.recount import FORMAT, exact_json
 
 POLL_SECONDS = 0.3
-FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class Watcher:
-    """Watches the minutes from the one it starts in: as_of never goes back, a number never becomes null or changes."""
+class Watcher(Background):
+    """Watches the minutes from ``start`` on: as_of never goes back, a number never becomes null or changes."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, start: datetime) -> None:
+        super().__init__()
         self._url, self._headers = f"{url}/v1/metrics/messages", {"Authorization": f"Bearer {key}"}
-        self._start = datetime.now(UTC).replace(second=0, microsecond=0)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+        self.start = start
         self._seen: dict[str, Any] = {}
         self._as_of = ""
         self.problems: list[str] = []
-
-    def __enter__(self) -> "Watcher":
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._stop.set()
-        self._thread.join()
 
     @property
     def final_buckets(self) -> int:
         """How many minutes were seen with a number."""
         return len(self._seen)
 
-    def _watch(self) -> None:
-        query = {"metric": "sent", "granularity": "minute", "from": self._start.strftime(FORMAT)}
-        query["to"] = (self._start + timedelta(minutes=30)).strftime(FORMAT)
+    def _run(self) -> None:
+        query = {"metric": "sent", "granularity": "minute", "from": self.start.strftime(FORMAT)}
+        query["to"] = (self.start + timedelta(minutes=30)).strftime(FORMAT)
         with httpx2.Client(headers=self._headers, timeout=10) as client:
             while not self._stop.wait(POLL_SECONDS):
                 response = client.get(self._url, params=query)

@@ -5,7 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.core.chunk import Batch, Chunk, Rules, too_late
-from pipeline.core.effects import Effect, InsertDeadLetters, InsertFacts, Progress, ReadState, State, WriteProgress
+from pipeline.core.effects import (
+    Effect,
+    InsertDeadLetters,
+    InsertFacts,
+    Progress,
+    ReadErasures,
+    ReadState,
+    State,
+    WriteProgress,
+)
 from pipeline.core.protocol import flush_steps
 from pipeline.driver import drive
 
@@ -75,7 +84,6 @@ def test_progress_speaks_for_the_last_batch_of_each_partition() -> None:
 def test_a_newer_reading_replaces_an_older_one() -> None:
     chunk = chunk_of(batch(Record(50, PAST)), batch(Record(2, PAST), epoch=2))
     assert chunk.progress()[0].next_offset == 3
-    assert chunk.ends[0].size_bytes == len(PAST)
 
 
 def test_a_flush_is_durable_before_it_looks_and_looks_before_it_speaks() -> None:
@@ -84,8 +92,21 @@ def test_a_flush_is_durable_before_it_looks_and_looks_before_it_speaks() -> None
 
     def perform(effect: Effect) -> object:
         seen.append(type(effect))
-        return State(closing_ms=NOW_MS) if isinstance(effect, ReadState) else None
+        return {ReadState: State(closing_ms=NOW_MS), ReadErasures: {"a": NOW_MS}}.get(type(effect))
 
-    flushed = drive(flush_steps(chunk, 0), perform)
-    assert seen == [InsertFacts, ReadState, InsertDeadLetters, WriteProgress]
-    assert flushed.late == {((NOW_MS - 3_600_000) // 60_000, "a")}
+    flushed = drive(flush_steps(chunk, chunk.progress(), 0, {}), perform)
+    assert seen == [InsertFacts, ReadState, InsertDeadLetters, ReadErasures, WriteProgress]
+    assert set(flushed.late) == {((NOW_MS - 3_600_000) // 60_000, "a")}
+    assert flushed.sweep, "the erasure was announced while the facts went in"
+
+
+def test_what_belongs_to_an_erased_organization_is_dropped_up_to_its_erasure() -> None:
+    broken = b'{"org_id": "a", "type": 7}'
+    later = Record(8, PAST, timestamp=NOW_MS + 1)
+    chunk = chunk_of(batch(Record(5, PAST), Record(6, broken), Record(7, b"nobody's"), later))
+    assert not chunk.touches({"b": NOW_MS})
+    assert not chunk.touches({"a": NOW_MS - 1})
+    assert chunk.forget({"a": NOW_MS}) == 2
+    assert chunk.columns.offset == [8]
+    assert [letter.offset for letter in chunk.letters] == [7], "what nobody can be named for stays"
+    assert not chunk.touches({"a": NOW_MS})

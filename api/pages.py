@@ -1,0 +1,163 @@
+"""The dashboard's files over HTTP: a page, its styles and scripts, and plotly's script from the installed package.
+
+Nothing is built and nothing comes from elsewhere: the policy sent along forbids the page to load or call anything but
+this server. A key is entered on the page and goes out in the Authorization header only; no address ever holds one.
+"""
+
+import gzip
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import distribution
+from importlib.resources import files
+from pathlib import PurePosixPath
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from api.errors import NotFound
+from api.negotiate import is_not_modified
+
+MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+GZIP_LEVEL = 6  # once a process: the answer is kept
+ETAG_CHARACTERS, VERSION_CHARACTERS = 32, 16
+ASK_AGAIN = "no-cache"
+FOR_EVER = "public, max-age=31536000, immutable"
+"""For what has its version in its address."""
+
+POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+SAFETY_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file as it is sent: plain and compressed bytes, and the tag of the plain ones."""
+
+    body: bytes
+    compressed: bytes
+    etag: str
+    media_type: str
+
+    @classmethod
+    def of(cls, body: bytes, suffix: str) -> "Asset":
+        digest = hashlib.sha256(body).hexdigest()[:ETAG_CHARACTERS]
+        return cls(body, gzip.compress(body, GZIP_LEVEL, mtime=0), f'W/"{digest}"', MEDIA_TYPES[suffix])
+
+    def respond(self, request: Request, cache_control: str) -> Response:
+        """The file, or that the client has it already."""
+        headers = {"ETag": self.etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding", **SAFETY_HEADERS}
+        if is_not_modified(request.headers.get("if-none-match"), self.etag):
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(self.compressed, media_type=self.media_type, headers=headers | {"Content-Encoding": "gzip"})
+        return Response(self.body, media_type=self.media_type, headers=headers)
+
+
+def plotly_name() -> str:
+    """The file name under which plotly's script is served; it changes with the version."""
+    return f"plotly-{distribution('plotly').version}.js"
+
+
+_OWN_STYLES = re.compile(rb'document\.getElementById\("([0-9a-f]{64})"\)')
+
+
+def _plotly_script() -> bytes:
+    """plotly's own bundle. Found by the package's metadata: importing plotly would cost memory and is not needed."""
+    located = distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
+    with open(str(located), "rb") as file:
+        return file.read()
+
+
+def _style_stand_ins(script: bytes) -> str:
+    """Elements with the ids under which plotly's bundle would write style sheets of parts unused here (maps).
+
+    Where such an element exists the bundle leaves writing alone; the policy would refuse it, with an error on the
+    console of everybody who looks.
+    """
+    names = dict.fromkeys(_OWN_STYLES.findall(script))
+    return "".join(f'<template id="{name.decode()}"></template>' for name in names)
+
+
+@cache
+def _own_files() -> Mapping[str, bytes]:
+    """The dashboard's styles, modules and pictures by name."""
+    found = sorted((files("api") / "dashboard").iterdir(), key=lambda file: file.name)
+    return {file.name: file.read_bytes() for file in found if _suffix(file.name) in MEDIA_TYPES.keys() - {".html"}}
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix
+
+
+@cache
+def own_version() -> str:
+    """Names the contents of all own files together. Modules name each other by relative addresses, so that a browser
+    that was here before asks for none of them again, and after any change for all of them."""
+    digest = hashlib.sha256()
+    for name, body in _own_files().items():
+        digest.update(name.encode() + hashlib.sha256(body).digest())
+    return digest.hexdigest()[:VERSION_CHARACTERS]
+
+
+@cache
+def page() -> Asset:
+    """The page itself, with what depends on versions filled in. It names every module, so that they are fetched all at
+    once instead of each when one that imports it has come."""
+    text = (files("api") / "dashboard" / "index.html").read_text()
+    modules = (f'<link rel="modulepreload" href="/assets/{name}">' for name in _own_files() if _suffix(name) == ".js")
+    text = text.replace("<!-- MODULES -->", "\n    ".join(modules))
+    text = text.replace("/assets/", f"/assets/{own_version()}/")
+    text = text.replace(f"/assets/{own_version()}/PLOTLY_NAME", f"/assets/{plotly_name()}")
+    text = text.replace("<!-- STYLE STAND-INS -->", _style_stand_ins(_plotly_script()))
+    return Asset.of(text.encode(), ".html")
+
+
+@cache
+def _makers() -> Mapping[str, Callable[[], Asset]]:
+    """Per name what may be fetched from /assets/, made when somebody asks for it."""
+    makers: dict[str, Callable[[], Asset]] = {plotly_name(): cache(lambda: Asset.of(_plotly_script(), ".js"))}
+    for name, body in _own_files().items():
+        makers[name] = cache(lambda name=name, body=body: Asset.of(body, _suffix(name)))
+    return makers
+
+
+def dashboard_routes() -> list[BaseRoute]:
+    """The page at / and its files under /assets/. Files are read by a thread, the first time only.
+
+    Under an address with another version, as a page of the release before has it while servers are exchanged one by
+    one, today's file is given, and not for ever.
+    """
+
+    def index(request: Request) -> Response:
+        return page().respond(request, ASK_AGAIN)
+
+    def asset(request: Request) -> Response:
+        name, version = request.path_params["name"], request.path_params.get("version")
+        make = _makers().get(name)
+        if make is None:
+            raise NotFound
+        is_pinned = version == own_version() or name == plotly_name()
+        return make().respond(request, FOR_EVER if is_pinned else ASK_AGAIN)
+
+    return [
+        Route(path, end) for path, end in (("/", index), ("/assets/{name}", asset), ("/assets/{version}/{name}", asset))
+    ]

@@ -1,0 +1,115 @@
+"""HTTP as uvicorn speaks it, with an end to the patience: slow clients and too many connections are shown the door.
+
+Whatever is refused here is refused inside the envelope as well.
+"""
+
+import asyncio
+
+from ulid import ULID
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from api.errors import ApiError, HeadersTooLarge, RequestTimeout, Unavailable, of_framework
+from api.render import failure
+from api.security import HEADERS
+
+NOT_HTTP = "not a valid HTTP request; percent-encode whatever is not plain ASCII in the request line"
+REQUEST_SECONDS = 10.0
+"""Longest time from the first byte of a request (or from connecting) to its last."""
+ANSWER_STALL_SECONDS = 30.0
+"""Longest time in which a client takes nothing of an answer that waits for it."""
+MAX_HEAD_BYTES = 96 * 1024
+"""Of a request line and headers that are still arriving; the parser itself would take any number of them."""
+MAX_CONNECTIONS = 1000
+REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection."""
+
+    _request_timer: asyncio.TimerHandle | None = None
+    _answer_timer: asyncio.TimerHandle | None = None
+    _head_bytes = 0
+    _is_in_head = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self._refuse(Unavailable())
+            return
+        self._await_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop(self._request_timer, self._answer_timer)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_in_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(HeadersTooLarge())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_in_head, self._head_bytes = True, 0
+        self._await_request()
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._stop(self._request_timer)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._answer_timer = self.loop.call_later(ANSWER_STALL_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop(self._answer_timer)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse bytes that are no HTTP request; ``msg`` is the parser's own word for it."""
+        self._refuse(of_framework(400, NOT_HTTP, {}))
+
+    def _await_request(self) -> None:
+        self._stop(self._request_timer)
+        self._request_timer = self.loop.call_later(REQUEST_SECONDS, self._request_overdue)
+
+    def _request_overdue(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self._refuse(RequestTimeout())
+        else:
+            self.transport.abort()  # an answer is on its way already; two would be one too many
+
+    def _refuse(self, error: ApiError) -> None:
+        self._stop(self._request_timer)
+        if self.transport.is_closing():
+            return
+        request_id = str(ULID())
+        body = failure(error, request_id)
+        headers = {
+            **HEADERS,
+            **error.headers,
+            "Content-Type": "application/json",
+            "Cache-Control": "no-store",
+            "X-Request-Id": request_id,
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.transport.write(f"HTTP/1.1 {error.status} {REASONS[error.status]}\r\n{lines}\r\n".encode() + body)
+        self.transport.close()
+
+    @staticmethod
+    def _stop(*timers: asyncio.TimerHandle | None) -> None:
+        for timer in timers:
+            if timer is not None:
+                timer.cancel()

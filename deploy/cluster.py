@@ -1,0 +1,62 @@
+"""The tables on a ClickHouse cluster, derived from the same numbered migrations as on one server. Pure.
+
+Facts, rollups and everything else of an organization live on one shard, chosen by ``cityHash64(org_id)``; dead letters
+by where they came from. Each of these tables becomes two: ``NAME_local``, replicated within its shard, and ``NAME``,
+Distributed over all shards, so that no statement of the program knows that there is a cluster. All other tables are
+small and are replicated to every server under their own name.
+"""
+
+import re
+
+from deploy.errors import Refused
+from schemas.sharding import LOCAL, SHARDED, alter_target, local_name
+
+SHARD_PATH, SHARD_REPLICA = "/clickhouse/tables/{shard}/{database}/{table}", "{replica}"
+GLOBAL_PATH, GLOBAL_REPLICA = "/clickhouse/tables/all/{database}/{table}", "{shard}-{replica}"
+
+_CREATE = re.compile(r"CREATE TABLE (IF NOT EXISTS )?(\w+)", re.ASCII)
+_AS = re.compile(r"(?<=\bAS )(\w+)(?=\s+ENGINE\b)", re.ASCII)
+_ENGINE = re.compile(r"\bENGINE = (\w*MergeTree)(?:\(([^()]*)\))?", re.ASCII)
+_ALTER = re.compile(r"ALTER TABLE (\w+)(?=\s)", re.ASCII)
+_COLUMNS = re.compile(r"\b(ADD|DROP|MODIFY|RENAME|COMMENT|ALTER) COLUMN\b")
+
+
+def statements_for(statement: str, cluster: str) -> list[str]:
+    """What a migration's statement becomes: itself without a cluster. Raises Refused for what has no rule yet."""
+    if not cluster:
+        return [statement]
+    if match := _CREATE.match(statement):
+        return _create(statement, match, cluster)
+    if match := _ALTER.match(statement):
+        return _alter(match[1], statement[match.end() :], cluster)
+    raise Refused(f"there is no rule yet for a cluster for: {statement.splitlines()[0]}")
+
+
+def _create(statement: str, match: re.Match[str], cluster: str) -> list[str]:
+    softly, name = match[1] or "", match[2]
+    sharded = name in SHARDED
+    path, replica = (SHARD_PATH, SHARD_REPLICA) if sharded else (GLOBAL_PATH, GLOBAL_REPLICA)
+    body, engines = _ENGINE.subn(lambda engine: _replicated(engine, path, replica), statement[match.end() :])
+    if engines != 1:
+        raise Refused(f"there is no rule yet for a cluster for the engine of {name}")
+    body = _AS.sub(lambda other: local_name(other[1], cluster), body)
+    made = f"CREATE TABLE {softly}{local_name(name, cluster)} ON CLUSTER {cluster}{body}"
+    if not sharded:
+        return [made]
+    spanning = (
+        f"CREATE TABLE {softly}{name} ON CLUSTER {cluster} AS {name}{LOCAL}\n"
+        f"ENGINE = Distributed({cluster}, currentDatabase(), {name}{LOCAL}, {SHARDED[name]})"
+    )
+    return [made, spanning]
+
+
+def _replicated(engine: re.Match[str], path: str, replica: str) -> str:
+    arguments = f", {engine[2]}" if engine[2] else ""
+    return f"ENGINE = Replicated{engine[1]}('{path}', '{replica}'{arguments})"
+
+
+def _alter(name: str, rest: str, cluster: str) -> list[str]:
+    changed = [f"ALTER TABLE {alter_target(name, cluster)}{rest}"]
+    if name in SHARDED and _COLUMNS.search(rest):
+        changed.append(f"ALTER TABLE {name} ON CLUSTER {cluster}{rest}")
+    return changed

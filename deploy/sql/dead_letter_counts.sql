@@ -1,0 +1,13 @@
+-- How many dead letters there are by reason, and how many of them were sent back.
+SELECT
+    reason,
+    count(),
+    countIf((partition, offset) IN
+        (SELECT partition, offset FROM redrives WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}))
+FROM dead_letters FINAL
+WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
+  AND ({org:String} = '' OR org_id = {org:String})
+  AND record_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
+  AND record_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
+GROUP BY reason
+ORDER BY reason

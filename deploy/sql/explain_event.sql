@@ -1,0 +1,5 @@
+-- Where an event id of an organization became facts.
+SELECT toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(record_at), type::String, partition, offset
+FROM facts FINAL
+WHERE org_id = {org:String} AND event_id = {event:String}
+ORDER BY occurred_at

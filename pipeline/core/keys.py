@@ -1,0 +1,83 @@
+"""What late recomputes are keyed by: (minute, organization), held in columns, since a backfill has millions of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
+Key = tuple[int, str]
+"""(minute as a count since the epoch, organization)."""
+
+_PLACE_BITS = 32
+_PLACE = (1 << _PLACE_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LateKeys:
+    """Distinct keys. A code is the minute and, in its lower 32 bits, the organization's place in ``orgs``.
+
+    Codes are ascending. ``orgs`` may name organizations that no code refers to.
+    """
+
+    codes: Numbers
+    orgs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, minutes: Numbers, orgs: Sequence[str]) -> "LateKeys":
+        """The distinct ones of parallel columns."""
+        places: dict[str, int] = {}
+        numbers = np.fromiter((places.setdefault(org, len(places)) for org in orgs), np.int64, len(orgs))
+        return cls(np.unique(minutes << _PLACE_BITS | numbers), tuple(places))
+
+    @classmethod
+    def listed(cls, *keys: Key) -> "LateKeys":
+        """The distinct ones of a list."""
+        return cls.of(np.array([minute for minute, _ in keys], np.int64), [org for _, org in keys])
+
+    @classmethod
+    def union(cls, several: Iterable["LateKeys"]) -> "LateKeys":
+        """All keys of several."""
+        places: dict[str, int] = {}
+        codes = [keys._coded(places) for keys in several]
+        return cls(np.unique(np.concatenate([*codes, NO_CODES])), tuple(places))
+
+    def _coded(self, places: dict[str, int]) -> Numbers:
+        """Its codes by other places, to which it adds what they lack."""
+        moved = np.array([places.setdefault(org, len(places)) for org in self.orgs], np.int64)
+        return self.codes & ~_PLACE | moved[self.codes & _PLACE] if len(self.codes) else NO_CODES
+
+    def parts(self, most: int) -> Iterator["LateKeys"]:
+        """The same keys, cut into parts of a bounded size."""
+        for first in range(0, len(self), most):
+            yield LateKeys(self.codes[first : first + most], self.orgs)
+
+    @property
+    def minutes(self) -> Numbers:
+        return self.codes >> _PLACE_BITS
+
+    @property
+    def places(self) -> Numbers:
+        return self.codes & _PLACE
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __iter__(self) -> Iterator[Key]:
+        return zip(self.minutes.tolist(), (self.orgs[place] for place in self.places.tolist()), strict=True)
+
+
+def split(several: Iterable[LateKeys], others: Iterable[LateKeys]) -> Iterator[tuple[LateKeys, LateKeys]]:
+    """Of each of several those that are in any of the others, and those that are in none."""
+    places: dict[str, int] = {}
+    known = np.unique(np.concatenate([*(keys._coded(places) for keys in others), NO_CODES]))
+    for keys in several:
+        codes = keys._coded(places)
+        found = np.minimum(np.searchsorted(known, codes), max(0, len(known) - 1))
+        shared = known[found] == codes if len(known) else np.zeros(len(codes), bool)
+        yield LateKeys(keys.codes[shared], keys.orgs), LateKeys(keys.codes[~shared], keys.orgs)
+
+
+NO_CODES: Numbers = np.empty(0, np.int64)
+NO_KEYS = LateKeys(NO_CODES, ())

@@ -1,0 +1,52 @@
+"""The token for OAUTHBEARER: read from a file that something else keeps fresh, at every authentication.
+
+A file is what there is everywhere: a projected service account token, or whatever a side-car of the identity provider
+writes. So no client secret passes through this program.
+"""
+
+import base64
+import binascii
+from pathlib import Path
+
+import msgspec
+
+WITHOUT_EXPIRY_SECONDS = 300
+"""How long a token is used that does not say when it expires."""
+
+
+class TokenError(Exception):
+    """The file has no usable token; the text never quotes it."""
+
+
+class _Claims(msgspec.Struct):
+    exp: float | None = None
+
+
+def read_token(path: str) -> str:
+    """The token in the file now. Raises TokenError."""
+    try:
+        token = Path(path).read_text().strip()
+    except OSError as error:
+        raise TokenError(f"the OAuth token cannot be read from {path}: {error.strerror}") from None
+    if not token or not token.isascii() or any(c.isspace() for c in token):
+        raise TokenError(f"{path} has no OAuth token: one line without spaces is expected")
+    return token
+
+
+def expires_at(token: str, now_seconds: float) -> float:
+    """When the token expires (epoch seconds): what it says itself, else a few minutes from now.
+
+    Only the brokers can judge a token; this merely says when to read the file again.
+    """
+    exp = _claims(token).exp
+    return exp if exp is not None and exp > 0 else now_seconds + WITHOUT_EXPIRY_SECONDS
+
+
+def _claims(token: str) -> _Claims:
+    parts = token.split(".")
+    if len(parts) < 2:
+        return _Claims()
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)), type=_Claims)
+    except (binascii.Error, msgspec.MsgspecError, ValueError):
+        return _Claims()

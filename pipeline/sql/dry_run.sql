@@ -1,0 +1,14 @@
+-- Of the identities of a dry run on one day (its start in epoch seconds): how many there are, and how many are facts.
+SELECT count(), countIf((minute, org_id, event_id) IN
+(
+    SELECT minute, org_id, event_id
+    FROM facts
+    WHERE minute >= toDateTime({day:UInt32}, 'UTC') AND minute < toDateTime({day:UInt32} + 86400, 'UTC')
+))
+FROM
+(
+    SELECT DISTINCT minute, org_id, event_id
+    FROM replay_keys
+    WHERE batch = {batch:UUID}
+      AND minute >= toDateTime({day:UInt32}, 'UTC') AND minute < toDateTime({day:UInt32} + 86400, 'UTC')
+)

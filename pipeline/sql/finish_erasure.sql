@@ -1,0 +1,1 @@
+INSERT INTO erasures (org_id, finished) VALUES ({org:String}, fromUnixTimestamp64Micro({announcement:Int64}, 'UTC'))

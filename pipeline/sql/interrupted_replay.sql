@@ -1,0 +1,15 @@
+-- The newest replay of a span that did not come to its end: how far each of its partitions came, and where it ends.
+WITH
+    progress AS
+    (
+        SELECT replay, partition, max(next_offset) AS reached, max(end_offset) AS ends, min(started_at) AS started
+        FROM replays
+        WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
+          AND from_ms = {from_ms:Int64} AND to_ms = {to_ms:Int64}
+        GROUP BY replay, partition
+    ),
+    newest AS
+    (
+        SELECT replay FROM progress GROUP BY replay HAVING max(reached < ends) ORDER BY min(started) DESC LIMIT 1
+    )
+SELECT replay, partition, reached, ends FROM progress WHERE replay IN (SELECT replay FROM newest) ORDER BY partition

@@ -1,0 +1,25 @@
+-- How far each partition is, and what its owner last saw of it.
+SELECT
+    p.partition,
+    p.next_offset,
+    p.mark,
+    s.owner,
+    s.status,
+    s.log_end_offset,
+    toUnixTimestamp64Milli(s.updated_at)
+FROM
+(
+    SELECT partition, argMax(next_offset, incarnation) AS next_offset, argMax(mark, incarnation) AS mark
+    FROM
+    (
+        SELECT partition, incarnation, max(next_offset) AS next_offset, toUnixTimestamp64Milli(max(watermark)) AS mark
+        FROM partition_watermarks
+        WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
+        GROUP BY partition, incarnation
+    )
+    GROUP BY partition
+) AS p
+LEFT JOIN
+    (SELECT * FROM partition_status FINAL WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}) AS s
+    ON s.partition = p.partition
+ORDER BY p.partition

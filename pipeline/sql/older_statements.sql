@@ -1,0 +1,5 @@
+-- How many statements have been running since before an instant (epoch microseconds), this one not counted.
+SELECT count()
+FROM system.processes
+WHERE query_id != queryID()
+  AND toUnixTimestamp64Micro(now64(6)) - toInt64(elapsed * 1000000) < {asked_at:Int64}

@@ -1,0 +1,1 @@
+SELECT org_id, toUnixTimestamp64Milli(max(at)) FROM erasures GROUP BY org_id

@@ -1,0 +1,13 @@
+-- How many event ids of [start, end) were used for more than one minute, among one in `parts` of all.
+-- A hash stands for the identity, so that memory does not depend on how long ids are. Repetitions do no harm.
+SELECT count()
+FROM
+(
+    SELECT cityHash64(org_id, event_id) AS identity
+    FROM facts
+    WHERE minute >= toDateTime({start:UInt32}, 'UTC') AND minute < toDateTime({end:UInt32}, 'UTC')
+      AND cityHash64(org_id, event_id) % {parts:UInt32} = 0
+    GROUP BY identity
+    HAVING min(minute) < max(minute)
+)
+SETTINGS max_threads = 1

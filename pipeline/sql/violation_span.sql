@@ -1,0 +1,10 @@
+-- How much of [start, end) can be looked at: from which minute on there are at most `limit` facts, and how many.
+SELECT toUnixTimestamp(min(bucket)), max(running)
+FROM
+(
+    SELECT bucket, sum(sum(facts)) OVER (ORDER BY bucket DESC) AS running
+    FROM rollup_minute FINAL
+    WHERE bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
+    GROUP BY bucket
+)
+WHERE running <= {limit:UInt64}

@@ -1,0 +1,92 @@
+"""The operations page of a real worker, as `msgmetrics dev` runs it."""
+
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from playwright.sync_api import Browser, Locator, expect
+
+from schemas.connection import connect
+from tests.browser.chromium import PHONE, WIDE, visit
+from tests.integration.test_dev import dev
+
+HOSTILE = b'<img src=x onerror="document.title=1">\xe2\x80\xae reversed \x00\xff ' + b"x" * 500
+EXCERPT_BYTES = 120
+CLOSING = """
+INSERT INTO closings (closed_from, closed_to, generation, worker, duration_ms, closed_at)
+SELECT now64(3) - 60, now64(3), 0, 'a-roller', 1234, now64(3) + 60
+"""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    with dev(tmp_path_factory.mktemp("dev") / "data", "--no-demo") as found:
+        yield found
+
+
+def produce(found: dict[str, Any], *values: bytes) -> None:
+    producer = Producer({"bootstrap.servers": found["kafka_bootstrap"]})
+    for value in values:
+        producer.produce(found["topic"], value)
+    assert producer.flush(10) == 0
+
+
+def event(number: int) -> bytes:
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    text = '{"event_id":"%d","type":"message.sent","org_id":"a","channel":"sms","occurred_at":"%s"}'
+    return (text % (number, at)).encode()
+
+
+def rows(table: Locator) -> list[list[str]]:
+    return [line.locator("td").all_inner_texts() for line in table.locator("tbody tr").all()]
+
+
+def test_the_page_shows_what_the_pipeline_does_while_it_does_it(browser: Browser, running: dict[str, Any]) -> None:
+    client = connect(running["clickhouse_url"])
+    with visit(browser, running["admin_url"]) as at:
+        page = at.page
+        expect(page.locator("#partitions tbody tr")).to_have_count(4, timeout=15_000)
+        produce(running, *(event(number) for number in range(200)), b"{", HOSTILE)
+        expect(page.locator("#tiles")).to_contain_text("200 since the start", timeout=15_000)
+        expect(page.locator("#letters tbody tr")).to_have_count(2, timeout=15_000)
+        expect(page.locator("#state")).to_contain_text("Ready", timeout=20_000)
+        expect(page.locator("#closings tbody td").first).not_to_have_text(
+            "Nothing has been closed yet.", timeout=70_000
+        )
+        expect(page.locator("#age polyline")).to_have_attribute("points", re.compile(r"\d"), timeout=15_000)
+        stored = client.query("SELECT partition, max(next_offset) FROM partition_watermarks GROUP BY ALL ORDER BY 1")
+        expect(page.locator("#partitions")).to_contain_text("caught up")
+        shown = [(int(row[0]), int(row[1].replace(",", ""))) for row in rows(page.locator("#partitions"))]
+        assert shown == [tuple(row) for row in stored.result_rows]
+        assert page.locator("#reasons").inner_text().startswith("2 malformed_json")
+        stages = page.locator("#stages li").all_inner_texts()
+        assert {"poll", "decode", "build", "insert", "commit", "wait"} <= {text.split("\n")[0] for text in stages}
+        at.check_accessible()
+        at.screenshot("operations")
+
+
+def test_a_hostile_dead_letter_is_shown_short_and_harmless(browser: Browser, running: dict[str, Any]) -> None:
+    produce(running, HOSTILE)
+    with visit(browser, running["admin_url"], PHONE, "dark") as at:
+        excerpt = at.page.locator("#letters code").first
+        expect(excerpt).to_contain_text("<img src=x onerror=", timeout=15_000)
+        assert at.page.locator("#letters img").count() == 0
+        assert at.page.title() == "Operations · Message Metrics"
+        text = excerpt.inner_text()
+        assert len(text.encode()) < EXCERPT_BYTES + 20
+        assert not {"\u202e", "\x00"} & set(text)
+        assert "x" * 200 not in at.page.content()
+        assert at.fits_its_width()
+        at.check_accessible()
+        at.screenshot("operations-phone-dark")
+
+
+def test_a_worker_that_is_gone_is_said_to_be_gone(browser: Browser, running: dict[str, Any]) -> None:
+    with visit(browser, running["admin_url"], WIDE) as at:
+        expect(at.page.locator("#updated")).to_contain_text("updated")
+        at.page.route("**/operations.json", lambda route: route.abort())
+        expect(at.page.locator("#updated")).to_contain_text("does not answer", timeout=10_000)
+        at.problems.clear()  # the console's line about the request that this test has cut

@@ -1,0 +1,94 @@
+"""The published description of the API is valid, and what the API answers is what it says."""
+
+import re
+from typing import Any
+
+import pytest
+import schemathesis
+from clickhouse_connect.driver.client import Client
+from hypothesis import HealthCheck, given, settings
+from openapi_spec_validator import validate
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.openapi import openapi
+from api.params import PARSERS
+from api.reader import Reader
+from deploy.accounts import create_key, set_tier
+from schemas.tiers import Tier
+from tests.support.endpoint import NOW, PATH, validator
+
+CONFORMANCE = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+]
+EXAMPLES = 150
+
+
+@pytest.fixture
+def keys(client: Client) -> dict[str, str | None]:
+    """A good key, one without the scope, and none."""
+    set_tier(client, "a", Tier.SCALE)
+    return {
+        "good": create_key(client, "a", ("metrics:read",), None, NOW),
+        "unscoped": create_key(client, "a", ("other:thing",), None, NOW),
+        "none": None,
+    }
+
+
+def test_the_document_is_valid_openapi() -> None:
+    validate(openapi())
+
+
+def test_the_document_lists_the_parameters_that_are_understood() -> None:
+    operation = openapi()["paths"][PATH]["get"]
+    assert {p["name"] for p in operation["parameters"] if p["in"] == "query"} == set(PARSERS)
+
+
+@pytest.mark.parametrize(
+    "status", ["200", *sorted({"401", "403", "404", "405", "413", "414", "422", "429", "500", "503"})]
+)
+def test_every_example_matches_its_schema(status: str) -> None:
+    examples = openapi()["paths"][PATH]["get"]["responses"][status]["content"]["application/json"]["examples"]
+    assert examples
+    for example in examples.values():
+        validator(int(status)).validate(example["value"])
+
+
+@pytest.mark.parametrize("which", ["good", "unscoped", "none"])
+def test_schemathesis_finds_nothing(url: str, keys: dict[str, str | None], which: str) -> None:
+    app = create_app(Reader(url), lambda: int(NOW.timestamp() * 1000), lambda: 0.0)
+    schema = schemathesis.openapi.from_asgi("/openapi.json", app)
+    key = keys[which]
+    headers = {"Authorization": f"Bearer {key}"} if key else {"Authorization": ""}
+
+    for operation in schema.get_all_operations():
+        check_operation(operation.ok().as_strategy(), headers)  # type: ignore[union-attr]
+
+
+def check_operation(strategy: Any, headers: dict[str, str]) -> None:
+    """Call the app with generated cases and hold every answer against the document."""
+
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(case=strategy)
+    def check(case: Any) -> None:
+        case.validate_response(case.call(headers=headers), checks=CONFORMANCE)
+
+    check()
+
+
+def test_the_docs_page_works_without_the_internet(http: TestClient) -> None:
+    page = http.get("/docs")
+    assert page.status_code == 200
+    assert "/openapi.json" in page.text
+    assert not re.search(r'(src|href)="(https?:)?//', page.text)

@@ -1,0 +1,1 @@
+"""The documents, held against the running system: every block of code is run, every link followed."""

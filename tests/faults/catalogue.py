@@ -1,0 +1,167 @@
+"""The list of faults: what each does, what must come of it, and the test that runs it. The table in README.md is
+generated from this list, and a test holds both together."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tests.faults.proxy import Trick
+from tests.faults.rig import SESSION_SECONDS, Rig, Undo
+
+CHAOS = "tests/faults/test_chaos.py::test_a_short_chaos_leaves_no_trace_in_the_numbers"
+RECORDS = "tests/faults/test_records.py::test_every_odd_record_and_clock_comes_out_as_the_contract_says"
+LOG = "tests/integration/test_log.py"
+READINESS = "tests/faults/test_readiness.py"
+
+
+class Target(StrEnum):
+    """What breaks. Two faults of one target never overlap in a chaos run, those of different ones do."""
+
+    KAFKA = "Kafka"
+    CLICKHOUSE = "ClickHouse"
+    WORKER = "worker"
+    CLOCK = "clock"
+    RECORD = "record"
+
+
+Inject = Callable[[Rig, random.Random], Undo]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that can go wrong.
+
+    ``inject`` does it to a rig and returns what undoes it; ``seconds`` is how long it is left so (shortest, longest).
+    None: it is in the load all along, or has a test of its own, and no schedule draws it.
+    """
+
+    name: str
+    target: Target
+    does: str
+    outcome: str
+    how: str
+    tests: tuple[str, ...]
+    inject: Inject | None = None
+    seconds: tuple[float, float] = (0, 0)
+
+
+def _refuse(rig: Rig, pick: random.Random) -> Undo:
+    rig.proxy.play(Trick.REFUSE, nth=pick.randint(1, 12), times=pick.randint(1, 4))
+    return rig.proxy.calm
+
+
+def _cut(rig: Rig, pick: random.Random) -> Undo:
+    rig.proxy.play(Trick.CUT, nth=pick.randint(1, 12), times=pick.randint(1, 4))
+    return rig.proxy.calm
+
+
+NO_TRACE = "no trace in any number; the workers go on by themselves"
+LONGER = (SESSION_SECONDS + 2, SESSION_SECONDS + 8)
+
+FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "kafka-restart", Target.KAFKA, "the broker is stopped in order and started again at once", NO_TRACE,
+        "SIGTERM to the broker, start", (CHAOS,), Rig.stop_kafka, (0, 1),
+    ),
+    Fault(
+        "kafka-killed", Target.KAFKA, "the broker is killed and started again", NO_TRACE,
+        "SIGKILL to the broker, start", (CHAOS,), Rig.kill_kafka, (0, 3),
+    ),
+    Fault(
+        "kafka-away", Target.KAFKA, "the broker is gone for longer than the session timeout",
+        NO_TRACE + "; not ready meanwhile, saying that Kafka does not answer",
+        "SIGTERM to the broker, start later", (CHAOS, f"{READINESS}::test_kafka_away"), Rig.stop_kafka, LONGER,
+    ),
+    Fault(
+        "partition-added", Target.KAFKA, "the topic gets another partition, into which events go at once",
+        "`as_of` waits for the new partition; every number exact", "the admin client; stays",
+        (CHAOS, f"{LOG}::test_transactions_codecs_and_a_partition_that_appears_later"), Rig.add_partition,
+    ),
+    Fault(
+        "log-truncated-behind", Target.KAFKA, "retention deletes records that were committed", NO_TRACE,
+        "delete_records up to half the committed offset; stays", (CHAOS,), Rig.truncate_what_is_committed,
+    ),
+    Fault(
+        "log-truncated-ahead", Target.KAFKA, "retention deletes records that nobody has read",
+        "the worker exits 4 and names the missing offsets; `--accept-gap` records the loss and goes on",
+        "delete_records beyond the committed offset; stays",
+        (f"{LOG}::test_records_that_are_gone_from_the_log_stop_the_worker_until_the_gap_is_accepted",),
+    ),
+    Fault(
+        "transaction-aborted", Target.KAFKA, "a producer gives its transaction up, also as the last thing in the log",
+        "its records count nowhere and hold nothing up",
+        "a transactional producer that aborts, all through the load",
+        (CHAOS, f"{LOG}::test_transactions_codecs_and_a_partition_that_appears_later"),
+    ),
+    Fault(
+        "transaction-open", Target.KAFKA, "a transaction stays open", "`as_of` waits, and its events are not late",
+        "a transactional producer that takes its time",
+        (f"{LOG}::test_an_open_transaction_holds_as_of_and_its_events_are_never_late",),
+    ),
+    Fault(
+        "clickhouse-killed", Target.CLICKHOUSE, "ClickHouse is killed and comes back later",
+        NO_TRACE + "; the API answers 503 meanwhile", "SIGKILL, start on the same data", (CHAOS,),
+        Rig.kill_clickhouse, (0, 10),
+    ),
+    Fault(
+        "clickhouse-hung", Target.CLICKHOUSE, "ClickHouse takes connections and answers nothing",
+        NO_TRACE + "; not ready meanwhile, saying for how long ClickHouse has not answered", "SIGSTOP, then SIGCONT",
+        (CHAOS, f"{READINESS}::test_clickhouse_hung"), Rig.freeze_clickhouse, (2, 12),
+    ),
+    Fault(
+        "clickhouse-refuses", Target.CLICKHOUSE, "the n-th insert is answered 500, without being done", NO_TRACE,
+        "the proxy between worker and ClickHouse", (CHAOS,), _refuse, (2, 5),
+    ),
+    Fault(
+        "clickhouse-cut", Target.CLICKHOUSE, "the connection is cut after the insert was done, before the answer",
+        "the insert is repeated and counts once", "the proxy between worker and ClickHouse", (CHAOS,), _cut, (2, 5),
+    ),
+    Fault(
+        "worker-killed", Target.WORKER, "a worker is killed", "another takes over from what is durable",
+        "SIGKILL, start a new one", (CHAOS,), Rig.kill_worker, (0, 4),
+    ),
+    Fault(
+        "worker-stopped", Target.WORKER, "a worker is told to stop",
+        "it flushes, commits, leaves the group and exits 0 within 10 s", "SIGTERM, start a new one", (CHAOS,),
+        Rig.stop_worker, (0, 4),
+    ),
+    Fault(
+        "worker-zombie", Target.WORKER, "a worker stands still for longer than the session timeout, then goes on",
+        "its partitions move; what it still writes changes nothing; it joins again", "SIGSTOP, then SIGCONT",
+        (CHAOS,), Rig.freeze_worker, LONGER,
+    ),
+    Fault(
+        "worker-stalls", Target.WORKER, "a worker's partition stands still although Kafka and ClickHouse answer",
+        "not ready within 15 s with partition and reason; it reads again, or exits non-zero within a minute",
+        "the framework's flow is never resumed", (f"{READINESS}::test_a_partition_that_stands_still",),
+    ),
+    Fault(
+        "clock-ahead", Target.CLOCK, "a producer's clock is an hour ahead",
+        "dead letters `future_timestamp`; no watermark moves", "records with such times", (RECORDS, CHAOS),
+    ),
+    Fault(
+        "clock-behind", Target.CLOCK, "a producer's clock is a day behind",
+        "its events are late: counted in closed buckets of the day before", "records with such times",
+        (RECORDS, CHAOS),
+    ),
+    Fault(
+        "record-broken", Target.RECORD, "every way to break the contract",
+        "a dead letter each, with its reason and the original bytes", "one record of every kind", (RECORDS, CHAOS),
+    ),
+    Fault(
+        "record-too-large", Target.RECORD, "a record of 64 KiB and one byte",
+        "a dead letter `too_large`; one of exactly 64 KiB counts", "two such records", (RECORDS,),
+    ),
+    Fault(
+        "record-tombstone", Target.RECORD, "a record without a value", "a dead letter `empty`", "such records",
+        (RECORDS, CHAOS),
+    ),
+    Fault(
+        "record-codecs", Target.RECORD, "every compression a producer can choose", "read like any other",
+        "a producer each", (RECORDS, CHAOS, f"{LOG}::test_transactions_codecs_and_a_partition_that_appears_later"),
+    ),
+)  # fmt: skip
+
+DRAWN = tuple(fault for fault in FAULTS if fault.inject is not None)
+"""The faults that a chaos schedule is made of."""

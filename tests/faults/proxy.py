@@ -1,0 +1,131 @@
+"""An HTTP proxy between workers and ClickHouse that fails on command: the statement refused, or its answer lost."""
+
+import http.client
+import threading
+from collections import Counter
+from enum import StrEnum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote_plus
+
+UPSTREAM_SECONDS = 60
+HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
+NOT_NOW = b"500: a gateway that has a bad day"
+
+
+class Trick(StrEnum):
+    """What the proxy does to a chosen insert."""
+
+    REFUSE = "answer 500 without asking ClickHouse"
+    CUT = "let ClickHouse do it, then close the connection before the answer"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: "_Server"
+
+    def do_GET(self) -> None:
+        self._pass_on(b"")
+
+    def do_POST(self) -> None:
+        self._pass_on(self._body())
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _pass_on(self, body: bytes) -> None:
+        is_insert = b"INSERT" in body[:200].upper() or "INSERT" in unquote_plus(self.path).upper()
+        trick = self.server.proxy.trick_for() if is_insert else None
+        if trick is Trick.REFUSE:
+            self._answer(500, {}, NOT_NOW)
+            return
+        try:
+            status, headers, answer = self._ask(body)
+        except OSError:
+            self.close_connection = True  # ClickHouse is away, and so are we
+            return
+        if trick is Trick.CUT:
+            self.close_connection = True
+            return
+        self._answer(status, headers, answer)
+
+    def _ask(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        upstream = http.client.HTTPConnection("127.0.0.1", self.server.proxy.upstream_port, timeout=UPSTREAM_SECONDS)
+        try:
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP}
+            upstream.request(self.command, self.path, body, headers)
+            response = upstream.getresponse()
+            kept = {k: v for k, v in response.getheaders() if k.lower() not in HOP_BY_HOP}
+            return response.status, kept, response.read()
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
+        finally:
+            upstream.close()
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response_only(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet: ``FaultyProxy.played`` counts what was done."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    proxy: "FaultyProxy"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is nothing to report."""
+
+
+class FaultyProxy:
+    """Passes everything on to ClickHouse's port, but for the inserts that a test has chosen."""
+
+    def __init__(self, upstream_port: int) -> None:
+        self.upstream_port = upstream_port
+        self.played: Counter[Trick] = Counter()
+        self._trick, self._left, self._skip = Trick.REFUSE, 0, 0
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.proxy = self
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/default"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="faulty-proxy")
+        self._thread.start()
+
+    def play(self, trick: Trick, nth: int = 1, times: int = 1) -> None:
+        """Do this to ``times`` inserts from the ``nth`` on, counted from now."""
+        with self._lock:
+            self._trick, self._skip, self._left = trick, nth - 1, times
+
+    def calm(self) -> None:
+        """Pass everything on again."""
+        with self._lock:
+            self._left = 0
+
+    def trick_for(self) -> Trick | None:
+        """What to do to the insert that has just arrived."""
+        with self._lock:
+            if not self._left:
+                return None
+            if self._skip:
+                self._skip -= 1
+                return None
+            self._left -= 1
+            self.played[self._trick] += 1
+            return self._trick
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()

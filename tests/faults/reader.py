@@ -1,0 +1,115 @@
+"""A client that polls the endpoint while everything breaks, and notes what must never happen.
+
+::
+
+    as_of      never goes back
+    a bucket   null … null 3 3 5 5     a number never becomes null again, and never falls
+    the end    no number was ever above the recount; once nothing is late any more, numbers stand still
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx2
+
+from tests.support.background import Background
+from tests.support.ledger import Ledger
+from tests.support.recount import FORMAT, exact_json
+
+POLL_SECONDS = 0.2
+SPANS = {
+    "minute": (timedelta(hours=4), timedelta(hours=2)),
+    "hour": (timedelta(hours=30), timedelta(hours=3)),
+    "day": (timedelta(days=3), timedelta(days=1)),
+}
+METRICS = ("sent", "cost_cents")
+UNAVAILABLE = 503
+
+Bucket = tuple[str, str, str, str]
+"""(organization, grain, metric, bucket start)"""
+
+
+class Reader(Background):
+    """Polls one query after the other for as long as the ``with`` block lasts. ``problems`` are sentences."""
+
+    def __init__(self, url: str, keys: dict[str, str]) -> None:
+        super().__init__()
+        self._url, self._keys = f"{url}/v1/metrics/messages", keys
+        self._began = datetime.now(UTC)
+        self._seen: dict[Bucket, Any] = {}
+        self._as_of = ""
+        self._settled = False
+        self._read_settled: set[Bucket] = set()
+        self.answers = 0
+        self.problems: list[str] = []
+
+    @property
+    def buckets_with_numbers(self) -> int:
+        return len(self._seen)
+
+    def nothing_is_late_any_more(self) -> None:
+        """From here on no number may change."""
+        self._settled = True
+
+    def _run(self) -> None:
+        queries = [(org, grain, metric) for org in self._keys for grain in SPANS for metric in METRICS]
+        turn = 0
+        with httpx2.Client(timeout=30) as client:
+            while not self._stop.wait(POLL_SECONDS):
+                self._poll(client, *queries[turn % len(queries)])
+                turn += 1
+
+    def _poll(self, client: httpx2.Client, org: str, grain: str, metric: str) -> None:
+        before, after = SPANS[grain]
+        span = {"from": (self._began - before).strftime(FORMAT), "to": (self._began + after).strftime(FORMAT)}
+        settled = self._settled
+        try:
+            response = client.get(
+                self._url,
+                params={"metric": metric, "granularity": grain, "limit": "5000", **span},
+                headers={"Authorization": f"Bearer {self._keys[org]}"},
+            )
+        except httpx2.TransportError as error:
+            self.problems.append(f"the API did not answer: {error!r}")
+            return
+        if response.status_code == UNAVAILABLE:
+            return  # ClickHouse is away; saying so is right
+        if response.status_code != 200:
+            self.problems.append(f"{response.status_code}: {response.text}")
+            return
+        self._note(exact_json(response.text), org, grain, metric, settled)
+
+    def _note(self, answer: Any, org: str, grain: str, metric: str, settled: bool) -> None:
+        self.answers += 1
+        as_of = answer["meta"]["as_of"] or ""
+        if as_of < self._as_of:
+            self.problems.append(f"as_of went back from {self._as_of} to {as_of}")
+        self._as_of = as_of
+        for bucket in answer["data"]["buckets"]:
+            key, value = (org, grain, metric, bucket["bucket_start"]), bucket["value"]
+            self._compare(key, self._seen.get(key), value)
+            if value is not None:
+                self._seen[key] = value
+            if settled:
+                self._read_settled.add(key)
+
+    def _compare(self, key: Bucket, before: Any, value: Any) -> None:
+        if before is None:
+            return
+        if value is None:
+            self.problems.append(f"{key} had {before} and became null")
+        elif value < before:
+            self.problems.append(f"{key} fell from {before} to {value}")
+        elif key in self._read_settled and value != before:
+            self.problems.append(f"{key} changed from {before} to {value} when nothing was late any more")
+
+    def check(self, ledger: Ledger) -> None:
+        """Nothing wrong was seen. Numbers never fell, so the last one bounds all: it must be the recount's."""
+        wrong = []
+        for (org, grain, metric, start), value in self._seen.items():
+            expected = ledger.expected(grain).get((org, start), {}).get(metric, 0)
+            if value != expected:
+                wrong.append(f"{org} {grain} {metric} {start}: {value}, not {expected}")
+        assert not self.problems, self.problems[:5]
+        assert not wrong, wrong[:5]
+        assert self.buckets_with_numbers, "no number was ever seen"

@@ -1,0 +1,23 @@
+"""A worker whose framework, on SIGUSR1, hands on nothing more: everybody answers, and nothing moves."""
+
+import signal
+import sys
+from typing import Any
+
+import deploy.cli
+from pipeline import health
+from pipeline.transport import BatchConsumerThread
+
+STALLED_SECONDS = 20.0
+"""Instead of a minute, which is long for a test."""
+
+
+def stall(*_: Any) -> None:
+    BatchConsumerThread._drain = lambda self, fetcher, active_partitions: {}  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    health.STALLED_SECONDS = STALLED_SECONDS
+    signal.signal(signal.SIGUSR1, stall)
+    sys.argv = ["msgmetrics", "worker"]
+    deploy.cli.main()

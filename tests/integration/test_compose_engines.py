@@ -1,0 +1,79 @@
+"""The real broker takes the compose file's properties, and the engine its configuration, as they stand there."""
+
+import dataclasses
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+from deploy.clickhouse_users import DATABASE
+from deploy.commands.shared import clock_ms
+from deploy.doctor import Verdict, examine
+from deploy.engines.kafka_broker import KafkaBroker
+from deploy.kafka_admin import describe_topic, ensure_topic, topic_warnings
+from schemas.connection import connect
+from schemas.settings import read_settings
+from tests.support.compose import services
+from tests.support.engine import ROOT, clickhouse_process
+from tests.support.system import require_kafka, wait_until
+
+
+def kafka_properties() -> dict[str, str]:
+    """The image's rule: KAFKA_A_B is a.b, a doubled underscore is one."""
+    environment = services()["kafka"]["environment"]
+    names = {v: v.removeprefix("KAFKA_").lower() for v in environment if v.startswith("KAFKA_")}
+    return {
+        re.sub(r"_+", lambda m: "." if m[0] == "_" else "_", name): str(environment[variable])
+        for variable, name in names.items()
+        if variable != "KAFKA_HEAP_OPTS"
+    }
+
+
+def test_the_real_broker_starts_with_the_properties_and_makes_the_topic(tmp_path: Path) -> None:
+    require_kafka()
+    properties = kafka_properties()
+    assert properties["log.dirs"] in {mount["target"] for mount in services()["kafka"]["volumes"]}
+    local = {"://:9092": "://127.0.0.1:{port}", "://:9093": "://127.0.0.1:{controller_port}"}
+    local |= {"kafka:9092": "127.0.0.1:{port}", "kafka:9093": "127.0.0.1:{controller_port}"}
+    here = {"log.dirs": "{data}/log"}
+    for name in ("listeners", "advertised.listeners", "controller.quorum.voters"):
+        here[name] = properties[name]
+        for there, place in local.items():
+            here[name] = here[name].replace(there, place)
+    assert all("kafka:" not in value for value in here.values())
+    broker = KafkaBroker(tmp_path / "kafka", ROOT / ".cache", {**properties, **here}).start()
+    try:
+        settings = read_settings({"MSGMETRICS_KAFKA_BOOTSTRAP": broker.bootstrap})
+        assert "made with 8 partitions" in ensure_topic(settings, None)
+        state = describe_topic(settings, with_config=True)
+        assert (state.brokers, state.partitions, topic_warnings(state)) == (1, 8, [])
+        assert state.config["message.timestamp.type"] == "LogAppendTime"
+        broker.create_topic("own-times", 1, {"message.timestamp.type": "CreateTime"})
+        own_times = dataclasses.replace(settings, kafka_topic="own-times")
+        wait_until("the topic", lambda: describe_topic(own_times).partitions, 20)
+        warned = list(examine(own_times, clock_ms))
+        assert any(x.verdict is Verdict.WARN and "LogAppendTime" in x.text for x in warned), warned
+        unknown = re.findall(r"unknown|unrecognized", (broker.data / "broker.log").read_text(), re.IGNORECASE)
+        assert not unknown
+    finally:
+        broker.kill()
+
+
+def test_the_engine_heeds_clickhouses_configuration(tmp_path: Path) -> None:
+    """With the files where the compose file mounts them; the engine's own defaults stand in for the image's."""
+    mounts = {m["target"]: Path(m["source"]) for m in services()["clickhouse"]["volumes"] if m["type"] == "bind"}
+    assert set(mounts) == {f"/etc/clickhouse-server/{kind}.d/msgmetrics.xml" for kind in ("config", "users")}
+    (tmp_path / "config.d").mkdir()
+    config = ET.parse(mounts["/etc/clickhouse-server/config.d/msgmetrics.xml"])
+    (tmp_path / "config.d" / "msgmetrics.xml").write_bytes(ET.tostring(config.getroot()))
+    (tmp_path / "users.xml").write_text(
+        "<clickhouse><profiles><default/></profiles><quotas><default/></quotas>"
+        "<users><default><password/><profile>default</profile><quota>default</quota></default></users></clickhouse>"
+    )
+    (tmp_path / "config.xml").write_text(
+        f"<clickhouse><users_config>{tmp_path}/users.xml</users_config><mysql_port>9004</mysql_port></clickhouse>"
+    )
+    with clickhouse_process(tmp_path, tmp_path / "config.xml") as url:
+        client = connect(f"{url}/default")
+        client.command(f"CREATE DATABASE {DATABASE}")
+        settings = client.query("SELECT name, value FROM system.server_settings").result_rows
+    assert {name: value for name, value in settings}["max_server_memory_usage_to_ram_ratio"] == "0.8"  # noqa: C416

@@ -1,0 +1,94 @@
+"""A thousand dead letters of every reason: listed, shown, exported, and sent back once a setting was wrong."""
+
+import base64
+import json
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.support.ledger import Ledger, Produced
+from tests.support.recount import check_everything
+from tests.support.system import TOPIC, System, require_kafka, wait_until
+
+LETTERS = 500
+AHEAD = timedelta(seconds=8)
+"""How far the repairable half is ahead of its records at least: more than the strict setting, less than the usual."""
+STRICT, USUAL = "1", "300"
+
+
+def test_a_thousand_letters_are_kept_shown_and_redriven(tmp_path: Path) -> None:
+    require_kafka()
+    with System(tmp_path, partitions=2, lateness_seconds="2", future_skew_seconds=STRICT) as system:
+        strict = system.start_worker("strict")
+        ledger, now = Ledger(seed=51, orgs=4), datetime.now(UTC)
+        ended = (now + AHEAD).replace(second=0, microsecond=0) + timedelta(minutes=1)
+        soon = ended - timedelta(milliseconds=1)  # the minute is closed as early as can be
+        broken = [ledger.broken(now) for _ in range(LETTERS)]
+        early = [ledger.produced(ledger.event(soon)) for _ in range(LETTERS)]
+        system.produce([*broken, *early])
+        headed = ledger.produced(ledger.event(soon))
+        headers = [("trace", b"\x00\xff"), ("trace", b"2")]
+        producer = system.producer()
+        producer.produce(TOPIC, headed.value, key=b"a key", headers=headers, partition=1)
+        assert producer.flush(10) == 0
+        early.append(headed)
+        ledger.dead.update(("future_timestamp", record.value) for record in early)
+        total = len(broken) + len(early)
+        wait_until("the letters", lambda: system.query("SELECT count() FROM dead_letters FINAL") == [(total,)], 30)
+
+        _check_what_is_said(system, ledger, headed)
+        assert strict.end() == 0
+        system.environment["MSGMETRICS_FUTURE_SKEW_SECONDS"] = USUAL
+        system.start_worker("usual")
+        _check_redrive(system, ledger, len(early))
+        system.wait_for_as_of(int(ended.timestamp() * 1000), 120)
+        check_everything(system, ledger, ended)
+
+
+def _place(system: System) -> str:
+    ((offset,),) = system.query("SELECT offset FROM dead_letters WHERE partition = 1 AND key = 'a key'")
+    return f"{TOPIC}/1/{offset}"
+
+
+def _check_what_is_said(system: System, ledger: Ledger, headed: Produced) -> None:
+    reasons: Counter[str] = Counter()
+    for (reason, _), number in ledger.dead.items():
+        reasons[reason] += number
+    listed = system.run("dead-letters", "list")
+    assert {r: int(n) for n, r in re.findall(r"^ *(\d+) (\w+)$", listed, re.MULTILINE)} == reasons
+    assert "org-0" in system.run("dead-letters", "list", "--reason", "future_timestamp", "--org", "org-0")
+    event = json.loads(headed.value or b"")
+    shown = system.run("dead-letters", "show", _place(system))
+    assert event["event_id"] in shown
+    assert "trace=\\x00\\xff, trace=2" in shown
+    exported = [json.loads(line) for line in system.run("dead-letters", "export").splitlines()]
+    values = [x["value_base64"] for x in exported]
+    bytes_of = Counter(None if value is None else base64.b64decode(value) for value in values)
+    assert bytes_of == Counter({value: 0 for _, value in ledger.dead}) + Counter(
+        value for (_, value), number in ledger.dead.items() for _ in range(number)
+    )
+    explained = system.run("explain", "--org", event["org_id"], "--event", event["event_id"])
+    assert f"dead letter {_place(system)}: future_timestamp" in explained
+
+
+def _check_redrive(system: System, ledger: Ledger, repairable: int) -> None:
+    """The setting was too strict: half of the letters are valid events, and the others fail again."""
+    hopeless = {key: n for key, n in ledger.dead.items() if key[0] == "future_timestamp" and n and key[1] is not None}
+    early = {value for (_, value) in hopeless if json.loads(value or b"")["event_id"] != "b"}
+    assert len(early) == repairable
+    failing = {key: n for key, n in hopeless.items() if key[1] not in early}
+    number = repairable + sum(failing.values())
+    words = ("dead-letters", "redrive", "--reason", "future_timestamp")
+    assert system.run(*words, "--dry-run").startswith(f"{number} dead letters would be sent back")
+    assert system.run(*words).startswith(f"{number} dead letters sent back")
+    ledger.dead.update(failing)
+    wait_until("the events", lambda: system.query("SELECT count() FROM facts FINAL") == [(repairable,)], 60)
+    marked = {"trace": b"2", "msgmetrics-redriven": _place(system).encode()}
+    assert [key for key, headers in system.keys_and_headers() if headers == marked] == [b"a key"]
+
+    # Once more, and nothing that is counted or was sent before goes out again.
+    again = system.run(*words)
+    assert again.startswith("0 dead letters sent back")
+    assert f"{repairable} whose event is counted by now" in again
+    assert "its event is counted by now" in system.run("dead-letters", "show", _place(system))

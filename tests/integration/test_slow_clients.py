@@ -1,0 +1,165 @@
+"""Clients that send or take their bytes one by one, or open connections by the hundred, while others are answered."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+import api.protocol
+from api.protocol import MAX_HEAD_BYTES, Protocol
+from api.security import HEADERS
+from api.server import _server
+
+PATIENCE = 0.4
+LARGE = b"x" * 30_000_000
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers at once; a large body on /large."""
+    await Response(LARGE if scope["path"] == "/large" else b"answer")(scope, receive, send)
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The port of a server with little patience and room for twenty connections."""
+    monkeypatch.setattr(api.protocol, "REQUEST_SECONDS", PATIENCE)
+    monkeypatch.setattr(api.protocol, "ANSWER_STALL_SECONDS", PATIENCE)
+    monkeypatch.setattr(api.protocol, "MAX_CONNECTIONS", 20)
+    server = _server(app, "127.0.0.1", 0)
+    assert server.config.http is Protocol
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server.bound_port
+    server.should_exit = True
+    thread.join()
+
+
+def drip(port: int, request: bytes, first: int) -> tuple[bytes, float]:
+    """Send the first bytes, then one every tenth of the patience, until closed: what came back, and after how long."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        began = time.monotonic()
+        connection.sendall(request[:first])
+        connection.settimeout(PATIENCE / 10)
+        found = b""
+        for byte in request[first:]:
+            try:
+                block = connection.recv(65_536)
+            except TimeoutError:
+                try:
+                    connection.sendall(bytes([byte]))
+                except OSError:
+                    break
+                continue
+            if not block:
+                break
+            found += block
+        return found, time.monotonic() - began
+
+
+SLOW = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Slow: " + b"s" * 200
+SLOW_BODY = b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n" + b"b" * 200
+
+
+@pytest.mark.parametrize("first", [0, 1, 20])
+def test_a_request_that_trickles_in_is_refused_in_the_envelope(port: int, first: int) -> None:
+    found, seconds = drip(port, SLOW, first)
+    head, _, body = found.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body)["error"]["code"] == "REQUEST_TIMEOUT"
+    assert all(f"{name}: {value}".encode() in head for name, value in HEADERS.items())
+    assert seconds < 4 * PATIENCE
+
+
+def test_patience_counts_anew_for_each_request_of_a_connection(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for _ in range(3):
+            time.sleep(PATIENCE * 0.7)  # idle between requests is the keep-alive's affair
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            found = b""
+            while b"answer" not in found:
+                block = connection.recv(65_536)
+                assert block.startswith(b"HTTP/1.1 200") or found.startswith(b"HTTP/1.1 200")
+                found += block
+
+
+def test_a_body_that_trickles_in_does_not_hold_the_connection(port: int) -> None:
+    found, seconds = drip(port, SLOW_BODY, len(SLOW_BODY) - 150)
+    assert b"answer" in found
+    assert seconds < 4 * PATIENCE
+
+
+def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        time.sleep(3 * PATIENCE)
+        taken = 0
+        try:
+            while block := connection.recv(1 << 20):
+                taken += len(block)
+        except ConnectionResetError:
+            pass
+    assert 0 < taken < len(LARGE)
+
+
+@pytest.mark.parametrize("header", [b"X-Endless: " + b"x" * 70_000, b"\r\n".join(b"X-%d: 1" % n for n in range(7_000))])
+def test_headers_without_end_are_refused_in_the_envelope_and_not_collected(port: int, header: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        sent, found = 0, b""
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        connection.settimeout(0.05)
+        while not found and sent < 4 * MAX_HEAD_BYTES:
+            connection.sendall(header[:32_768])
+            sent += 32_768
+            with contextlib.suppress(TimeoutError):
+                found = connection.recv(65_536)
+    head, _, body = found.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 431 ")
+    assert json.loads(body)["error"]["code"] == "HEADERS_TOO_LARGE"
+    assert sent <= MAX_HEAD_BYTES + 65_536
+
+
+def test_many_headers_that_are_no_attack_pass(port: int) -> None:
+    header = b"Cookie: " + b"c" * 60_000
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        for _ in range(3):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n\r\n")
+            found = connection.recv(65_536)
+            while b"answer" not in found:
+                found += connection.recv(65_536)
+            assert found.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_hundred_slow_connections_leave_the_server_answering(port: int) -> None:
+    slow = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(100)]
+    try:
+        refused = _first_lines(slow[20:])
+        assert {line.split()[1] for line in refused} == {b"503"}
+        deadline = time.monotonic() + 10 * PATIENCE
+        while (status := _status(port)) != 200:
+            assert time.monotonic() < deadline, status
+            time.sleep(0.05)
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+def _first_lines(connections: list[socket.socket]) -> list[bytes]:
+    return [connection.recv(65_536).split(b"\r\n")[0] for connection in connections]
+
+
+def _status(port: int) -> Any:
+    try:
+        return httpx2.get(f"http://127.0.0.1:{port}/").status_code
+    except httpx2.TransportError as error:
+        return error

@@ -1,0 +1,104 @@
+"""The version before and this one side by side, on a schema that changes under them, fed by producers of two ages."""
+
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+
+import httpx2
+import pytest
+
+import deploy.migrate
+from deploy.engines.kafka_broker import free_port
+from deploy.migrate import Migration, migrate, read_migrations
+from tests.support.ledger import Ledger, Produced
+from tests.support.recount import check_everything
+from tests.support.system import ROOT, Process, System, require_kafka, wait_until
+
+pytestmark = pytest.mark.timeout(240)
+OF_THE_NEXT_VERSION = Migration(
+    9999, "9999_of_the_next_version.sql", ("ALTER TABLE facts ADD COLUMN template_id LowCardinality(String)",), "x"
+)
+
+
+def git(*words: str) -> bytes | None:
+    """What git answers; None where it cannot."""
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+@pytest.fixture
+def version_before(tmp_path: Path) -> Path:
+    """The code of the last release, or of the commit before this one where there is no release yet."""
+    if git("rev-parse", "HEAD") is None:
+        pytest.skip("the version before this one comes from git's history, and this is no checkout")
+    name = git("describe", "--tags", "--abbrev=0", "HEAD^") or git("rev-parse", "HEAD^") or b"HEAD"
+    archive = git("archive", name.decode().strip())
+    assert archive is not None
+    with tarfile.open(fileobj=BytesIO(archive)) as tar:
+        tar.extractall(tmp_path / "before", filter="data")
+    return tmp_path / "before"
+
+
+def aged(records: Iterator[Produced]) -> Iterator[Produced]:
+    """Every other event comes from a newer producer, with fields that nobody here has heard of."""
+    for number, record in enumerate(records):
+        if number % 2 and record.reason is None and record.value is not None and record.value.startswith(b"{"):
+            newer = b'{"schema_version": 2, "template_id": "t-1", "tags": {"a": [null, 1.5e3]}, ' + record.value[1:]
+            yield Produced(record.key, newer)
+        else:
+            yield record
+
+
+def test_a_rolling_deploy_loses_and_doubles_nothing(
+    tmp_path: Path, version_before: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_kafka()
+    with System(
+        tmp_path, 4, lateness_seconds="1", kafka_session_timeout_seconds="6", kafka_heartbeat_seconds="1"
+    ) as system:
+        ledger, started = Ledger(seed=41, orgs=10), datetime.now(UTC)
+
+        def some(count: int) -> None:
+            now = datetime.now(UTC)
+            events = ledger.records((now - timedelta(seconds=n % 3000) for n in range(count)), now)
+            system.produce(aged(events))
+
+        some(2000)
+        url = system.start_api()
+        old = worker_of(version_before, system, "old")
+        wait_until("the old version", lambda: system.query("SELECT count() FROM facts")[0][0] > 1000, 30)
+
+        # The schema first: whoever runs goes on.
+        before = len(system.query("SELECT number FROM schema_migrations FINAL"))
+        monkeypatch.setattr(deploy.migrate, "read_migrations", lambda: [*read_migrations(), OF_THE_NEXT_VERSION])
+        assert migrate(system.database, 35, 90) == [OF_THE_NEXT_VERSION.name]
+        assert len(system.query("SELECT number FROM schema_migrations FINAL")) == before + 1
+        some(2000)
+
+        # Then one process after the other, old and new in one group for a while.
+        new = system.start_worker("new")
+        owners = "SELECT uniqExact(owner) FROM partition_status FINAL WHERE updated_at > now64(3) - toIntervalSecond(3)"
+        wait_until("workers of two versions", lambda: system.query(owners)[0][0] == 2, 30)
+        some(2000)
+        assert old.end() == 0
+        some(2000)
+        check_everything(system, ledger, started)
+        assert httpx2.get(url + "/v1/metrics/messages").status_code == 401, "a look-up in ClickHouse"
+        assert new.end() == 0
+
+
+def worker_of(tree: Path, system: System, name: str) -> Process:
+    """A worker that runs the code of another tree."""
+    environment = {**system.environment, "MSGMETRICS_ADMIN_PORT": str(free_port()), "PYTHONPATH": str(tree)}
+    found = subprocess.run(
+        [sys.executable, "-c", "import pipeline; print(pipeline.__file__)"],
+        env=environment, cwd=tree, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert found.stdout.startswith(str(tree)), "the other tree's code must be what runs"
+    process = Process(name, ("-m", "deploy.cli", "worker"), environment, system.directory, cwd=tree)
+    system.processes.append(process)
+    return process

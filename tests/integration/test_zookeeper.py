@@ -1,0 +1,44 @@
+"""The cluster's own DDL, replication and all, against a real ZooKeeper."""
+
+from pathlib import Path
+
+from deploy.cluster import statements_for
+from deploy.engines.kafka_broker import free_port
+from deploy.migrate import LEDGER, read_migrations
+from schemas.connection import connect
+from schemas.sharding import LOCAL, SHARDED
+from tests.support.clickhouse_node import Node, clickhouse_node
+from tests.support.system import require_kafka
+from tests.support.zookeeper import zookeeper
+
+CLUSTER = "metrics"
+MACROS = """<macros><shard>1</shard><replica>one</replica></macros>
+<remote_servers><metrics><shard><replica><host>127.0.0.1</host><port>1</port></replica></shard></metrics></remote_servers>
+"""
+
+
+def test_every_table_registers_with_zookeeper_under_its_shard_or_for_all(tmp_path: Path) -> None:
+    """What the embedded engine cannot do is not claimed: rows do not travel, since its tables stay read-only."""
+    require_kafka()  # the same needs: Java and Maven
+    with zookeeper(tmp_path) as port:
+        more = f"<zookeeper><node><host>127.0.0.1</host><port>{port}</port></node></zookeeper>{MACROS}"
+        node = Node(free_port(), free_port())
+        with clickhouse_node(tmp_path / "node", node, more):
+            connect(f"{node.url}/default").command("CREATE DATABASE metrics")
+            client = connect(f"{node.url}/metrics")
+            originals = [LEDGER.strip(), *(s for m in read_migrations() for s in m.statements)]
+            for statement in (derived for original in originals for derived in statements_for(original, CLUSTER)):
+                client.query("SELECT formatQuery({s:String})", parameters={"s": statement})
+                client.command(statement.replace(f" ON CLUSTER {CLUSTER}", ""))
+            replicas = client.query("SELECT table, zookeeper_path, replica_name FROM system.replicas").result_rows
+            spanning = client.query(
+                "SELECT name, engine_full FROM system.tables WHERE database = 'metrics' AND engine = 'Distributed'"
+            ).result_rows
+    assert len(replicas) == len(originals)
+    for table, path, replica in replicas:
+        is_sharded = table.removesuffix(LOCAL) in SHARDED
+        assert path == f"/clickhouse/tables/{'1' if is_sharded else 'all'}/metrics/{table}"
+        assert replica == ("one" if is_sharded else "1-one")
+    assert {name for name, _ in spanning} == set(SHARDED)
+    for name, engine in spanning:
+        assert engine == f"Distributed('{CLUSTER}', 'metrics', '{name}{LOCAL}', {SHARDED[name]})"

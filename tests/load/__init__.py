@@ -1,0 +1,1 @@
+"""The production shape under load on this machine."""

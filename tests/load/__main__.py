@@ -1,0 +1,135 @@
+"""``make load``: a real broker with SASL_SSL, ClickHouse over HTTP, two workers and the API, under steady load.
+
+Nothing may be lost or doubled: at the end every row of every rollup is compared with a recount of what was sent; of
+days those that are over, since some events are dated days back. Exit code 1 where anything differs, where there was
+nothing to compare, or where a request failed.
+"""
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from confluent_kafka import Producer
+
+from tests.load.traffic import Clients, Traffic
+from tests.load.verdict import GRAIN_MINUTES, Compared, compare, sample_table, verdict_table
+from tests.load.watching import Watching
+from tests.support.certificates import Authority
+from tests.support.secured import PASSWORDS, SecuredBroker
+from tests.support.system import System
+from tests.support.usage import cpu_seconds, peak_mib
+
+LATENESS_SECONDS = 5
+ASKING_ORGS = 10
+
+
+def found_rows(system: System, grain: str) -> dict[tuple[str, int], list[int]]:
+    """Every row of a rollup."""
+    rows = system.query(
+        "SELECT org_id, toUnixTimestamp(bucket), sent, delivered, failed, toInt64(cost_cents * 1000000) "
+        f"FROM rollup_{grain} FINAL"
+    )
+    return {(org, bucket // 60): list(numbers) for org, bucket, *numbers in rows}
+
+
+def compared(system: System, traffic: Traffic) -> list[Compared]:
+    """Facts, dead letters and every grain, against what was sent."""
+    ((facts, ids),) = system.query("SELECT count(), uniqExact(org_id, event_id) FROM facts FINAL")
+    ((dead,),) = system.query("SELECT count() FROM dead_letters FINAL")
+    missing = traffic.broken - dead
+    as_of_minutes = system.as_of_ms() // 60_000
+    return [
+        Compared("facts", facts, traffic.events, max(0, traffic.events - ids), facts - ids),
+        Compared("dead letters", dead, traffic.broken, max(0, missing), max(0, -missing)),
+        *(compare(grain, traffic.expected, found_rows(system, grain), as_of_minutes) for grain in GRAIN_MINUTES),
+    ]
+
+
+def secured_system(directory: Path) -> System:
+    """Kafka behind SASL_SSL with ACLs, ClickHouse behind HTTP."""
+    authority = Authority(directory / "ca")
+    kafka = SecuredBroker(directory / "kafka", authority)
+    return System(
+        directory,
+        8,
+        broker=kafka.broker,
+        kafka_bootstrap=kafka.sasl,
+        kafka_security_protocol="SASL_SSL",
+        kafka_ssl_cafile=str(authority.cafile),
+        kafka_sasl_username="operator",
+        kafka_sasl_password=PASSWORDS["operator"],
+        lateness_seconds=str(LATENESS_SECONDS),
+    )
+
+
+def run(system: System, seconds: float, rate: int, requests: float) -> int:
+    """Load the system and say how it did. Returns the exit code."""
+    scram = {"kafka_sasl_username": "worker", "kafka_sasl_password": PASSWORDS["worker"]}
+    workers = [system.start_worker(f"worker-{n}", **scram) for n in range(2)]
+    url = system.start_api()
+    keys = {}
+    for org in (f"org-{n}" for n in range(ASKING_ORGS)):
+        system.run("orgs", "set", org, "--tier", "scale")
+        keys[org] = system.run("keys", "create", org).strip()
+    traffic, clients, stop = Traffic(_producer(system), rate), Clients(url, keys, requests), threading.Event()
+    began = time.monotonic()
+    with Watching(system, workers) as watching:
+        asking = clients.start(stop)
+        traffic.run(seconds)
+        sent_in = time.monotonic() - began
+        stop.set()
+        for thread in asking:
+            thread.join()
+    cpu = {worker.name: cpu_seconds(worker.pid) / sent_in for worker in workers}
+    ended_ms = time.time_ns() // 1_000_000
+    system.wait_until_done(300)
+    settled_in = time.monotonic() - began - sent_in
+    system.wait_for_as_of(ended_ms, 300)
+    print(f"{traffic.events:,} events in {sent_in:.0f} s, {traffic.events / sent_in:,.0f}/s, as {traffic.records:,}")
+    print(f"records, some twice, late or broken; {traffic.failed} not acknowledged")
+    print(f"all committed {settled_in:.1f} s after the last event; lateness is {LATENESS_SECONDS} s")
+    print(f"{len(clients.milliseconds):,} requests, {len(clients.milliseconds) / sent_in:,.0f}/s,", end=" ")
+    print(f"with statuses {dict(clients.statuses)}")
+    print("".join(f"{name}: {share:.0%} of a core; " for name, share in cpu.items()), end="")
+    print(f"at most {max(peak_mib(worker.pid) for worker in workers):.0f} MiB\n")
+    print(sample_table({**watching.samples, "request, ms": clients.milliseconds}), end="\n\n")
+    lines = compared(system, traffic)
+    print(verdict_table(lines), end="\n\n")
+    wrong = [f"{line.what}: something is wrong, or there was nothing to compare" for line in lines if not line.is_right]
+    wrong += ["requests failed"] if set(clients.statuses) - {200} else []
+    wrong += ["records were not acknowledged"] if traffic.failed else []
+    print("\n".join(wrong) or "nothing lost, nothing doubled")
+    return 1 if wrong else 0
+
+
+def _producer(system: System) -> Producer:
+    environment = {name.removeprefix("MSGMETRICS_"): value for name, value in system.environment.items()}
+    return system.producer(
+        **{
+            "bootstrap.servers": environment["KAFKA_BOOTSTRAP"],
+            "security.protocol": "SASL_SSL",
+            "ssl.ca.location": environment["KAFKA_SSL_CAFILE"],
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": "operator",
+            "sasl.password": PASSWORDS["operator"],
+            "compression.type": "lz4",
+            "enable.idempotence": True,
+        }
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--rate", type=int, default=20_000, help="events a second")
+    parser.add_argument("--requests", type=float, default=50, help="requests a second")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory, secured_system(Path(directory)) as system:
+        return run(system, arguments.seconds, arguments.rate, arguments.requests)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""Who acts in the simulated world: workers and their zombies, rollers, replays, a rebuild, an erasure.
+
+Every actor is a generator that stops between any two effects, and inside those that are not atomic. ``Flaw`` takes one
+safeguard away.
+"""
+
+import random
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from pipeline.core.chunk import Batch, Chunk, Rules
+from pipeline.core.effects import (
+    CloseBuckets,
+    Progress,
+    RaiseState,
+    ReadErasures,
+    ReadState,
+    RebuildBuckets,
+    RecomputeLate,
+    State,
+    Steps,
+)
+from pipeline.core.late import PendingRecomputes
+from pipeline.core.protocol import (
+    erase_steps,
+    flush_steps,
+    progress_steps,
+    rebuild_steps,
+    recompute_steps,
+    roll_steps,
+    sweep_steps,
+)
+from pipeline.core.start import Start, choose_start
+from pipeline.core.watermark import partition_watermark
+from tests.sim.log import START, STEP, STEPS, Log, milliseconds
+from tests.support.fake_store import FakeStore
+
+RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
+Moves = Generator[None, None, Any]
+
+
+class Flaw(StrEnum):
+    """A safeguard that is missing."""
+
+    NONE = "as designed"
+    NO_CLOSING = "the roller does not announce closing"
+    OLD_CLOSING = "late is decided by a closing from before the insert"
+    NO_RECOMPUTE = "late events are not recomputed"
+    COMMIT_EARLY = "the offset is committed while recomputes are pending"
+    COMMIT_FIRST = "the offset is committed before the facts are in"
+    AS_OF_FIRST = "as_of is written with closing"
+    LAST_WINS = "the last writer of a row wins"
+    CONTENT_IGNORED = "facts and versions ignore content"
+    SCALARS_FALL = "the last writer of a scalar wins"
+    WATERMARK_FIRST = "the watermark is written before the facts it speaks for"
+    LATE_GENERATION = "a rebuild raises the generation after its work"
+    BARE_GENERATION = "an hour does not tell how many of its minutes are of its generation"
+    STALE_GENERATION = "who writes rollups does not look whether the generation rose meanwhile"
+    ERASE_UNSEEN = "who inserts does not look for erasures, and nobody sweeps"
+
+
+@dataclass
+class Desk:
+    """What the two halves of a worker share. ``clock`` counts monotonic seconds."""
+
+    pending: PendingRecomputes = field(default_factory=PendingRecomputes)
+    clock: float = 0.0
+
+
+class Actors:
+    """What actors are made of, and all that they share: the store, the log, the clock, who owns what."""
+
+    def __init__(self, seed: int, flaw: Flaw) -> None:
+        self.random, self.flaw = random.Random(seed), flaw
+        self.store = FakeStore(
+            last_wins=flaw is Flaw.LAST_WINS,
+            content_ignored=flaw is Flaw.CONTENT_IGNORED,
+            scalars_fall=flaw is Flaw.SCALARS_FALL,
+            bare_generation=flaw is Flaw.BARE_GENERATION,
+        )
+        self.now_ms = milliseconds(START)
+        self.log = Log(self.random)
+        self.log.write()
+        self.visible = [0, 0]
+        self.committed: list[int | None] = [None, None]
+        self.owner = [0, 0]
+        self.partitions = [0]
+
+    def perform(self, steps: Steps[Any]) -> Moves:
+        """Drive a protocol, stopping between and inside its effects; flaws bend what it reads and writes."""
+        answer: Any = None
+        early, raised, generation = self.store.state, None, None
+        while True:
+            try:
+                effect = steps.send(answer)
+            except StopIteration as done:
+                if raised is not None:
+                    yield from self.store.steps(raised)
+                return done.value
+            yield
+            if isinstance(effect, RaiseState) and effect.state.closing_ms and self.flaw is Flaw.NO_CLOSING:
+                continue
+            if isinstance(effect, RaiseState) and effect.state.generation and self.flaw is Flaw.LATE_GENERATION:
+                raised = effect
+                continue
+            if isinstance(effect, RaiseState) and effect.state.closing_ms and self.flaw is Flaw.AS_OF_FIRST:
+                effect = RaiseState(State(closing_ms=effect.state.closing_ms, as_of_ms=effect.state.closing_ms))
+            answer = yield from self.store.steps(effect)
+            if isinstance(effect, ReadState) and self.flaw is Flaw.OLD_CLOSING:
+                answer = early
+            if isinstance(effect, CloseBuckets | RecomputeLate | RebuildBuckets):
+                generation = effect.generation if generation is None else generation
+            if isinstance(effect, ReadState) and self.flaw is Flaw.STALE_GENERATION and generation is not None:
+                answer = replace(answer, generation=generation)
+
+    def worker(self, partition: int, mine: int, desk: Desk) -> Moves:
+        """The owner of a partition, or its zombie: what flushes and commits."""
+        log_end = self.visible[partition]
+        stored = self.store.read_stored().get(partition)
+        start = choose_start(self.committed[partition], stored, 0, max(log_end, stored.next_offset if stored else 0))
+        assert isinstance(start, Start)
+        position, pending, flushes = start.offset, desk.pending, 0
+        waiting: list[tuple[int, int]] = []
+        erasures = yield from self.perform(_read_erasures())
+        while True:
+            now_ms = self.now_ms
+            yield
+            end = self.visible[partition]
+            yield
+            taken = self.log.partitions[partition][position : min(position + self.random.randint(0, 2), end)]
+            if taken:
+                following = taken[-1].offset + 1
+                if self.flaw is Flaw.COMMIT_FIRST:
+                    self.commit(partition, mine, following)
+                    yield
+                chunk = Chunk()
+                batch = Batch(partition, 1, position, following, start.known_offset, taken, 0)
+                chunk.add(batch, RULES, now_ms, 0, desk.clock)
+                if self.flaw is Flaw.WATERMARK_FIRST:
+                    yield from self.perform(progress_steps(chunk.progress()))
+                flushed = yield from self.perform(flush_steps(chunk, chunk.progress(), 0, erasures))
+                erasures = flushed.erasures
+                if flushed.sweep and self.flaw is not Flaw.ERASE_UNSEEN:
+                    yield from self.perform(sweep_steps(0))
+                flushes += 1
+                if self.flaw is not Flaw.NO_RECOMPUTE:
+                    pending.add(flushed.late, flushes, desk.clock)
+                waiting.append((flushes, following))
+                position = following
+                yield
+            if position >= end:
+                mark = partition_watermark(now_ms, now_ms, RULES.lateness_ms)
+                yield from self.perform(progress_steps([Progress(partition, position, mark)]))
+            desk.clock += 2.0
+            settled = flushes if self.flaw is Flaw.COMMIT_EARLY else pending.settled_flush(flushes)
+            while waiting and waiting[0][0] <= settled:
+                self.commit(partition, mine, waiting.pop(0)[1])
+            yield
+
+    def recomputer(self, desk: Desk) -> Moves:
+        """What brings a worker's late keys into the rollups, beside its flushes."""
+        while True:
+            if desk.pending.due(desk.clock, backlog=False) and self.random.random() < 0.5:
+                keys = desk.pending.take(desk.clock)
+                if len(keys):
+                    yield from self.perform(recompute_steps("batch", keys))
+                desk.pending.done(desk.clock, 0.0)
+            yield
+
+    def commit(self, partition: int, mine: int, offset: int) -> None:
+        """Kafka takes commits from the current owner only."""
+        if self.owner[partition] == mine:
+            self.committed[partition] = max(self.committed[partition] or 0, offset)
+
+    def roller(self) -> Moves:
+        """Rolls, and now and then goes on with erasures."""
+        while True:
+            yield from self.perform(roll_steps(list(self.partitions), 0))
+            yield
+            if self.random.random() < 0.01 and self.flaw is not Flaw.ERASE_UNSEEN:
+                yield from self.perform(sweep_steps(0))
+
+    def replay(self) -> Moves:
+        """Everything that is visible of a partition, flushed once more without a claim."""
+        partition = self.random.choice(self.partitions)
+        taken = self.log.partitions[partition][: self.visible[partition]]
+        chunk, pending = Chunk(), PendingRecomputes()
+        if taken:
+            chunk.add(Batch(partition, 0, 0, len(taken), len(taken), taken, 0), RULES, self.now_ms, 0, 0.0)
+            erasures = yield from self.perform(_read_erasures())
+            flushed = yield from self.perform(flush_steps(chunk, (), 0, erasures))
+            if flushed.sweep and self.flaw is not Flaw.ERASE_UNSEEN:
+                yield from self.perform(sweep_steps(0))
+            pending.add(flushed.late, 1, 0.0)
+            if len(keys := pending.take(0.0)):
+                yield from self.perform(recompute_steps("replay", keys))
+
+    def rebuild(self) -> Moves:
+        """Mends what `corrupt` broke."""
+        first, last = milliseconds(START) // 1000, milliseconds(START + STEP * STEPS) // 1000
+        yield from self.perform(rebuild_steps(first, last, 0))
+
+    def erase(self) -> Moves:
+        """Erases one organization up to now."""
+        yield from self.perform(erase_steps("a", self.now_ms, 0))
+
+
+def _read_erasures() -> Steps[Any]:
+    erasures = yield ReadErasures()
+    return erasures

@@ -1,0 +1,75 @@
+"""The log of the simulated world, written before anything happens, and what must become of it."""
+
+import json
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schemas.grain import Grain
+from tests.support.fake_store import Fact, rank_of
+
+START = datetime(2026, 5, 5, 22, 30, tzinfo=UTC)  # events cross an hour and a day
+STEP = timedelta(minutes=20)
+STEPS = 9
+
+
+@dataclass(frozen=True)
+class Record:
+    """A Kafka record of the simulated log."""
+
+    offset: int
+    timestamp: int
+    value: bytes
+    key: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+    identity: tuple[int, str, str] | None = None
+    """Of the fact that it becomes; None where it is broken."""
+
+
+def milliseconds(instant: datetime) -> int:
+    return int(instant.timestamp()) * 1000
+
+
+@dataclass
+class Log:
+    """Two partitions. ``truth`` is the fact of each identity, ``broken`` the places of what is no event."""
+
+    random: random.Random
+    partitions: list[list[Record]] = field(default_factory=lambda: [[], []])
+    truth: dict[tuple[str, str], Fact] = field(default_factory=dict)
+    broken: set[tuple[int, int]] = field(default_factory=set)
+
+    def write(self) -> None:
+        """A few events per partition; some twice, some twice with other content, some in both partitions."""
+        pick = self.random
+        for partition in (0, 1):
+            for number in range(pick.randint(2, 4)):
+                event = self._event(f"e{partition}{number}", pick.randrange(STEPS))
+                self._append(partition, event)
+                if pick.random() < 0.4:
+                    other = event | {"cost_cents": str(pick.randrange(9))} if pick.random() < 0.5 else event
+                    self._append(pick.randrange(2), other)
+                if pick.random() < 0.2:
+                    self._append_broken(partition)
+
+    def _append_broken(self, partition: int) -> None:
+        log = self.partitions[partition]
+        self.broken.add((partition, len(log)))
+        log.append(Record(len(log), milliseconds(START), b"not json"))
+
+    def _event(self, event_id: str, step: int) -> dict[str, Any]:
+        at = START + STEP * step + timedelta(seconds=self.random.randrange(60))
+        kind = self.random.choice(["message.sent", "message.delivered"])
+        org = self.random.choice("ab")
+        return {"event_id": event_id, "org_id": org, "type": kind, "channel": "sms", "occurred_at": at.isoformat()}
+
+    def _append(self, partition: int, event: dict[str, Any]) -> None:
+        log, at = self.partitions[partition], datetime.fromisoformat(event["occurred_at"])
+        identity = (Grain.MINUTE.floor_ms(milliseconds(at)), event["org_id"], event["event_id"])
+        log.append(Record(len(log), milliseconds(at), json.dumps(event).encode(), identity=identity))
+        code = {"message.sent": 1, "message.delivered": 2}[event["type"]]
+        cost = int(event.get("cost_cents", "0")) * 1_000_000
+        fact = (event["org_id"], event["event_id"], code, "sms", "", cost, milliseconds(at))
+        key = (event["org_id"], event["event_id"])
+        self.truth[key] = max(self.truth.get(key, fact), fact, key=rank_of)

@@ -1,0 +1,124 @@
+"""Schedules that a random one meets too rarely, written out: each shows what its safeguard is for."""
+
+import json
+from collections.abc import Generator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pipeline.core.chunk import Batch, Chunk, Rules
+from pipeline.core.effects import (
+    AwaitStatements,
+    CloseBuckets,
+    Effect,
+    Progress,
+    ReadState,
+    RecomputeLate,
+    Steps,
+)
+from pipeline.core.keys import LateKeys
+from pipeline.core.protocol import Flushed, erase_steps, flush_steps, progress_steps, recompute_steps, roll_steps
+from schemas.grain import Grain
+from tests.sim.log import Record
+from tests.support.fake_store import FakeStore
+
+RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
+HOUR = int(datetime(2026, 5, 5, 12, tzinfo=UTC).timestamp())
+
+
+def finish(store: FakeStore, steps: Steps[Any]) -> Any:
+    """Drive a protocol to its end with nobody in between."""
+    answer: Any = None
+    while True:
+        try:
+            answer = store.perform(steps.send(answer))
+        except StopIteration as done:
+            return done.value
+
+
+def closed_up_to(store: FakeStore, instant: int) -> None:
+    """The only partition is caught up at an instant (epoch seconds), and the roller has run."""
+    finish(store, progress_steps([Progress(0, 0, instant * 1000)]))
+    finish(store, roll_steps([0], 0))
+
+
+def flush(store: FakeStore, event_id: str, at: int) -> LateKeys:
+    """Make one event durable and return the late keys it brings."""
+    event = {"event_id": event_id, "org_id": "a", "type": "message.sent", "channel": "sms"}
+    value = json.dumps(event | {"occurred_at": datetime.fromtimestamp(at, UTC).isoformat()}).encode()
+    chunk = Chunk()
+    chunk.add(Batch(0, 1, 0, 1, 0, [Record(0, at * 1000, value)], 0), RULES, at * 1000, 0, 0.0)
+    flushed: Flushed = finish(store, flush_steps(chunk, chunk.progress(), 0, {}))
+    return flushed.late
+
+
+def recompute(store: FakeStore, keys: LateKeys, between: Any, *, rereads: bool) -> None:
+    """A recompute that is overtaken: ``between`` happens while its minutes are read and not yet written."""
+    steps, answer, first = recompute_steps("batch", keys), None, None
+    while True:
+        try:
+            effect: Effect = steps.send(answer)
+        except StopIteration:
+            return
+        doing: Generator[None, None, Any] = store.steps(effect)
+        if isinstance(effect, RecomputeLate) and effect.grain is Grain.MINUTE:
+            next(doing)
+            between()
+        answer = _rest(doing)
+        if isinstance(effect, ReadState) and not rereads:
+            answer = first = first or answer
+
+
+def _rest(doing: Generator[None, None, Any]) -> Any:
+    while True:
+        try:
+            next(doing)
+        except StopIteration as done:
+            return done.value
+
+
+@pytest.mark.parametrize("rereads", [True, False])
+def test_an_hour_that_closes_while_its_minute_is_recomputed_has_the_late_event(rereads: bool) -> None:
+    """::
+
+    worker   closing = 12:30 ── reads minute 12:10 ──────────────────────── writes it ── closing again: 13:00 ── hour
+    roller                                          closes 13:00: the hour,
+                                                    from the old minute
+    """
+    store = FakeStore()
+    flush(store, "on time", HOUR + 600)
+    closed_up_to(store, HOUR + 1800)
+    keys = flush(store, "late", HOUR + 610)
+    recompute(store, keys, lambda: closed_up_to(store, HOUR + 3600), rereads=rereads)
+    minute = store.rollups[Grain.MINUTE]["a", HOUR + 600]
+    hour = store.rollups[Grain.HOUR]["a", HOUR]
+    assert len(minute.facts) == 2
+    assert len(hour.facts) == (2 if rereads else 1), "without the second look the hour stays wrong"
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_minute_that_was_being_computed_from_erased_facts_does_not_come_back(waits: bool) -> None:
+    """::
+
+    roller   reads the facts of 12:10 ─────────────────────────────── writes the minute
+    eraser                             deletes facts ── waits for it ── deletes the minute
+    """
+    store = FakeStore()
+    flush(store, "erased", HOUR + 600)
+    closing: Generator[None, None, Any] = store.steps(CloseBuckets(Grain.MINUTE, HOUR, HOUR + 3600, 0))
+    next(closing)
+    erasing, answer = erase_steps("a", (HOUR + 3600) * 1000, 0), None
+    while True:
+        try:
+            effect: Effect = erasing.send(answer)
+        except StopIteration:
+            break
+        if isinstance(effect, AwaitStatements):
+            answer = None
+            if waits:
+                _rest(closing)  # which is what it waits for
+        else:
+            answer = _rest(store.steps(effect))
+    _rest(closing)
+    assert set(store.rollups[Grain.MINUTE]) == (set() if waits else {("a", HOUR + 600)})

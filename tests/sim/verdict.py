@@ -1,0 +1,29 @@
+"""The naive recount of a simulated world."""
+
+from datetime import UTC, datetime
+
+from schemas.grain import Grain
+from tests.sim.log import Log
+from tests.support.fake_store import Fact, FakeStore
+
+
+def verdict(log: Log, store: FakeStore) -> str | None:
+    """What is stored wrong, or None: facts, dead letters, and every bucket of every grain."""
+    truth = [fact for fact in log.truth.values() if fact[6] > store.erasures.get(fact[0], 0)]
+    if set(store.facts.values()) != set(truth):
+        return "facts differ"
+    if set(store.letters) != log.broken:
+        return "dead letters differ"
+    for grain, pattern in {Grain.MINUTE: "%F %H:%M", Grain.HOUR: "%F %H", Grain.DAY: "%F"}.items():
+        expected: dict[tuple[str, str], set[Fact]] = {}
+        for fact in truth:
+            name = datetime.fromtimestamp(fact[6] / 1000, UTC).strftime(pattern)
+            expected.setdefault((fact[0], name), set()).add(fact)
+        found = {
+            (org, datetime.fromtimestamp(bucket, UTC).strftime(pattern)): set(row.facts)
+            for (org, bucket), row in store.rollups[grain].items()
+            if row.facts
+        }
+        if found != expected:
+            return f"{grain} rollups differ"
+    return None

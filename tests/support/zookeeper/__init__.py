@@ -1,0 +1,39 @@
+"""A real Apache ZooKeeper on loopback, for tests of replicated tables."""
+
+import contextlib
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from deploy.engines.kafka_broker import fetched, free_port
+from tests.support.engine import ROOT
+from tests.support.system import wait_until
+
+CONFIG = "tickTime=1000\ndataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"
+MAIN = "org.apache.zookeeper.server.ZooKeeperServerMain"
+
+
+@contextlib.contextmanager
+def zookeeper(directory: Path) -> Iterator[int]:
+    """The port of a ZooKeeper that lives as long as the block."""
+    jars, port = fetched(ROOT / ".cache" / "zookeeper-jars", Path(__file__).with_name("pom.xml")), free_port()
+    config, log = directory / "zoo.cfg", directory / "zookeeper.log"
+    config.write_text(CONFIG.format(data=directory / "zookeeper", port=port))
+    with log.open("wb") as output:
+        words = ["java", "-Xmx256m", "-cp", f"{jars}/*", MAIN, str(config)]
+        process = subprocess.Popen(words, stdout=output, stderr=output)
+        try:
+            wait_until("ZooKeeper", lambda: _is_ready(port) or process.poll() is not None, 30)
+            assert process.poll() is None, log.read_text()[-2000:]
+            yield port
+        finally:
+            process.kill()
+            process.wait(10)
+
+
+def _is_ready(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+        connection.sendall(b"srvr")
+        return b"Zookeeper version" in connection.recv(4096)
+    return False

@@ -1,0 +1,33 @@
+"""Backups: names and places, and whether Kafka's commits have passed what is stored."""
+
+import pytest
+
+from deploy.backup import PROGRESS, _behind, _destination
+from deploy.errors import Usage
+from schemas import tables
+
+
+def test_a_place_is_filled_in_with_the_name() -> None:
+    assert _destination("File('{}')", "2026-11-25", "data") == "File('2026-11-25-data')"
+    assert _destination("S3(backups, '{}')", "x", "progress") == "S3(backups, 'x-progress')"
+
+
+@pytest.mark.parametrize("name", ["", "a'b", "../x", "a b", "ä", "-x", "x" * 102])
+def test_a_name_cannot_be_anything_but_a_name(name: str) -> None:
+    with pytest.raises(Usage, match="a backup's name"):
+        _destination("File('{}')", name, "data")
+
+
+@pytest.mark.parametrize("place", ["File('x')", "File('{}/{}')", ""])
+def test_a_place_needs_room_for_the_name(place: str) -> None:
+    with pytest.raises(Usage, match="exactly one"):
+        _destination(place, "x", "data")
+
+
+def test_a_partition_is_behind_until_what_is_stored_is_committed() -> None:
+    assert _behind({0: 5, 1: 9}, {0: 5, 1: 10, 2: 1}) == [1, 2]
+    assert _behind({0: 6}, {0: 5}) == []
+
+
+def test_progress_is_what_readers_and_starts_rest_on() -> None:
+    assert set(PROGRESS) == {tables.PARTITION_WATERMARKS, tables.WATERMARK}

@@ -1,0 +1,128 @@
+"""What the worker counts, and what the operations page is told."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pipeline import metrics
+from pipeline.core.chunk import Batch, Chunk, Rules
+from pipeline.core.keys import NO_KEYS
+from pipeline.core.protocol import Flushed
+from pipeline.driver import Retrying
+from pipeline.errors import SinkUnavailable
+from pipeline.health import Health
+from pipeline.operations import Operations
+
+NOW_MS = 1_777_982_400_000
+
+
+@dataclass(frozen=True)
+class Record:
+    """A Kafka record without a key."""
+
+    offset: int
+    value: bytes | None
+    timestamp: int | None = NOW_MS
+    key: bytes | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+def sample(name: str, **labels: str) -> float:
+    found = metrics.REGISTRY.get_sample_value(name, labels)
+    assert found is not None, name
+    return found
+
+
+def test_dead_letters_are_counted_by_reason_even_those_found_late() -> None:
+    chunk = Chunk()
+    values = [b"{", b"", b"[]"]
+    records = [Record(n, value) for n, value in enumerate(values)]
+    chunk.add(Batch(0, 1, 0, 3, 0, records, 3), Rules(0, 0), NOW_MS, 0, 0.0)
+    names = {reason: sample("msgmetrics_worker_dead_letters_total", reason=reason) for reason in REASONS}
+    flushes = sample("msgmetrics_worker_flush_events_count")
+    found = Flushed(NO_KEYS, 5, 0, {}, sweep=False)  # two more turned out to be too late when they were written
+    metrics.flushed(chunk, found)
+    grown = {r: sample("msgmetrics_worker_dead_letters_total", reason=r) - before for r, before in names.items()}
+    assert sum(grown.values()) == 5
+    assert (grown["malformed_json"], grown["empty"], grown["too_late"]) == (1, 1, 2)
+    assert sample("msgmetrics_worker_flush_events_count") == flushes + 1
+
+
+REASONS = ("malformed_json", "invalid_field", "too_large", "empty", "future_timestamp", "too_late")
+
+
+def test_a_partition_that_was_lost_has_no_lag_any_more() -> None:
+    metrics.partitions({0: 10, 1: 20}, {0: 15, 1: 20})
+    assert sample("msgmetrics_worker_partition_lag_records", partition="0") == 5
+    metrics.partitions({1: 20}, {1: 26})
+    assert sample("msgmetrics_worker_partition_lag_records", partition="1") == 6
+    assert metrics.REGISTRY.get_sample_value("msgmetrics_worker_partition_lag_records", {"partition": "0"}) is None
+
+
+def test_readiness_and_the_age_of_as_of_are_worked_out_when_asked_for() -> None:
+    health, now = Health(10), [NOW_MS]
+    metrics.watch(health, lambda: now[0])
+    health.as_of_ms = NOW_MS - 12_000
+    assert sample("msgmetrics_worker_ready") == 1
+    assert sample("msgmetrics_worker_as_of_age_seconds") == 12
+    now[0] += 60_000
+    assert sample("msgmetrics_worker_ready") == 0
+    assert sample("msgmetrics_worker_as_of_age_seconds") == 72
+
+
+def test_each_statement_that_is_repeated_is_counted() -> None:
+    answers: list[Exception | int] = [SinkUnavailable("away"), SinkUnavailable("away"), 1]
+
+    def perform(_: Any) -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    before = sample("msgmetrics_worker_sink_retries_total")
+    assert Retrying(perform, threading.Event(), lambda _: None)(None) == 1  # type: ignore[arg-type]
+    assert sample("msgmetrics_worker_sink_retries_total") == before + 2
+
+
+class Stored:
+    """Rows as ClickHouse answers them, or a failure."""
+
+    def __init__(self, problem: SinkUnavailable | None = None) -> None:
+        self.problem = problem
+
+    def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
+        if self.problem:
+            raise self.problem
+        return {"look_partitions": [(0, 7, NOW_MS, "w", "reading", 9, NOW_MS), (1, 7, 0, "", "", 0, 0)]}.get(name, [])
+
+
+def test_a_partition_without_a_report_has_an_unknown_lag_and_not_zero() -> None:
+    found = Operations("w", Health(10), lambda: NOW_MS, Stored()).stored()
+    assert [(p["lag"], p["watermark"], p["status"]) for p in found["stored"]["partitions"]] == [
+        (2, NOW_MS, "reading"),
+        (None, None, "unknown"),
+    ]
+
+
+@pytest.mark.parametrize("look", [None, Stored(SinkUnavailable("ClickHouse is away"))])
+def test_without_clickhouse_the_process_is_still_told_of(look: Stored | None) -> None:
+    operations = Operations("w", Health(10), lambda: NOW_MS, look)
+    found = operations.now() | operations.stored()
+    assert found["stored"] is None
+    assert "ClickHouse" in found["problem"]
+    assert found["process"]["stage_seconds"].keys() >= set(metrics.Stage)
+
+
+def test_the_history_spans_an_hour_in_steps() -> None:
+    now = [NOW_MS]
+    operations = Operations("w", Health(10), lambda: now[0])
+    for _ in range(3600):
+        now[0] += 2000
+        operations.note(now[0] - 11_000)
+    history = operations.now()["history"]
+    assert len(history) == 360
+    assert history[-1][0] - history[0][0] == 3_590_000
+    assert {age for _, age in history} == {11_000}
