@@ -7,6 +7,7 @@ came is stored after what it read is durable *and* recomputed, so that an interr
 
 import asyncio
 import contextlib
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -201,10 +202,11 @@ async def read_batches(
     consumer.assign(list(left))
     for tp, b in left.items():
         consumer.seek(tp, b.start)
+    at_once = min(RECORDS_A_POLL, math.ceil(wanted.rate * POLL_MS / MS_PER_SECOND)) if wanted.rate else RECORDS_A_POLL
     began, read = time.monotonic(), 0
     while left:
         try:
-            fetched = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=RECORDS_A_POLL)
+            fetched = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=at_once)
         except OffsetOutOfRangeError as error:
             raise LogGap(
                 f"records of {topic} that were to be replayed were deleted from the log by its retention ({error})"
