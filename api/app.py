@@ -231,4 +231,4 @@ def create_app(
         False  # a path with a slash too many is another path, and a redirect would lead astray
     )
     # With CORS every answer differs by origin, which is the framework's to say.
-    return Envelope(SecurityHeaders(app if cors_origins else Repeats(app, resource)))
+    return Envelope(SecurityHeaders(app) if cors_origins else Repeats(SecurityHeaders(app), resource))

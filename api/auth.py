@@ -66,12 +66,12 @@ class Authenticator:
             known = self._known.get(hashed)
         if known is None or self._clock() - known[0] >= REMEMBER_SECONDS:
             return None
-        metrics.KEYS.labels("cache").inc()
+        metrics.KEYS_FROM_CACHE.inc()
         return known
 
     def _looked_up(self, hashed: str) -> Account | None:
         now = self._clock()
-        metrics.KEYS.labels("store").inc()
+        metrics.KEYS_FROM_STORE.inc()
         account = self._lookup(hashed)
         with self._lock:
             self._known[hashed] = (now, account)

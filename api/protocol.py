@@ -4,6 +4,7 @@ Whatever is refused here is refused inside the envelope as well.
 """
 
 import asyncio
+from typing import Any
 
 from ulid import ULID
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -28,6 +29,37 @@ REASONS = {
 }
 
 
+class Gathering:
+    """A transport that sends what is written in one turn of the loop at once.
+
+    The server writes head and body apart, which makes two system calls and wakes the client twice.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the transport's own."""
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send with the next turn of the loop."""
+        if not self._written:
+            self._loop.call_soon(self._send)
+        self._written.append(data)
+
+    def close(self) -> None:
+        """Close when all is sent."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        written, self._written = self._written, []
+        if written:
+            self._transport.write(b"".join(written))
+
+
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
@@ -35,9 +67,10 @@ class Protocol(HttpToolsProtocol):
     _answer_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
     _is_in_head = False
+    _is_in_request = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(Gathering(transport, self.loop))  # type: ignore[arg-type]
         if len(self.connections) > MAX_CONNECTIONS:
             self._refuse(Unavailable())
             return
@@ -49,6 +82,8 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        if self._is_in_request and self._request_timer is None:
+            self._await_request()
         if self._is_in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -56,8 +91,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._is_in_head, self._head_bytes = True, 0
-        self._await_request()
+        self._is_in_request, self._is_in_head, self._head_bytes = True, True, 0
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
@@ -65,7 +99,7 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._stop(self._request_timer)
+        self._await_no_request()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -80,8 +114,12 @@ class Protocol(HttpToolsProtocol):
         self._refuse(of_framework(400, NOT_HTTP, {}))
 
     def _await_request(self) -> None:
-        self._stop(self._request_timer)
+        """A request that comes in one piece, as most do, is over before anybody has to wait for it."""
         self._request_timer = self.loop.call_later(REQUEST_SECONDS, self._request_overdue)
+
+    def _await_no_request(self) -> None:
+        self._stop(self._request_timer)
+        self._is_in_request, self._request_timer = False, None
 
     def _request_overdue(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
@@ -90,7 +128,7 @@ class Protocol(HttpToolsProtocol):
             self.transport.abort()  # an answer is on its way already; two would be one too many
 
     def _refuse(self, error: ApiError) -> None:
-        self._stop(self._request_timer)
+        self._await_no_request()
         if self.transport.is_closing():
             return
         request_id = str(ULID())

@@ -9,9 +9,12 @@ however long the reading took. What may be asked at all (key, scope, tier) is de
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from starlette.responses import Response
 
 from api.window import Request
+from schemas.tiers import Tier
 
 REUSE_SECONDS = 1.0
 MAX_KEPT_BYTES = 32 * 1024 * 1024
@@ -33,13 +36,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """An answer as it is sent. ``headers`` are those that depend on nothing but the question and the data."""
+    """An answer as it is sent. ``headers`` are those that depend on nothing but the question and the data.
+
+    ``responses`` keeps what was made of it, by the caller's tier, for whoever asks again. They are never changed.
+    """
 
     body: bytes
     headers: dict[str, str]
     etag: str
     buckets: int
     as_of: int | None
+    responses: dict[Tier, Response] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def size_bytes(self) -> int:

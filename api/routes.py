@@ -22,6 +22,7 @@ from api.params import Instant, Query, parse_query
 from api.reader import Reader
 from api.render import Answer, as_of_seconds, render, timestamp
 from api.reuse import Asked, Ready
+from api.security import HEADERS
 from api.sharing import Shared
 from api.window import Request, check_allowed, resolve
 from schemas.grain import MS_PER_SECOND
@@ -31,7 +32,7 @@ T = TypeVar("T")
 THREADS = 16
 QUERIES_AN_ORGANIZATION = 8
 GZIP_FROM_BYTES, GZIP_LEVEL = 1024, 4
-CACHE_HEADERS = {"Cache-Control": "private, max-age=30", "Vary": "Authorization, Accept, Accept-Encoding"}
+COMMON_HEADERS = {**HEADERS, "Cache-Control": "private, max-age=30", "Vary": "Authorization, Accept, Accept-Encoding"}
 
 
 @dataclass(slots=True)
@@ -78,7 +79,11 @@ class Metrics:
         if ready is None:
             return None
         _note(scope["state"], ready, now_ms)
-        return _response(ready, caller, headers.get("if-none-match"), asked.media_type)
+        if "if-none-match" in headers:
+            return _response(ready, caller, headers["if-none-match"], asked.media_type)
+        if caller.tier not in ready.responses:
+            ready.responses[caller.tier] = _response(ready, caller, None, asked.media_type)
+        return ready.responses[caller.tier]
 
     async def _authenticate(self, header: str | None, now_ms: int) -> Caller:
         known = self.authenticator.remembered(header, now_ms)
@@ -164,7 +169,7 @@ def _note(state: dict[str, Any], ready: Ready, now_ms: int) -> None:
 
 def _response(ready: Ready, caller: Caller, if_none_match: str | None, kind: str) -> Response:
     """The answer as this caller gets it: the tier is the caller's own, the rest is everybody's who asked the same."""
-    headers = {**CACHE_HEADERS, "ETag": ready.etag, **ready.headers, "X-Granularities": ", ".join(caller.tier.grains)}
+    headers = {**COMMON_HEADERS, "ETag": ready.etag, **ready.headers, "X-Granularities": ", ".join(caller.tier.grains)}
     if is_not_modified(if_none_match, ready.etag):
         headers.pop("Content-Encoding", None)
         return Response(status_code=304, headers=headers)

@@ -27,9 +27,9 @@ class Shared:
             return kept
         began, reading = self._under_way.get(asked, (now, None))
         if reading is not None and self._answers.is_fresh(began, now):
-            metrics.ANSWERS.labels("shared").inc()
+            metrics.ANSWERS_SHARED.inc()
             return await asyncio.shield(reading)
-        metrics.ANSWERS.labels("store").inc()
+        metrics.ANSWERS_FROM_STORE.inc()
         task = asyncio.ensure_future(self._read(asked, read, now))
         self._under_way[asked] = (now, task)
         task.add_done_callback(lambda done: self._ended(asked, done))
@@ -39,7 +39,7 @@ class Shared:
         """The answer where it is kept."""
         kept = self._answers.find(asked, self._clock())
         if kept is not None:
-            metrics.ANSWERS.labels("cache").inc()
+            metrics.ANSWERS_FROM_CACHE.inc()
         return kept
 
     async def _read(self, asked: Asked, read: Callable[[], Awaitable[Ready]], began: float) -> Ready:

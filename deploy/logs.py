@@ -31,7 +31,12 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logs(log_format: str, level: str, file: Path | None = None) -> None:
-    """Set up logging for this process. Third-party libraries are heard from warnings on, at debug from info on."""
+    """Set up logging for this process. Third-party libraries are heard from warnings on, at debug from info on.
+
+    No line names a thread, a process or a place in the source, so records need not find them out.
+    """
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     handler = logging.FileHandler(file) if file else logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

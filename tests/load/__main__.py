@@ -8,14 +8,22 @@ nothing to compare, or where a request failed.
 import argparse
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 from confluent_kafka import Producer
 
-from tests.load.traffic import Clients, Traffic
-from tests.load.verdict import GRAIN_MINUTES, Compared, compare, sample_table, verdict_table
+from tests.load.clients import Clients
+from tests.load.traffic import Traffic
+from tests.load.verdict import (
+    GRAIN_MINUTES,
+    Compared,
+    Rows,
+    compare,
+    sample_table,
+    verdict_table,
+    without_groups,
+)
 from tests.load.watching import Watching
 from tests.support.certificates import Authority
 from tests.support.secured import PASSWORDS, SecuredBroker
@@ -26,26 +34,39 @@ LATENESS_SECONDS = 5
 ASKING_ORGS = 10
 
 
-def found_rows(system: System, grain: str) -> dict[tuple[str, int], list[int]]:
-    """Every row of a rollup."""
-    rows = system.query(
-        "SELECT org_id, toUnixTimestamp(bucket), sent, delivered, failed, toInt64(cost_cents * 1000000) "
-        f"FROM rollup_{grain} FINAL"
+def found_rows(system: System, grain: str) -> tuple[Rows, Rows]:
+    """Every row of a rollup: its totals, and its groups."""
+    bucket = "org_id, intDiv(toUnixTimestamp(bucket), 60)"
+    totals = system.query(
+        f"SELECT {bucket}, sent, delivered, failed, toInt64(cost_cents * 1000000) FROM rollup_{grain} FINAL"
     )
-    return {(org, bucket // 60): list(numbers) for org, bucket, *numbers in rows}
+    groups = system.query(
+        f"SELECT {bucket}, groups.channel, groups.error_code, groups.sent, groups.delivered, groups.failed, "
+        f"toInt64(groups.cost_cents * 1000000) FROM rollup_{grain} FINAL ARRAY JOIN groups"
+    )
+    return (
+        {(org, minute): numbers for org, minute, *numbers in totals},
+        {(org, minute, channel, code): numbers for org, minute, channel, code, *numbers in groups},
+    )
 
 
 def compared(system: System, traffic: Traffic) -> list[Compared]:
-    """Facts, dead letters and every grain, against what was sent."""
+    """Facts, dead letters, every grain and its groups, against what was sent."""
     ((facts, ids),) = system.query("SELECT count(), uniqExact(org_id, event_id) FROM facts FINAL")
     ((dead,),) = system.query("SELECT count() FROM dead_letters FINAL")
     missing = traffic.broken - dead
     as_of_minutes = system.as_of_ms() // 60_000
-    return [
+    lines = [
         Compared("facts", facts, traffic.events, max(0, traffic.events - ids), facts - ids),
         Compared("dead letters", dead, traffic.broken, max(0, missing), max(0, -missing)),
-        *(compare(grain, traffic.expected, found_rows(system, grain), as_of_minutes) for grain in GRAIN_MINUTES),
     ]
+    for grain in GRAIN_MINUTES:
+        totals, groups = found_rows(system, grain)
+        lines += [
+            compare(grain, grain, without_groups(traffic.expected), totals, as_of_minutes),
+            compare(f"{grain}, groups", grain, traffic.expected, groups, as_of_minutes),
+        ]
+    return lines
 
 
 def secured_system(directory: Path) -> System:
@@ -74,16 +95,16 @@ def run(system: System, seconds: float, rate: int, requests: float) -> int:
     for org in (f"org-{n}" for n in range(ASKING_ORGS)):
         system.run("orgs", "set", org, "--tier", "scale")
         keys[org] = system.run("keys", "create", org).strip()
-    traffic, clients, stop = Traffic(_producer(system), rate), Clients(url, keys, requests), threading.Event()
-    began = time.monotonic()
+    traffic, clients = Traffic(_producer(system), rate), Clients(url, keys, requests)
+    load_cpu, began = time.process_time(), time.monotonic()
     with Watching(system, workers) as watching:
-        asking = clients.start(stop)
-        traffic.run(seconds)
+        with clients:
+            traffic.run(seconds)
         sent_in = time.monotonic() - began
-        stop.set()
-        for thread in asking:
-            thread.join()
-    cpu = {worker.name: cpu_seconds(worker.pid) / sent_in for worker in workers}
+    answered = clients.answered
+    cpu = {process.name: cpu_seconds(process.pid) for process in system.processes if process.is_alive}
+    cpu |= {"Kafka": cpu_seconds(system.broker.pid()), "clients": answered.cpu_seconds}
+    cpu["events and watching"] = time.process_time() - load_cpu
     ended_ms = time.time_ns() // 1_000_000
     system.wait_until_done(300)
     settled_in = time.monotonic() - began - sent_in
@@ -91,15 +112,15 @@ def run(system: System, seconds: float, rate: int, requests: float) -> int:
     print(f"{traffic.events:,} events in {sent_in:.0f} s, {traffic.events / sent_in:,.0f}/s, as {traffic.records:,}")
     print(f"records, some twice, late or broken; {traffic.failed} not acknowledged")
     print(f"all committed {settled_in:.1f} s after the last event; lateness is {LATENESS_SECONDS} s")
-    print(f"{len(clients.milliseconds):,} requests, {len(clients.milliseconds) / sent_in:,.0f}/s,", end=" ")
-    print(f"with statuses {dict(clients.statuses)}")
-    print("".join(f"{name}: {share:.0%} of a core; " for name, share in cpu.items()), end="")
-    print(f"at most {max(peak_mib(worker.pid) for worker in workers):.0f} MiB\n")
-    print(sample_table({**watching.samples, "request, ms": clients.milliseconds}), end="\n\n")
+    print(f"{len(answered.milliseconds):,} requests, {len(answered.milliseconds) / sent_in:,.0f}/s,", end=" ")
+    print(f"with statuses {dict(answered.statuses)}")
+    print("share of a core: " + ", ".join(f"{name} {spent / sent_in:.0%}" for name, spent in cpu.items()))
+    print(f"a worker takes at most {max(peak_mib(worker.pid) for worker in workers):.0f} MiB\n")
+    print(sample_table({**watching.samples, "request, ms": answered.milliseconds}), end="\n\n")
     lines = compared(system, traffic)
     print(verdict_table(lines), end="\n\n")
     wrong = [f"{line.what}: something is wrong, or there was nothing to compare" for line in lines if not line.is_right]
-    wrong += ["requests failed"] if set(clients.statuses) - {200} else []
+    wrong += ["requests failed"] if set(answered.statuses) - {200} else []
     wrong += ["records were not acknowledged"] if traffic.failed else []
     print("\n".join(wrong) or "nothing lost, nothing doubled")
     return 1 if wrong else 0
@@ -117,6 +138,7 @@ def _producer(system: System) -> Producer:
             "sasl.password": PASSWORDS["operator"],
             "compression.type": "lz4",
             "enable.idempotence": True,
+            "delivery.report.only.error": True,
         }
     )
 

@@ -2,42 +2,64 @@
 
 from collections import Counter
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from tests.load.traffic import occurred_ms
-from tests.load.verdict import GRAIN_MINUTES, compare, sample_table
+from tests.load.verdict import GRAIN_MINUTES, Compared, Rows, compare, sample_table, without_groups
 
 NOW_MS = int(datetime(2026, 5, 5, 10, 30, tzinfo=UTC).timestamp() * 1000)
 AS_OF_MINUTES = NOW_MS // 60_000
 YESTERDAY = AS_OF_MINUTES // 1440 * 1440 - 1440
-SENT = {("a", YESTERDAY + 5): [3, 2, 1, 500], ("b", YESTERDAY + 1439): [1, 0, 0, 7]}
+GROUPS = {
+    ("a", YESTERDAY + 5, "sms", ""): [2, 2, 0, 400],
+    ("a", YESTERDAY + 5, "sms", "30003"): [1, 0, 1, 100],
+    ("b", YESTERDAY + 1439, "email", ""): [1, 0, 0, 7],
+}
+TOTALS = {("a", YESTERDAY + 5): [3, 2, 1, 500], ("b", YESTERDAY + 1439): [1, 0, 0, 7]}
 
 
-def rolled(grain: str) -> dict[tuple[str, int], list[int]]:
-    """What a right rollup of SENT has."""
+def rolled(grain: str, rows: Rows) -> dict[Any, list[int]]:
+    """What a right rollup of rows by minute has."""
     width = GRAIN_MINUTES[grain]
-    return {(org, minute // width * width): list(row) for (org, minute), row in SENT.items()}
+    return {(org, minute // width * width, *group): list(row) for (org, minute, *group), row in rows.items()}
 
 
+def judged(grain: str, rows: Rows, found: Rows, as_of_minutes: int = AS_OF_MINUTES) -> Compared:
+    return compare(grain, grain, rows, found, as_of_minutes)
+
+
+def test_totals_are_the_sums_of_groups() -> None:
+    assert without_groups(GROUPS) == TOTALS
+
+
+@pytest.mark.parametrize("rows", [TOTALS, GROUPS], ids=["totals", "groups"])
 @pytest.mark.parametrize("grain", GRAIN_MINUTES)
-def test_whatever_is_wrong_is_seen_in_every_grain(grain: str) -> None:
-    assert compare(grain, SENT, rolled(grain), AS_OF_MINUTES).is_right
+def test_whatever_is_wrong_is_seen_in_every_grain(grain: str, rows: Rows) -> None:
+    assert judged(grain, rows, rolled(grain, rows)).is_right
     for index, (field, by) in enumerate([("lost", -1), ("doubled", 1), ("lost", -1)]):
-        found = rolled(grain)
-        found[next(iter(found))][index] += by
-        line = compare(grain, SENT, found, AS_OF_MINUTES)
+        found = rolled(grain, rows)
+        found[list(found)[index % 2]][index] += by
+        line = judged(grain, rows, found)
         assert (getattr(line, field), line.lost + line.doubled, line.differing) == (1, 1, 1)
-    found = rolled(grain)
+    found = rolled(grain, rows)
     found[next(iter(found))][3] += 1
-    assert not compare(grain, SENT, found, AS_OF_MINUTES).is_right
-    assert compare(grain, SENT, {}, AS_OF_MINUTES).lost == 7
-    assert compare(grain, SENT, {**found, ("c", YESTERDAY): [4, 0, 0, 0]}, AS_OF_MINUTES).doubled == 4
+    assert not judged(grain, rows, found).is_right
+    assert judged(grain, rows, {}).lost == 7
+    assert judged(grain, rows, {**found, ("c", YESTERDAY): [4, 0, 0, 0]}).doubled == 4
 
 
 @pytest.mark.parametrize("grain", GRAIN_MINUTES)
 def test_nothing_to_compare_is_not_right(grain: str) -> None:
-    assert not compare(grain, SENT, rolled(grain), YESTERDAY).is_right
+    assert not judged(grain, TOTALS, rolled(grain, TOTALS), YESTERDAY).is_right
+
+
+def test_events_in_another_group_are_lost_and_doubled() -> None:
+    found = rolled("hour", GROUPS)
+    found["b", (YESTERDAY + 1439) // 60 * 60, "sms", ""] = found.pop(("b", (YESTERDAY + 1439) // 60 * 60, "email", ""))
+    line = judged("hour", GROUPS, found)
+    assert (line.lost, line.doubled, line.differing) == (1, 1, 2)
 
 
 def test_some_events_are_on_both_sides_of_midnights_of_days_that_are_over() -> None:

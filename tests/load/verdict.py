@@ -3,11 +3,15 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 GRAIN_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
+METRICS = ("sent", "delivered", "failed", "micros")
+BUCKET = 2
+"""What of a row's key names its bucket: organization and minute. The rest is its group."""
 
-Rows = Mapping[tuple[str, int], Sequence[int]]
-"""(org, epoch minute in which the bucket begins) to (sent, delivered, failed, cost in millionths)."""
+Rows = Mapping[Any, list[int]]
+"""(org, epoch minute in which the bucket begins[, channel, error code]) to METRICS, cost in millionths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +32,39 @@ class Compared:
         return self.expected > 0 and not (self.lost or self.doubled or self.differing)
 
 
-def compare(grain: str, minutes: Rows, found: Rows, as_of_minutes: int) -> Compared:
+def without_groups(rows: Rows) -> Rows:
+    """The same rows with their groups added up."""
+    total: Rows = defaultdict(lambda: [0] * len(METRICS))
+    for key, row in rows.items():
+        _add(total[key[:BUCKET]], row)
+    return total
+
+
+def compare(what: str, grain: str, minutes: Rows, found: Rows, as_of_minutes: int) -> Compared:
     """A rollup against the recount of what was sent by minute, among the buckets that ended at ``as_of``."""
     width = GRAIN_MINUTES[grain]
-    recount: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-    for (org, minute), row in minutes.items():
-        bucket = minute // width * width
-        recount[org, bucket] = [a + b for a, b in zip(recount[org, bucket], row, strict=True)]
+    recount: Rows = defaultdict(lambda: [0] * len(METRICS))
+    for (org, minute, *group), row in minutes.items():
+        _add(recount[org, minute // width * width, *group], row)
     expected = {key: row for key, row in recount.items() if key[1] + width <= as_of_minutes}
     closed = {key: list(row) for key, row in found.items() if key[1] + width <= as_of_minutes}
-    nothing, lost, doubled, differing = [0, 0, 0, 0], 0, 0, 0
+    nothing, lost, doubled, differing = [0] * len(METRICS), 0, 0, 0
     for key in expected.keys() | closed.keys():
         should, does = expected.get(key, nothing), closed.get(key, nothing)
-        lost += sum(max(0, a - b) for a, b in zip(should[:3], does[:3], strict=True))
-        doubled += sum(max(0, b - a) for a, b in zip(should[:3], does[:3], strict=True))
+        lost += sum(max(0, a - b) for a, b in zip(should[:-1], does[:-1], strict=True))
+        doubled += sum(max(0, b - a) for a, b in zip(should[:-1], does[:-1], strict=True))
         differing += should != does
-    return Compared(grain, len(expected), sum(sum(row[:3]) for row in expected.values()), lost, doubled, differing)
+    return Compared(what, len(expected), sum(sum(row[:-1]) for row in expected.values()), lost, doubled, differing)
+
+
+def _add(total: list[int], row: Sequence[int]) -> None:
+    total[:] = [a + b for a, b in zip(total, row, strict=True)]
 
 
 def verdict_table(lines: Sequence[Compared]) -> str:
     """What was sent, and what is lost or doubled of it."""
-    head = f"{'':<14}{'rows':>12}{'expected':>14}{'lost':>10}{'doubled':>10}{'rows wrong':>12}"
-    rows = (f"{x.what:<14}{x.rows:>12,}{x.expected:>14,}{x.lost:>10,}{x.doubled:>10,}{x.differing:>12,}" for x in lines)
+    head = f"{'':<18}{'rows':>12}{'expected':>14}{'lost':>10}{'doubled':>10}{'rows wrong':>12}"
+    rows = (f"{x.what:<18}{x.rows:>12,}{x.expected:>14,}{x.lost:>10,}{x.doubled:>10,}{x.differing:>12,}" for x in lines)
     return "\n".join([head, *rows])
 
 
