@@ -116,8 +116,13 @@ def parse_query(query_string: bytes, now: Instant) -> Query:
     Raises ValidationFailed with a sentence per parameter, all at once. Bytes that are no text stay in as a mark,
     so that the parameter they are in is the one that is refused.
     """
-    is_short = len(query_string) <= REMEMBERED_BYTES
-    values, found = _remembered(query_string) if is_short else _parse_all(query_string)
+    parse = _remembered if len(query_string) <= REMEMBERED_BYTES else _parse_all
+    values, found, timeless = parse(query_string)
+    return timeless or _query(values, found, now)
+
+
+def _query(values: Mapping[str, Any], found: Mapping[str, str], now: Instant) -> Query:
+    """The query of these values. Raises ValidationFailed."""
     problems = dict(found)
     _check_together(values, problems, now)
     if problems:
@@ -134,8 +139,8 @@ def parse_query(query_string: bytes, now: Instant) -> Query:
     )
 
 
-def _parse_all(query_string: bytes) -> tuple[Mapping[str, Any], Mapping[str, str]]:
-    """Values by parameter, and a sentence for each that is wrong by itself: what depends on no time."""
+def _parse_all(query_string: bytes) -> tuple[Mapping[str, Any], Mapping[str, str], Query | None]:
+    """Values by parameter, a sentence for each that is wrong by itself, and the query itself where no time matters."""
     text = query_string.decode(errors="replace")
     if text.count("&") >= MAX_FIELDS:
         raise ValidationFailed({"query": f"must have at most {MAX_FIELDS} parameters"})
@@ -143,7 +148,9 @@ def _parse_all(query_string: bytes) -> tuple[Mapping[str, Any], Mapping[str, str
     values: dict[str, Any] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         _parse_one(name, value, values, problems)
-    return MappingProxyType(values), MappingProxyType(problems)
+    is_timeless = "to" in values and not problems
+    query = _query(values, problems, values["to"]) if is_timeless else None
+    return MappingProxyType(values), MappingProxyType(problems), query
 
 
 _remembered = lru_cache(REMEMBERED_QUERIES)(_parse_all)

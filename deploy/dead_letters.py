@@ -41,7 +41,7 @@ class Letter:
     seen_ms: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    headers: tuple[tuple[str, bytes | None], ...]
     redrives: int
     is_resolved: bool
 
@@ -79,12 +79,12 @@ def check_reason(reason: str) -> str:
 
 def _letter(row: Sequence[Any]) -> Letter:
     partition, offset, reason, detail, org, event, occurred, record, seen, key, has_key, value, has_value = row[:13]
-    names, values, redrives, is_resolved = row[13:]
+    headers, redrives, is_resolved = zip(*row[13:16], strict=True), *row[16:]
     return Letter(
         int(partition), int(offset), reason, detail, org, event, int(occurred), int(record), int(seen),
         base64.b64decode(key) if has_key else None,
         base64.b64decode(value) if has_value else None,
-        tuple((name, base64.b64decode(text)) for name, text in zip(names, values, strict=True)),
+        tuple((name, None if is_null else base64.b64decode(text)) for name, text, is_null in headers),
         int(redrives), bool(is_resolved),
     )  # fmt: skip
 

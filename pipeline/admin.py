@@ -1,7 +1,8 @@
 """A worker over HTTP, for those who run it: /livez, /readyz (with the reasons), /metrics, and a page at /."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePosixPath
@@ -19,6 +20,9 @@ from pipeline.operations import Operations
 
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PAGE = "index.html"
+MISDIRECTED = (
+    "this page is for addresses and names without a dot, like 127.0.0.1 or localhost: use a tunnel to reach it\n"
+)
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -26,6 +30,31 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+
+
+def is_asked_here(host: str) -> bool:
+    """Whether a Host header names this machine the way those do who run it: an address, or a name without a dot.
+
+    The page shows records. A stranger's site, open in a browser that reaches this port, can have its own name point
+    here, and would then read them as its own; but it cannot be called anything else than its name.
+    """
+    name = host.rsplit(":", 1)[0] if host.count(":") == 1 else host
+    try:
+        ipaddress.ip_address(name.partition("]")[0].lstrip("["))
+    except ValueError:
+        return "." not in name
+    return True
+
+
+def _for_people(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """The same, for who asks by a name of this machine's own."""
+
+    async def guarded(request: Request) -> Response:
+        if not is_asked_here(request.headers.get("host", "")):
+            return PlainTextResponse(MISDIRECTED, 421, headers=HEADERS)
+        return await answer(request)
+
+    return guarded
 
 
 @cache
@@ -36,7 +65,8 @@ def _page_files() -> Mapping[str, tuple[bytes, str]]:
     return {name: ((folder / name).read_bytes(), kind) for name, kind in kinds.items() if kind}
 
 
-def _page_file(request: Request) -> Response:
+@_for_people
+async def _page_file(request: Request) -> Response:
     name = request.path_params.get("name", PAGE)
     if name not in _page_files():
         raise HTTPException(404)
@@ -57,6 +87,7 @@ def admin_app(reasons: Callable[[], list[str]], registry: CollectorRegistry, ope
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), media_type="text/plain; version=0.0.4")
 
+    @_for_people
     async def operations_json(_: Request) -> Response:
         found = operations.now() | await asyncio.to_thread(operations.stored)
         return Response(msgspec.json.encode(found), media_type="application/json", headers=HEADERS)

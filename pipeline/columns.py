@@ -55,7 +55,7 @@ def recompute_keys_table(batch: str, keys: LateKeys) -> pa.Table:
 
 DEAD_LETTER_COLUMNS: Final = (
     "cluster_id", "topic", "partition", "offset", "reason", "detail", "org_id", "event_id", "occurred_at", "record_at",
-    "key", "has_key", "value", "has_value", "headers.name", "headers.value",
+    "key", "has_key", "value", "has_value", "headers.name", "headers.value", "headers.is_null",
 )  # fmt: skip
 
 
@@ -79,6 +79,7 @@ def dead_letter_rows(cluster_id: str, topic: str, letters: Iterable[DeadLetter])
             int(x.value is not None),
             [name.encode() for name, _ in x.headers],
             [value or b"" for _, value in x.headers],
+            [int(value is None) for _, value in x.headers],
         )
         for x in letters
     ]

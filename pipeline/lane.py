@@ -103,6 +103,7 @@ class Lanes:
         """The loops to run side by side until ``stop``."""
         return [
             self._flush_loop(),
+            self._tick_loop(),
             self._recompute_loop(),
             self._roll_loop(),
             self._report_loop(),
@@ -110,15 +111,16 @@ class Lanes:
         ]
 
     async def _flush_loop(self) -> None:
-        next_tick = 0.0
         self.erasures = await self._thread(self.perform, ReadErasures())
         while not self._stopping.is_set():
             await self._waited(self._wake, TICK_SECONDS)
             if self._flush_due():
                 await self.flush()
-            if time.monotonic() >= next_tick:
-                await self._tick()
-                next_tick = time.monotonic() + TICK_SECONDS
+
+    async def _tick_loop(self) -> None:
+        while not self._stopping.is_set():
+            await asyncio.sleep(TICK_SECONDS)
+            await self._tick()
 
     @staticmethod
     async def _waited(event: asyncio.Event, seconds: float) -> bool:
@@ -146,15 +148,18 @@ class Lanes:
         self.uncommitted.append((self.flushes, {p: e.next_offset for p, e in chunk.ends.items()}))
         metrics.flushed(chunk, flushed)
         self.health.counted(len(chunk.columns), flushed.dead_letters, self.clock_ms())
-        await self._commit()
 
     async def _tick(self) -> None:
-        """What time brings: caught-up partitions move on, lost batches are read again, offsets are committed."""
+        """What time brings: caught-up partitions move on, lost batches are read again, offsets are committed.
+
+        Beside the flushes, which would otherwise wait for Kafka's answers. What a flush makes durable meanwhile lies
+        behind what is said here of an idle partition, so that is to be committed first.
+        """
         idle = await self.kafka.caught_up()
         if idle:
+            self._offer_idle({p: i.position for p, i in idle.items()})
             progress = [Progress(p, i.position, self._idle_mark(i)) for p, i in sorted(idle.items())]
             await self._drive(progress_steps(progress), "progress")
-            self._offer_idle({p: i.position for p, i in idle.items()})
         self.backlog = len(idle) < len(self.ledger.partitions)
         for partition, offset in self.ledger.lost(time.monotonic(), PATIENCE_SECONDS).items():
             log.warning("records of partition %d from %d did not arrive; reading them again", partition, offset)

@@ -273,8 +273,11 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         """
         now_ms = clock_ms()
         very_ends = await log_ends(self.kafka, self.hooks.topic, self.hooks.ledger.partitions, with_hidden=True)
+        ends = very_ends
+        if any((self.position_of(p) or 0) < end for p, end in very_ends.items()):
+            ends = await self.log_ends()  # which open transactions may have stopped short
         idle = {}
-        for partition, end in (await self.log_ends()).items():
+        for partition, end in ends.items():
             position = self.position_of(partition)
             if position is not None and position >= end and self.hooks.ledger.is_settled(partition):
                 idle[partition] = Idle(now_ms, position, hides=position < very_ends.get(partition, position + 1))

@@ -24,13 +24,13 @@ HELD_IDENTITIES = 1_000_000
 
 
 def count_violations(look: Look, as_of_ms: int) -> float:
-    """How many there are in the newest hour below ``as_of_ms``; NaN before there is any. Blocks."""
+    """How many there are in the newest hour below ``as_of_ms``; NaN where nobody can tell. Blocks."""
     end = Grain.MINUTE.floor(as_of_ms // MS_PER_SECOND)
     if end < SPAN_SECONDS:
         return math.nan
-    ((since, facts),) = look("violation_span", start=end - SPAN_SECONDS, end=end, limit=SCANNED_FACTS)
+    ((since, facts, all_facts),) = look("violation_span", start=end - SPAN_SECONDS, end=end, limit=SCANNED_FACTS)
     if not facts:
-        return 0.0
+        return math.nan if all_facts else 0.0
     parts = 1 + facts // HELD_IDENTITIES
     ((found,),) = look("violation_count", start=since, end=end, parts=parts)
     return float(parts * found)

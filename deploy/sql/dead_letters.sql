@@ -15,6 +15,7 @@ SELECT
     l.has_value,
     l.headers.name,
     arrayMap(value -> base64Encode(value), l.headers.value),
+    l.headers.is_null,
     r.times,
     l.event_id != '' AND (l.org_id, l.event_id) IN
     (

@@ -1,5 +1,6 @@
--- How much of [start, end) can be looked at: from which minute on there are at most `limit` facts, and how many.
-SELECT toUnixTimestamp(min(bucket)), max(running)
+-- How much of [start, end) can be looked at: from which minute on there are at most `limit` facts, how many, and how
+-- many there are in all.
+SELECT toUnixTimestamp(minIf(bucket, running <= {limit:UInt64})), maxIf(running, running <= {limit:UInt64}), max(running)
 FROM
 (
     SELECT bucket, sum(sum(facts)) OVER (ORDER BY bucket DESC) AS running
@@ -7,4 +8,3 @@ FROM
     WHERE bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')
     GROUP BY bucket
 )
-WHERE running <= {limit:UInt64}

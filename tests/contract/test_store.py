@@ -190,14 +190,23 @@ def test_dead_letters_keep_every_byte_and_are_one_per_place_in_the_log(url: str)
     case, client = real(url), connect(url)
     raw = bytes(range(256))
     letter = DeadLetter(
-        1, 9, DeadLetterReason.MALFORMED_JSON, "why", NOW * 1000, None, raw, (("a", raw), ("a", None)), occurred_ms=None
+        1,
+        9,
+        DeadLetterReason.MALFORMED_JSON,
+        "why",
+        NOW * 1000,
+        None,
+        raw,
+        (("a", raw), ("a", None), ("a", b"")),
+        occurred_ms=None,
     )
     for _ in range(2):
         case.perform(InsertDeadLetters((letter,)))
     (row,) = client.query(
-        "SELECT reason, hex(value), has_key, arrayMap(v -> hex(v), headers.value), headers.name FROM dead_letters FINAL"
+        "SELECT reason, hex(value), has_key, arrayMap(v -> hex(v), headers.value), headers.name, headers.is_null "
+        "FROM dead_letters FINAL"
     ).result_rows
-    assert row == ("malformed_json", raw.hex().upper(), 0, [raw.hex().upper(), ""], ["a", "a"])
+    assert row == ("malformed_json", raw.hex().upper(), 0, [raw.hex().upper(), "", ""], ["a"] * 3, [0, 1, 0])
 
 
 def test_closings_are_logged(url: str) -> None:

@@ -28,7 +28,7 @@ def test_a_thousand_letters_are_kept_shown_and_redriven(tmp_path: Path) -> None:
         early = [ledger.produced(ledger.event(soon)) for _ in range(LETTERS)]
         system.produce([*broken, *early])
         headed = ledger.produced(ledger.event(soon))
-        headers = [("trace", b"\x00\xff"), ("trace", b"2")]
+        headers = [("trace", b"\x00\xff"), ("trace", b"2"), ("empty", b""), ("null", None)]
         producer = system.producer()
         producer.produce(TOPIC, headed.value, key=b"a key", headers=headers, partition=1)
         assert producer.flush(10) == 0
@@ -61,7 +61,7 @@ def _check_what_is_said(system: System, ledger: Ledger, headed: Produced) -> Non
     event = json.loads(headed.value or b"")
     shown = system.run("dead-letters", "show", _place(system))
     assert event["event_id"] in shown
-    assert "trace=\\x00\\xff, trace=2" in shown
+    assert "trace=\\x00\\xff, trace=2, empty=, null=none" in shown
     exported = [json.loads(line) for line in system.run("dead-letters", "export").splitlines()]
     values = [x["value_base64"] for x in exported]
     bytes_of = Counter(None if value is None else base64.b64decode(value) for value in values)
@@ -84,7 +84,7 @@ def _check_redrive(system: System, ledger: Ledger, repairable: int) -> None:
     assert system.run(*words).startswith(f"{number} dead letters sent back")
     ledger.dead.update(failing)
     wait_until("the events", lambda: system.query("SELECT count() FROM facts FINAL") == [(repairable,)], 60)
-    marked = {"trace": b"2", "msgmetrics-redriven": _place(system).encode()}
+    marked = {"trace": b"2", "empty": b"", "null": None, "msgmetrics-redriven": _place(system).encode()}
     assert [key for key, headers in system.keys_and_headers() if headers == marked] == [b"a key"]
 
     # Once more, and nothing that is counted or was sent before goes out again.
