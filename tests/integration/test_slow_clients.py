@@ -61,6 +61,8 @@ def drip(port: int, request: bytes, first: int) -> tuple[bytes, float]:
                 except OSError:
                     break
                 continue
+            except ConnectionResetError:  # closed while the byte before was on its way
+                break
             if not block:
                 break
             found += block

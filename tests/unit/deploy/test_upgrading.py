@@ -7,7 +7,7 @@ from tests.support.engine import ROOT
 
 TEXT = (ROOT / "deploy" / "UPGRADING.md").read_text()
 RELEASES = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
-ADDS = re.compile(r"CREATE TABLE |ALTER TABLE \w+ (ADD (COLUMN|INDEX)|MODIFY (TTL|SETTING))", re.ASCII)
+ADDS = re.compile(r"CREATE TABLE |ALTER TABLE \w+ (ADD (COLUMN|INDEX) IF NOT EXISTS|MODIFY (TTL|SETTING))", re.ASCII)
 
 
 def test_this_version_has_a_note_and_every_note_says_how_to_go_back() -> None:
@@ -23,6 +23,7 @@ def test_every_migration_belongs_to_a_release() -> None:
 
 
 def test_a_migration_only_adds_so_that_the_version_before_goes_on() -> None:
+    """And may be run again, where it was interrupted before it was noted."""
     for migration in read_migrations():
         for statement in migration.statements:
             assert ADDS.match(statement), f"{migration.name}: {statement.splitlines()[0]}"
