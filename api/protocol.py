@@ -84,6 +84,7 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._is_in_request and self._request_timer is None:
             self._await_request()
+        self._await_idleness()
         if self._is_in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -116,6 +117,17 @@ class Protocol(HttpToolsProtocol):
     def _await_request(self) -> None:
         """A request that comes in one piece, as most do, is over before anybody has to wait for it."""
         self._request_timer = self.loop.call_later(REQUEST_SECONDS, self._request_overdue)
+
+    def _await_idleness(self) -> None:
+        """Have a connection end that has had its answer and sent what begins no request.
+
+        The server takes any byte for the beginning of the next one, and lets go of its keep-alive timer.
+        """
+        is_answered = self.cycle is not None and self.cycle.response_complete and not self._is_in_request
+        if is_answered and self.timeout_keep_alive_task is None and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _await_no_request(self) -> None:
         self._stop(self._request_timer)

@@ -18,8 +18,8 @@ from schemas.tiers import Tier
 
 REUSE_SECONDS = 1.0
 MAX_KEPT_BYTES = 32 * 1024 * 1024
-ENTRY_BYTES = 2 * 1024
-"""What an entry costs in memory beside its body, at most."""
+ENTRY_BYTES = 6 * 1024
+"""What an entry costs in memory beside its body, at most, its responses for two tiers included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ from schemas.grain import Grain
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+THREADS = 8
+"""More than the loops together can have under way, decoding included: none waits for another's ClickHouse."""
 TICK_SECONDS = 0.25
 PATIENCE_SECONDS = 10.0
 """Records that were fetched and did not arrive here within this time are read again."""
@@ -75,8 +77,9 @@ class Lanes:
     chunk: Chunk = field(default_factory=Chunk)
     _chunk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _flushed: asyncio.Event = field(default_factory=asyncio.Event)
     _sweep: asyncio.Event = field(default_factory=asyncio.Event)
-    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(thread_name_prefix="lane"))
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(THREADS, "lane"))
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     async def offer(self, batch: Batch) -> None:
@@ -118,9 +121,12 @@ class Lanes:
                 await self.flush()
 
     async def _tick_loop(self) -> None:
+        next_tick = 0.0
         while not self._stopping.is_set():
-            await asyncio.sleep(TICK_SECONDS)
-            await self._tick()
+            await self._waited(self._flushed, TICK_SECONDS)  # behind a flush partitions are most likely to be settled
+            if time.monotonic() >= next_tick and not self._stopping.is_set():
+                await self._tick()
+                next_tick = time.monotonic() + TICK_SECONDS
 
     @staticmethod
     async def _waited(event: asyncio.Event, seconds: float) -> bool:
@@ -148,12 +154,13 @@ class Lanes:
         self.uncommitted.append((self.flushes, {p: e.next_offset for p, e in chunk.ends.items()}))
         metrics.flushed(chunk, flushed)
         self.health.counted(len(chunk.columns), flushed.dead_letters, self.clock_ms())
+        self._flushed.set()
 
     async def _tick(self) -> None:
         """What time brings: caught-up partitions move on, lost batches are read again, offsets are committed.
 
         Beside the flushes, which would otherwise wait for Kafka's answers. What a flush makes durable meanwhile lies
-        behind what is said here of an idle partition, so that is to be committed first.
+        beyond what was seen of an idle partition, whose position is therefore put down at once, to be committed first.
         """
         idle = await self.kafka.caught_up()
         if idle:
@@ -267,11 +274,12 @@ class Lanes:
     def stop(self) -> None:
         """Let the loops end after what they are doing."""
         self._stopping.set()
-        self._wake.set()
-        self._sweep.set()
+        for waited_for in (self._wake, self._flushed, self._sweep):
+            waited_for.set()
 
     async def drain(self) -> None:
         """The last work before leaving, after the loops: flush, recompute what is late, commit."""
         await self.flush()
+        await self._commit()  # what has nothing late in it need not wait for what may take long
         await self.recompute()
         await self._commit()

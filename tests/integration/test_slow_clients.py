@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 import api.protocol
+import api.server
 from api.protocol import MAX_HEAD_BYTES, Protocol
 from api.security import HEADERS
 from api.server import _server
@@ -34,6 +35,7 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(api.protocol, "REQUEST_SECONDS", PATIENCE)
     monkeypatch.setattr(api.protocol, "ANSWER_STALL_SECONDS", PATIENCE)
     monkeypatch.setattr(api.protocol, "MAX_CONNECTIONS", 20)
+    monkeypatch.setattr(api.server, "KEEP_ALIVE_SECONDS", 2 * PATIENCE)
     server = _server(app, "127.0.0.1", 0)
     assert server.config.http is Protocol
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
@@ -99,6 +101,27 @@ def test_a_body_that_trickles_in_does_not_hold_the_connection(port: int) -> None
     found, seconds = drip(port, SLOW_BODY, len(SLOW_BODY) - 150)
     assert b"answer" in found
     assert seconds < 4 * PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("request_", "more"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n", b"body"),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: other\r\n\r\n", b"other"),
+    ],
+    ids=["an empty line", "the body, after the answer", "another protocol"],
+)
+def test_what_comes_after_the_answer_and_begins_no_request_does_not_hold_the_connection(
+    port: int, request_: bytes, more: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=10 * PATIENCE) as connection:
+        connection.sendall(request_)
+        assert b"answer" in connection.recv(65_536)
+        connection.sendall(more)
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(65_536):  # a refusal perhaps; and a timeout is a connection that was held
+                pass
 
 
 def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(port: int) -> None:

@@ -1,0 +1,178 @@
+"""What the loops of a worker do to each other: flushes, what is said of idle partitions, and commits."""
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.core.chunk import Rules
+from pipeline.core.effects import Effect, ReadErasures, ReadState, RecomputeLate, State, WriteProgress
+from pipeline.core.flush import FlushPolicy
+from pipeline.core.ledger import Ledger
+from pipeline.core.watermark import Idle
+from pipeline.health import Health
+from pipeline.lane import Lanes
+from tests.unit.pipeline.test_chunk import NOW_MS, RULES, Record, event
+
+BEGIN = 100
+CLOSED = State(closing_ms=NOW_MS)
+"""All that was before now is closed, so every event of it is late."""
+
+
+@dataclass
+class Kafka:
+    """Answers what it is told to, and notes what is committed."""
+
+    idle: dict[int, Idle] = field(default_factory=dict)
+    committed: list[dict[int, int]] = field(default_factory=list)
+    asked: int = 0
+
+    async def caught_up(self) -> dict[int, Idle]:
+        self.asked += 1
+        return self.idle
+
+    async def log_ends(self) -> dict[int, int]:
+        return {}
+
+    async def commit_offsets(self, offsets: dict[int, int]) -> dict[int, int] | None:
+        self.committed.append(dict(offsets))
+        return offsets
+
+    async def restart(self, partition: int, offset: int) -> None:
+        raise AssertionError
+
+    async def start_forgotten(self) -> None: ...
+
+    async def assigned(self) -> frozenset[int]:
+        return frozenset({0})
+
+    async def topic_partition_numbers(self) -> frozenset[int]:
+        return frozenset({0})
+
+
+@dataclass
+class ClickHouse:
+    """Takes everything; writing of the progress ``held`` and recomputing wait until they are let."""
+
+    state: State = field(default_factory=State)
+    held: int = -1
+    let: threading.Event = field(default_factory=threading.Event)
+    waits: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, effect: Effect) -> Any:
+        match effect:
+            case ReadState():
+                return self.state
+            case ReadErasures():
+                return {}
+            case WriteProgress(progress) if progress[0].next_offset == self.held:
+                self._wait()
+            case RecomputeLate():
+                self._wait()
+        return None
+
+    def _wait(self) -> None:
+        self.waits.set()
+        assert self.let.wait(10)
+
+
+def lanes_on(kafka: Kafka, clickhouse: ClickHouse) -> Lanes:
+    ledger = Ledger()
+    ledger.begin(0, BEGIN, BEGIN, time.monotonic())
+    return Lanes(
+        ledger=ledger,
+        kafka=kafka,
+        perform=clickhouse,
+        policy=FlushPolicy(1, 1, 0.0),
+        rules=Rules(RULES.lateness_ms, RULES.future_skew_ms),
+        retention_days=35,
+        health=Health(10),
+        clock_ms=lambda: NOW_MS,
+        report=lambda *_: None,
+    )
+
+
+async def read(lanes: Lanes, offset: int) -> None:
+    """One record arrives."""
+    record = Record(offset, event("2026-05-05T11:00:00Z", f"e{offset}"))
+    batch = lanes.ledger.take(0, [record], offset + 1, 100, time.monotonic())
+    assert batch is not None
+    await lanes.offer(batch)
+
+
+def test_what_a_flush_makes_durable_while_an_idle_partition_is_told_is_committed_after_it() -> None:
+    async def story() -> None:
+        lanes = lanes_on(kafka, clickhouse)
+        tick = asyncio.create_task(lanes._tick())
+        assert await asyncio.to_thread(clickhouse.waits.wait, 10)
+        await read(lanes, BEGIN)
+        await lanes.flush()
+        clickhouse.let.set()
+        await tick
+
+    kafka, clickhouse = Kafka(idle={0: Idle(NOW_MS, BEGIN)}), ClickHouse(held=BEGIN)
+    asyncio.run(story())
+    assert kafka.committed == [{0: BEGIN + 1}]
+
+
+def test_a_flush_waits_for_no_answer_of_kafkas_and_is_committed_with_the_next_tick() -> None:
+    async def story() -> None:
+        lanes = lanes_on(kafka, ClickHouse())
+        await read(lanes, BEGIN)
+        await lanes.flush()
+        assert kafka.committed == []
+        await lanes._tick()
+
+    kafka = Kafka()
+    asyncio.run(story())
+    assert kafka.committed == [{0: BEGIN + 1}]
+
+
+def test_a_late_event_is_committed_when_it_is_recomputed_and_not_before() -> None:
+    async def story() -> None:
+        lanes = lanes_on(kafka, clickhouse)
+        await read(lanes, BEGIN)
+        await lanes.flush()
+        recompute = asyncio.create_task(lanes.recompute())
+        assert await asyncio.to_thread(clickhouse.waits.wait, 10)
+        await lanes._tick()
+        assert kafka.committed == []
+        clickhouse.let.set()
+        await recompute
+        await lanes._tick()
+
+    kafka, clickhouse = Kafka(), ClickHouse(state=CLOSED)
+    asyncio.run(story())
+    assert kafka.committed == [{0: BEGIN + 1}]
+
+
+def test_who_leaves_commits_what_has_nothing_late_in_it_before_recomputing() -> None:
+    async def story() -> None:
+        lanes = lanes_on(kafka, clickhouse)
+        await read(lanes, BEGIN)
+        await lanes.flush()
+        clickhouse.state = CLOSED
+        await read(lanes, BEGIN + 1)
+        drained = asyncio.create_task(lanes.drain())
+        assert await asyncio.to_thread(clickhouse.waits.wait, 10)
+        assert kafka.committed == [{0: BEGIN + 1}]
+        clickhouse.let.set()
+        await drained
+
+    kafka, clickhouse = Kafka(), ClickHouse()
+    asyncio.run(story())
+    assert kafka.committed[-1] == {0: BEGIN + 2}
+
+
+def test_who_is_told_to_stop_asks_kafka_nothing_more() -> None:
+    async def story() -> None:
+        lanes = lanes_on(kafka, ClickHouse())
+        ticking = asyncio.create_task(lanes._tick_loop())
+        await asyncio.sleep(0)  # it waits for its time now
+        lanes.stop()
+        await asyncio.wait_for(ticking, 5)
+
+    kafka = Kafka()
+    asyncio.run(story())
+    assert kafka.asked == 0
