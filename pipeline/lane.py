@@ -20,7 +20,7 @@ from pipeline import metrics
 from pipeline.core.chunk import Batch, Chunk, Rules
 from pipeline.core.effects import Erasures, Progress, ReadErasures, ReadState, State, Steps
 from pipeline.core.flush import FlushPolicy
-from pipeline.core.late import PendingRecomputes
+from pipeline.core.late import Pace, PendingRecomputes
 from pipeline.core.ledger import Ledger
 from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps, sweep_steps
 from pipeline.core.watermark import Idle, partition_watermark, retention_floor
@@ -37,6 +37,8 @@ TICK_SECONDS = 0.25
 PATIENCE_SECONDS = 10.0
 """Records that were fetched and did not arrive here within this time are read again."""
 REPORT_SECONDS = 2.0
+LIVE_FLUSHES = 3
+"""Who is behind by no more than so many flushes keeps up: some records are always under way."""
 SWEEP_SECONDS = 300.0
 """An erasure that was interrupted is gone on with after this time at the latest."""
 RETENTION_MARGIN_MS = Grain.HOUR.milliseconds
@@ -70,7 +72,7 @@ class Lanes:
     pending: PendingRecomputes = field(default_factory=PendingRecomputes)
     facts_floor_ms: int = 0
     erasures: Erasures = field(default_factory=dict)
-    backlog: bool = True
+    pace: Pace = Pace.BACKLOG
     flushes: int = 0
     uncommitted: deque[tuple[int, dict[int, int]]] = field(default_factory=deque)
     committed: dict[int, int] = field(default_factory=dict)
@@ -167,12 +169,18 @@ class Lanes:
             self._offer_idle({p: i.position for p, i in idle.items()})
             progress = [Progress(p, i.position, self._idle_mark(i)) for p, i in sorted(idle.items())]
             await self._drive(progress_steps(progress), "progress")
-        self.backlog = len(idle) < len(self.ledger.partitions)
+        self.pace = self._pace(is_idle=len(idle) == len(self.ledger.partitions))
         for partition, offset in self.ledger.lost(time.monotonic(), PATIENCE_SECONDS).items():
             log.warning("records of partition %d from %d did not arrive; reading them again", partition, offset)
             await self.kafka.restart(partition, offset)
         await self.kafka.start_forgotten()
         await self._commit()
+
+    def _pace(self, *, is_idle: bool) -> Pace:
+        if is_idle:
+            return Pace.IDLE
+        is_live = self.health.standing and self.health.lag <= LIVE_FLUSHES * self.policy.events
+        return Pace.LIVE if is_live else Pace.BACKLOG
 
     def _idle_mark(self, idle: Idle) -> int:
         """The watermark of a caught-up partition: 0, which changes nothing, while something is hidden behind it."""
@@ -205,7 +213,7 @@ class Lanes:
     async def _recompute_loop(self) -> None:
         while not self._stopping.is_set():
             await asyncio.sleep(TICK_SECONDS / 2)
-            if self.pending.due(time.monotonic(), backlog=self.backlog):
+            if self.pending.due(time.monotonic(), self.pace):
                 await self.recompute()
 
     async def recompute(self) -> None:

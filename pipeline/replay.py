@@ -20,7 +20,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from pipeline.core.chunk import Batch, Chunk, Rules
 from pipeline.core.effects import Erasures, ReadErasures
 from pipeline.core.flush import FlushPolicy
-from pipeline.core.late import PendingRecomputes
+from pipeline.core.late import Pace, PendingRecomputes
 from pipeline.core.protocol import flush_steps, recompute_steps, sweep_steps
 from pipeline.driver import Perform, drive
 from pipeline.errors import LogGap
@@ -117,7 +117,7 @@ class Replay(Reading):
         self.done.facts += len(chunk.columns)
         self.done.dead_letters += flushed.dead_letters
         self.done.erased += flushed.erased
-        if self._pending.due(time.monotonic(), backlog=True):
+        if self._pending.due(time.monotonic(), Pace.BACKLOG):
             await self._recompute(hot_too=False)
         await asyncio.to_thread(self._store_progress)
         return flushed.erasures

@@ -7,6 +7,7 @@ stays uncommitted, so that a crash brings the event back.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from itertools import pairwise
 
 import numpy as np
@@ -18,13 +19,24 @@ MINUTE_MS = Grain.MINUTE.milliseconds
 _A_MONDAY, _WEEK = 4 * Grain.DAY.seconds, 7 * Grain.DAY.seconds
 MAX_PENDING_KEYS = 2_000_000
 """Beyond this the worker stops fetching until a recompute has run."""
-AGE_WHEN_IDLE_SECONDS = 1.0
-AGE_UNDER_BACKLOG_SECONDS = 10.0
-"""The more keys one scan serves, the cheaper each is; so long may the oldest wait for more."""
 KEYS_A_STATEMENT = 200_000
 """One statement of a recompute covers about so many keys."""
 HOT_KEY_SECONDS = 5.0
 """One (minute, organization) is recomputed at most once in this time."""
+
+
+class Pace(Enum):
+    """What else a worker has to do, and how many seconds the oldest late key waits then.
+
+    The more keys one scan serves, the cheaper each is.
+    """
+
+    IDLE = 1.0
+    """Everything in the log is read."""
+    LIVE = 3.0
+    """Events come, and are read as they come."""
+    BACKLOG = 10.0
+    """There is more to read than a few flushes take."""
 
 
 def late_keys(occurred_ms: Sequence[int], org_ids: Sequence[str], closing_ms: int) -> LateKeys:
@@ -88,14 +100,14 @@ class PendingRecomputes:
             self._waiting.append(_Arrival(flush, now, keys))
             self._all_hot_until = 0.0
 
-    def due(self, now: float, *, backlog: bool) -> bool:
+    def due(self, now: float, pace: Pace) -> bool:
         """Whether a recompute should start: the oldest key has waited long enough, or nothing is fetched any more."""
         if not self._waiting or len(self._running) or now < self._all_hot_until:
             return False
-        oldest = self._waiting[0].since
-        if backlog:
-            return self.is_full or now >= max(self._not_before, oldest + AGE_UNDER_BACKLOG_SECONDS)
-        return now >= oldest + AGE_WHEN_IDLE_SECONDS
+        due_at = self._waiting[0].since + pace.value
+        if pace is Pace.IDLE:  # no flush needs the time
+            return now >= due_at
+        return self.is_full or now >= max(self._not_before, due_at)
 
     def take(self, now: float, *, hot_too: bool = False) -> LateKeys:
         """All keys that are not hot (``hot_too``: all keys); they count as running until ``done``."""
@@ -110,7 +122,7 @@ class PendingRecomputes:
         return self._running
 
     def done(self, now: float, took_seconds: float) -> None:
-        """The running batch is in the rollups. Of a backlog as much time as it took is left to the flushes."""
+        """The running batch is in the rollups. Where there are flushes, as much time as it took is left to them."""
         self._ran.append((now, self._running))
         self._running = NO_KEYS
         self._not_before = now + took_seconds

@@ -22,7 +22,7 @@ from pipeline.core.effects import (
     State,
     Steps,
 )
-from pipeline.core.late import PendingRecomputes
+from pipeline.core.late import Pace, PendingRecomputes
 from pipeline.core.protocol import (
     erase_steps,
     flush_steps,
@@ -162,7 +162,7 @@ class Actors:
     def recomputer(self, desk: Desk) -> Moves:
         """What brings a worker's late keys into the rollups, beside its flushes."""
         while True:
-            if desk.pending.due(desk.clock, backlog=False) and self.random.random() < 0.5:
+            if desk.pending.due(desk.clock, Pace.IDLE) and self.random.random() < 0.5:
                 keys = desk.pending.take(desk.clock)
                 if len(keys):
                     yield from self.perform(recompute_steps("batch", keys))

@@ -10,7 +10,7 @@ from pipeline.core import late
 from pipeline.core.chunk import Batch, Chunk, End
 from pipeline.core.flush import FlushPolicy
 from pipeline.core.keys import Key, LateKeys, split
-from pipeline.core.late import AGE_WHEN_IDLE_SECONDS, HOT_KEY_SECONDS, PendingRecomputes, late_keys, late_spans
+from pipeline.core.late import HOT_KEY_SECONDS, Pace, PendingRecomputes, late_keys, late_spans
 from pipeline.core.ledger import Ledger
 from pipeline.core.start import Gap, Start, Stored, choose_start
 from pipeline.core.watermark import frontier, partition_watermark, retention_floor
@@ -97,15 +97,16 @@ def test_a_flush_with_pending_keys_and_all_after_it_are_not_settled() -> None:
 def test_a_recompute_waits_for_its_age_and_leaves_time_to_the_flushes() -> None:
     pending = PendingRecomputes()
     pending.add(LateKeys.listed((1, "a")), flush=1, now=100)
-    assert not pending.due(100.1, backlog=False)
-    assert pending.due(100 + AGE_WHEN_IDLE_SECONDS, backlog=False)
-    assert not pending.due(100 + AGE_WHEN_IDLE_SECONDS, backlog=True)
+    for pace, seconds in ((Pace.IDLE, 1), (Pace.LIVE, 3), (Pace.BACKLOG, 10)):
+        assert not pending.due(99.9 + seconds, pace)
+        assert pending.due(100 + seconds, pace)
     pending.take(101)
     pending.done(102, took_seconds=4)
     pending.add(LateKeys.listed((2, "a")), flush=2, now=90)
-    assert not pending.due(105.9, backlog=True)
-    assert pending.due(106, backlog=True)
-    assert pending.due(102, backlog=False), "no flush needs the time"
+    for pace in (Pace.LIVE, Pace.BACKLOG):
+        assert not pending.due(105.9, pace)
+        assert pending.due(106, pace)
+    assert pending.due(102, Pace.IDLE), "no flush needs the time"
 
 
 def test_a_hot_key_is_not_recomputed_all_the_time_but_is_in_the_end() -> None:
@@ -117,10 +118,10 @@ def test_a_hot_key_is_not_recomputed_all_the_time_but_is_in_the_end() -> None:
     assert set(pending.take(2)) == {(1, "cold")}
     pending.done(2, 0)
     assert pending.settled_flush(newest=2) == 1
-    assert pending.due(4, backlog=False)
+    assert pending.due(4, Pace.IDLE)
     assert not len(pending.take(4)), "all that waits is hot"
     pending.done(4, 0)
-    assert not pending.due(4, backlog=False), "looking again before one has cooled down would find nothing either"
+    assert not pending.due(4, Pace.IDLE), "looking again before one has cooled down would find nothing either"
     assert set(pending.take(1 + HOT_KEY_SECONDS)) == {(1, "hot")}
 
 
@@ -132,7 +133,7 @@ def test_a_recompute_does_not_wait_once_nothing_is_fetched_any_more(monkeypatch:
     pending.done(2, took_seconds=100)
     pending.add(LateKeys.listed((2, "a"), (3, "a")), flush=2, now=2)
     assert pending.is_full
-    assert pending.due(2, backlog=True)
+    assert pending.due(2, Pace.BACKLOG)
 
 
 KEYS = st.lists(st.tuples(st.integers(0, 10**8), st.sampled_from(["", "a", "b", "é"])), max_size=8)

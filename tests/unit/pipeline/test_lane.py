@@ -9,10 +9,11 @@ from typing import Any
 from pipeline.core.chunk import Rules
 from pipeline.core.effects import Effect, ReadErasures, ReadState, RecomputeLate, State, WriteProgress
 from pipeline.core.flush import FlushPolicy
+from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
 from pipeline.core.watermark import Idle
 from pipeline.health import Health
-from pipeline.lane import Lanes
+from pipeline.lane import LIVE_FLUSHES, Lanes
 from tests.unit.pipeline.test_chunk import NOW_MS, RULES, Record, event
 
 BEGIN = 100
@@ -176,3 +177,12 @@ def test_who_is_told_to_stop_asks_kafka_nothing_more() -> None:
     kafka = Kafka()
     asyncio.run(story())
     assert kafka.asked == 0
+
+
+def test_some_records_under_way_are_no_backlog() -> None:
+    lanes = lanes_on(Kafka(), ClickHouse())
+    assert lanes._pace(is_idle=False) is Pace.BACKLOG, "nobody knows yet"
+    for behind, pace in ((LIVE_FLUSHES, Pace.LIVE), (LIVE_FLUSHES + 1, Pace.BACKLOG)):  # a flush is of one event here
+        lanes.health.partitions(frozenset({0}), {0: BEGIN}, {0: BEGIN + behind}, NOW_MS)
+        assert lanes._pace(is_idle=False) is pace
+    assert lanes._pace(is_idle=True) is Pace.IDLE
