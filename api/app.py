@@ -218,7 +218,7 @@ def create_app(
         middleware.insert(0, _cors(cors_origins))
     app = Starlette(
         routes=[
-            Route("/v1/metrics/messages", resource.get, methods=["GET"]),
+            Route(metrics.ENDPOINT, resource.get, methods=["GET"]),
             Route("/openapi.json", document, methods=["GET"]),
             Route("/docs", docs, methods=["GET"]),
             Route("/schemas/message-event.json", event_schema, methods=["GET"]),

@@ -21,6 +21,7 @@ from api.errors import (
     ValidationFailed,
     WindowTooLarge,
 )
+from api.metrics import ENDPOINT
 from api.params import COMPARISONS, DEFAULT_LIMIT, GROUPS, MAX_LIMIT, TIME_RULE, Metric
 from api.render import CSV, JSON, NDJSON, Answer, Groups, failure, render
 from api.window import MAX_BUCKETS, Request, Window
@@ -239,7 +240,7 @@ def openapi() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Message Metrics", "version": "1.0.0", "description": "Message counts and costs to bill on."},
-        "paths": {"/v1/metrics/messages": {"get": operation}},
+        "paths": {ENDPOINT: {"get": operation}},
         "components": {
             "schemas": _schemas(),
             "securitySchemes": {

@@ -26,6 +26,8 @@ import chdb
 import lz4.frame
 import zstandard
 
+from deploy.engines.http_body import read_body
+
 DATABASE = "database"
 TRANSPORT_PARAMETERS = frozenset(
     [
@@ -165,18 +167,7 @@ class Handler(BaseHTTPRequestHandler):
             self._execute(b"")
 
     def do_POST(self) -> None:
-        self._execute(self._body())
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline() not in (b"\r\n", b"\n", b""):
-            pass
-        return b"".join(parts)
+        self._execute(read_body(self))
 
     def _execute(self, body: bytes) -> None:
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))

@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote_plus
 
+from deploy.engines.http_body import read_body
+
 UPSTREAM_SECONDS = 60
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 NOT_NOW = b"500: a gateway that has a bad day"
@@ -28,17 +30,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._pass_on(b"")
 
     def do_POST(self) -> None:
-        self._pass_on(self._body())
-
-    def _body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        parts = []
-        while size := int(self.rfile.readline().split(b";")[0], 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
+        self._pass_on(read_body(self))
 
     def _pass_on(self, body: bytes) -> None:
         is_insert = b"INSERT" in body[:200].upper() or "INSERT" in unquote_plus(self.path).upper()

@@ -13,8 +13,9 @@ from typing import Self
 
 import httpx2
 
+from api.metrics import ENDPOINT
+
 THREADS = 8
-PATH = "/v1/metrics/messages"
 
 
 @dataclass
@@ -78,6 +79,6 @@ def _one(client: httpx2.Client, keys: Mapping[str, str], pick: random.Random) ->
     if pick.random() < 0.3:
         query["group_by"] = pick.choice(["channel", "error_code"])
     try:
-        return client.get(PATH, params=query, headers={"Authorization": f"Bearer {keys[org]}"}).status_code
+        return client.get(ENDPOINT, params=query, headers={"Authorization": f"Bearer {keys[org]}"}).status_code
     except httpx2.TransportError:
         return 0

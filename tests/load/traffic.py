@@ -1,13 +1,12 @@
 """Events at a steady rate, and what they must add up to."""
 
 import time
-from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from confluent_kafka import Producer
 
-from tests.load.verdict import METRICS, Rows
+from tests.load.verdict import METRICS, Rows, no_rows
 from tests.support.system import TOPIC
 
 ORGS, TICK_SECONDS = 50, 0.02
@@ -38,7 +37,7 @@ class Traffic:
 
     producer: Producer
     rate: int
-    expected: Rows = field(default_factory=lambda: defaultdict(lambda: [0] * len(METRICS)))
+    expected: Rows = field(default_factory=no_rows)
     events: int = 0
     records: int = 0
     broken: int = 0

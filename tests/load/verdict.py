@@ -14,6 +14,11 @@ Rows = Mapping[Any, list[int]]
 """(org, epoch minute in which the bucket begins[, channel, error code]) to METRICS, cost in millionths."""
 
 
+def no_rows() -> Rows:
+    """Rows to be counted into: what has none begins at nothing."""
+    return defaultdict(lambda: [0] * len(METRICS))
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
     """One line of the table: things of a kind, how many there should be, and what became of them."""
@@ -34,7 +39,7 @@ class Compared:
 
 def without_groups(rows: Rows) -> Rows:
     """The same rows with their groups added up."""
-    total: Rows = defaultdict(lambda: [0] * len(METRICS))
+    total = no_rows()
     for key, row in rows.items():
         _add(total[key[:BUCKET]], row)
     return total
@@ -43,7 +48,7 @@ def without_groups(rows: Rows) -> Rows:
 def compare(what: str, grain: str, minutes: Rows, found: Rows, as_of_minutes: int) -> Compared:
     """A rollup against the recount of what was sent by minute, among the buckets that ended at ``as_of``."""
     width = GRAIN_MINUTES[grain]
-    recount: Rows = defaultdict(lambda: [0] * len(METRICS))
+    recount = no_rows()
     for (org, minute, *group), row in minutes.items():
         _add(recount[org, minute // width * width, *group], row)
     expected = {key: row for key, row in recount.items() if key[1] + width <= as_of_minutes}

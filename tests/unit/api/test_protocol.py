@@ -23,29 +23,27 @@ class Recorder:
 
 def test_what_is_written_in_one_turn_is_sent_at_once() -> None:
     async def turns() -> None:
+        transport = Gathering(recorder, asyncio.get_running_loop())  # type: ignore[arg-type]
         transport.write(b"head ")
         transport.write(b"body")
         assert recorder.told == []
         await asyncio.sleep(0)
         transport.write(b"next")
         await asyncio.sleep(0)
+        assert transport.limit == Recorder.limit, "everything else is the transport's own"
 
     recorder = Recorder()
-    transport = Gathering(recorder, loop := asyncio.new_event_loop())  # type: ignore[arg-type]
-    loop.run_until_complete(turns())
-    loop.close()
+    asyncio.run(turns())
     assert recorder.told == [b"head body", b"next"]
-    assert transport.limit == Recorder.limit, "everything else is the transport's own"
 
 
 def test_closing_sends_what_was_written_first_and_nothing_after() -> None:
     async def turns() -> None:
+        transport = Gathering(recorder, asyncio.get_running_loop())  # type: ignore[arg-type]
         transport.write(b"refused")
         transport.close()
         await asyncio.sleep(0)
 
     recorder = Recorder()
-    transport = Gathering(recorder, loop := asyncio.new_event_loop())  # type: ignore[arg-type]
-    loop.run_until_complete(turns())
-    loop.close()
+    asyncio.run(turns())
     assert recorder.told == [b"refused", "closed"]

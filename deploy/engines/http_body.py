@@ -1,0 +1,16 @@
+"""The body of a request to a server of ``http.server``, which leaves reading it to others."""
+
+from http.server import BaseHTTPRequestHandler
+
+
+def read_body(request: BaseHTTPRequestHandler) -> bytes:
+    """The whole body, sent with its length or in chunks; trailers are read and dropped. Blocks."""
+    if request.headers.get("Transfer-Encoding", "").lower() != "chunked":
+        return request.rfile.read(int(request.headers.get("Content-Length") or 0))
+    parts = []
+    while size := int(request.rfile.readline().split(b";")[0], 16):
+        parts.append(request.rfile.read(size))
+        request.rfile.readline()
+    while request.rfile.readline() not in (b"\r\n", b"\n", b""):
+        pass
+    return b"".join(parts)
