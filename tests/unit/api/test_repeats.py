@@ -15,7 +15,7 @@ from api.window import Window
 from schemas.api_key import key_hash
 from tests.support.endpoint import PATH, Clock
 
-KEY = "am_live_" + "k" * 34
+KEY, OTHER_KEY = "am_live_" + "k" * 34, "am_live_" + "o" * 34
 QUERY = "metric=sent&granularity=hour&from=2026-05-04T00:00:00Z&to=2026-05-05T00:00:00Z"
 
 
@@ -26,10 +26,11 @@ class Counting(Reader):
         super().__init__("http://127.0.0.1:1/none")
         self.read = 0
         self.fails = False
+        self.tier = "scale"
 
     def account(self, hashed: str) -> Account | None:
-        known = Account("1", "a", frozenset({"metrics:read"}), 0, 0, "scale")
-        return known if hashed == key_hash(KEY) else None
+        known = Account("1", "a", frozenset({"metrics:read"}), 0, 0, self.tier)
+        return known if hashed in (key_hash(KEY), key_hash(OTHER_KEY)) else None
 
     def as_of_ms(self) -> int:
         return 1_777_975_200_000
@@ -78,6 +79,18 @@ def test_the_answer_to_a_repeated_request_has_the_same_bytes_and_headers(http: T
         n: v for n, v in first.headers.items() if n not in differing
     }
     assert again.headers["X-Request-Id"] != first.headers["X-Request-Id"]
+
+
+def test_keys_of_one_organization_share_an_answer_and_each_is_told_its_own_tier(
+    http: TestClient, reader: Counting
+) -> None:
+    for _ in range(2):
+        assert ask(http).headers["X-Granularities"] == "day, hour, minute"
+    reader.tier = "growth"  # the first key's look-up is remembered for some seconds yet
+    for _ in range(2):
+        assert ask(http, Authorization=f"Bearer {OTHER_KEY}").headers["X-Granularities"] == "day, hour"
+    assert ask(http).headers["X-Granularities"] == "day, hour, minute"
+    assert reader.read == 1
 
 
 def test_browsers_of_another_origin_still_get_their_header(reader: Counting, clock: Clock) -> None:
