@@ -19,15 +19,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
 from api import metrics
+from api.answers import REUSE_SECONDS, Answers
 from api.auth import Authenticator
+from api.endpoint import GZIP_FROM_BYTES, GZIP_LEVEL, Metrics
 from api.errors import ApiError, PayloadTooLarge, UriTooLong, of_framework
 from api.openapi import openapi
 from api.pages import dashboard_routes
 from api.params import REMEMBERED_BYTES
 from api.reader import Reader
 from api.render import failure
-from api.reuse import REUSE_SECONDS, Answers
-from api.routes import GZIP_FROM_BYTES, GZIP_LEVEL, Metrics
 from api.security import SecurityHeaders, policy_for_page
 from api.sharing import Shared
 from schemas.api_key import KEY_PATTERN, key_prefix

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from api import metrics
-from api.reuse import Answers, Asked, Ready
+from api.answers import Answers, Asked, Ready
 
 
 class Shared:

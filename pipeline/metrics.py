@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from pipeline.core.chunk import Chunk
 from pipeline.core.protocol import Flushed
-from pipeline.health import Health
+from pipeline.worker.health import Health
 from schemas.grain import MS_PER_SECOND
 from schemas.message_event import DeadLetterReason
 

@@ -1,4 +1,4 @@
--- Made by `python -m deploy.clickhouse_users`; change the table there.
+-- Made by `python -m deploy.clickhouse_server.make_users`; change the table there.
 -- Run as an administrator: clickhouse-client --param_worker_password=… --param_api_password=… … --queries-file users.sql
 
 -- worker: inserts facts, computes rollups, finishes erasures; cannot alter or drop tables, or see keys and secrets

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
-from deploy.commands.shared import INSTANT, Context, connected, now
+from deploy.cli.context import INSTANT, Context, connected, now
 from deploy.errors import Usage
 from schemas.api_key import READ_SCOPE
 from schemas.tiers import Tier
@@ -27,7 +27,7 @@ def orgs_set(context: Context, org: str, tier: str) -> None:
     Example:
       msgmetrics orgs set acme --tier growth
     """
-    from deploy.accounts import check_org, set_tier
+    from deploy.cli.accounts import check_org, set_tier
 
     check_org(org)
     connected(context, lambda client, _: set_tier(client, org, Tier(tier)))
@@ -52,7 +52,7 @@ def keys_create(context: Context, org: str, scopes: tuple[str, ...], expires: in
       msgmetrics keys create acme
       msgmetrics keys create acme --expires 2099-01-01T00:00:00Z
     """
-    from deploy.accounts import check_org, check_scope, create_key
+    from deploy.cli.accounts import check_org, check_scope, create_key
 
     check_org(org)
     wanted = tuple(check_scope(scope) for scope in scopes) or (READ_SCOPE,)
@@ -82,7 +82,7 @@ def keys_list(context: Context, org: str | None, as_json: bool) -> None:
     Example:
       msgmetrics keys list --org acme
     """
-    from deploy.accounts import list_keys
+    from deploy.cli.accounts import list_keys
 
     found = connected(context, lambda client, _: list_keys(client, org))
     if as_json:
@@ -106,7 +106,7 @@ def keys_revoke(context: Context, name: str) -> None:
     Example:
       msgmetrics keys revoke am_live_p63v
     """
-    from deploy.accounts import revoke_key
+    from deploy.cli.accounts import revoke_key
 
     key = connected(context, lambda client, _: revoke_key(client, name, now()))
     click.echo(f"revoked {key.id} of {key.org_id}")

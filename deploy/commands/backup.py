@@ -2,7 +2,7 @@
 
 import click
 
-from deploy.commands.shared import Context, connected
+from deploy.cli.context import Context, connected
 
 PLACE = click.option(
     "--place", default="File('{}')", show_default=True, help="where, in ClickHouse's words, with {} for the name"
@@ -26,7 +26,7 @@ def backup_create(context: Context, name: str, place: str) -> None:
       msgmetrics backup create 2026-11-25
       msgmetrics backup create 2026-11-25 --place "S3(backups, '{}')"
     """
-    from deploy.backup import create
+    from deploy.cli.backup import create
 
     connected(context, lambda client, settings: create(client, settings, name, place, click.echo))
 
@@ -44,7 +44,7 @@ def backup_restore(context: Context, name: str, place: str, facts_only: bool) ->
       msgmetrics backup restore 2026-11-25
       msgmetrics backup restore 2026-11-25 --facts-only
     """
-    from deploy.backup import restore
+    from deploy.cli.backup import restore
 
     connected(
         context,

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from deploy.commands.shared import FROM, INSTANT, TO, Context, check_span, is_terminal, retention_floor_ms, with_store
+from deploy.cli.context import FROM, INSTANT, TO, Context, check_span, is_terminal, retention_floor_ms, with_store
 from schemas.grain import MS_PER_SECOND
 from schemas.settings import Settings
 
@@ -24,7 +24,7 @@ def produce(context: Context, file: str, dry_run: bool, no_key: bool) -> None:
     Example:
       msgmetrics produce events.ndjson.zst
     """
-    from deploy.produce import produce_file
+    from deploy.cli.produce import produce_file
 
     click.echo(produce_file(context.settings, file, dry_run=dry_run, keyed=not no_key))
 
@@ -49,8 +49,8 @@ def replay(
     Example:
       msgmetrics replay --from 2026-05-05T00:00:00Z --to 2026-05-06T00:00:00Z --dry-run
     """
-    from deploy.replaying import forecast, run_replay
-    from pipeline.replays import Wanted
+    from deploy.cli.replay import forecast, run_replay
+    from pipeline.repair.replay_progress import Wanted
 
     span = check_span(start, end)
     wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, frozenset(partitions), rate)
@@ -78,7 +78,7 @@ UNTIL = click.option("--to", "end", default=None, type=INSTANT, help="only recor
 
 
 def _filter(reason: str, org: str, start: int, end: int | None) -> Any:
-    from deploy.dead_letters import MAX_MS, Filter, check_reason
+    from deploy.cli.letters import MAX_MS, Filter, check_reason
 
     return Filter(check_reason(reason), org, start * MS_PER_SECOND, MAX_MS if end is None else end * MS_PER_SECOND)
 
@@ -97,7 +97,7 @@ def letters_list(context: Context, reason: str, org: str, start: int, end: int |
     Example:
       msgmetrics dead-letters list --reason future_timestamp --org acme
     """
-    from deploy.dead_letters import listing
+    from deploy.cli.letters import listing
 
     wanted = _filter(reason, org, start, end)
     click.echo(with_store(context, lambda store, _: listing(store, wanted, limit)))
@@ -113,7 +113,7 @@ def letters_show(context: Context, letter_id: str) -> None:
     Example:
       msgmetrics dead-letters show message-events/0/1234
     """
-    from deploy.dead_letters import describe, parse_place
+    from deploy.cli.letters import describe, parse_place
 
     place = parse_place(letter_id, context.settings.kafka_topic)
     click.echo(with_store(context, lambda store, _: describe(store, place)))
@@ -132,7 +132,7 @@ def letters_export(context: Context, reason: str, org: str, start: int, end: int
     Example:
       msgmetrics dead-letters export --from 2026-05-05T00:00:00Z
     """
-    from deploy.dead_letters import as_line, read_letters
+    from deploy.cli.letters import as_line, read_letters
 
     wanted = _filter(reason, org, start, end)
 
@@ -162,7 +162,7 @@ def letters_redrive(
     Example:
       msgmetrics dead-letters redrive --reason future_timestamp --dry-run
     """
-    from deploy.redrive import redrive
+    from deploy.cli.redrive import redrive
 
     wanted = _filter(reason, org, start, end)
     click.echo(with_store(context, lambda store, s: redrive(store, s, wanted, again=again, dry_run=dry_run)))

@@ -6,7 +6,7 @@ import time
 import click
 import msgspec
 
-from deploy.commands.shared import INSTANT, Context, clock_ms, connected, with_store
+from deploy.cli.context import INSTANT, Context, clock_ms, connected, with_store
 from deploy.errors import Usage
 from schemas.grain import Grain
 
@@ -27,7 +27,7 @@ def status(context: Context, as_json: bool, watch: bool) -> None:
       msgmetrics status
       msgmetrics status --watch
     """
-    from deploy.status import read_status, render
+    from deploy.cli.status import read_status, render
 
     while True:
         found = connected(context, read_status)
@@ -46,7 +46,7 @@ def doctor(context: Context) -> None:
 
     Settings, Kafka, the topic, ClickHouse, clocks and migrations. Exit code 1 when something fails.
     """
-    from deploy.doctor import Verdict, examine
+    from deploy.cli.doctor import Verdict, examine
 
     failed = False
     for finding in examine(context.settings, clock_ms):
@@ -74,7 +74,7 @@ def explain(
       msgmetrics explain --org acme --bucket 2026-05-05T10:00:00Z --granularity hour
       msgmetrics explain --org acme --event 9f0c6a52
     """
-    from deploy.explain import METRICS, explain_bucket, explain_event
+    from deploy.cli.explain import METRICS, explain_bucket, explain_event
 
     if metric and metric not in METRICS:
         raise Usage(f"--metric must be one of {', '.join(METRICS)}, not {metric!r}")

@@ -6,7 +6,7 @@ import time
 import click
 import msgspec
 
-from deploy.commands.shared import (
+from deploy.cli.context import (
     FROM,
     TO,
     Context,
@@ -34,7 +34,7 @@ def rebuild(context: Context, start: int, end: int, org: str) -> None:
     Example:
       msgmetrics rebuild --from 2026-05-05T00:00:00Z --to 2026-05-06T00:00:00Z
     """
-    from deploy.repair import rebuild_span
+    from deploy.cli.erase import rebuild_span
 
     span = check_span(start, end)
     click.echo(
@@ -62,8 +62,8 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
     Example:
       msgmetrics reconcile --from 2026-05-05T00:00:00Z --to 2026-05-06T00:00:00Z --org acme
     """
-    from deploy.repair import as_document, as_text
-    from pipeline.reconcile import Reconciler
+    from deploy.cli.erase import as_document, as_text
+    from pipeline.repair.reconcile import Reconciler
 
     span = check_span(start, end)
     result = with_store(
@@ -91,7 +91,7 @@ def erase(context: Context, org: str, dry_run: bool, yes: bool) -> None:
     Example:
       msgmetrics erase acme --dry-run
     """
-    from deploy.repair import erase_organization, erasure_preview
+    from deploy.cli.erase import erase_organization, erasure_preview
 
     click.echo(with_store(context, lambda store, settings: erasure_preview(store, settings, org)))
     if dry_run:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pipeline.core.fields import (
+from pipeline.core.exact import (
     EARLIEST_MS,
     LATEST_MS,
     SECOND_CHARACTERS,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.core.decode import Columns, DeadLetter
-from pipeline.core.keys import LateKeys
+from pipeline.core.late_keys import LateKeys
 from schemas.grain import Grain
 
 Erasures = Mapping[str, int]

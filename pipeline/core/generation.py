@@ -10,7 +10,7 @@ than the same row computed from its repair.
 from typing import Final
 
 STAMPS: Final = 2048
-"""Stamps of one generation: a day of 24 hours of 60 minutes counts 24 * 61. Known to the statements in pipeline/sql."""
+"""Stamps of one generation: a day of 24 hours of 60 minutes counts 24 * 61. The rollup statements know it."""
 MAX_GENERATION: Final = 2**24 // STAMPS - 1
 """The stamp is 24 bits of the version."""
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.core.keys import NO_KEYS, LateKeys, split
+from pipeline.core.late_keys import NO_KEYS, LateKeys, split
 from schemas.grain import Grain
 
 MINUTE_MS = Grain.MINUTE.milliseconds

@@ -37,8 +37,8 @@ from pipeline.core.effects import (
     WriteProgress,
 )
 from pipeline.core.generation import next_generation
-from pipeline.core.keys import LateKeys
 from pipeline.core.late import late_keys, late_spans
+from pipeline.core.late_keys import LateKeys
 from pipeline.core.watermark import frontier, holding
 from schemas.grain import MS_PER_SECOND, Grain
 

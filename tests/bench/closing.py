@@ -8,11 +8,11 @@ import uuid
 from datetime import timedelta
 from pathlib import Path
 
+from pipeline.clickhouse.store import Store
 from pipeline.core.effects import CloseBuckets
-from pipeline.core.keys import LateKeys
+from pipeline.core.late_keys import LateKeys
 from pipeline.core.protocol import recompute_steps
-from pipeline.driver import drive
-from pipeline.store import Store
+from pipeline.runner import drive
 from schemas.grain import Grain
 from tests.bench.dataset import DAYS, Span, close, days_before_today, fill, store_of
 from tests.bench.events import ORGANIZATIONS, send

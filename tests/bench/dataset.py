@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pipeline.clickhouse.store import Store
 from pipeline.core.effects import CloseBuckets, RaiseState, State
-from pipeline.store import Store
 from schemas.grain import Grain
 from tests.support.system import TOPIC, System
 from tests.support.usage import peak_mib

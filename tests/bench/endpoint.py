@@ -14,17 +14,17 @@ from typing import Any
 
 import httpx2
 
+from api.endpoint import QUERIES_AN_ORGANIZATION
 from api.params import Metric
 from api.reader import Reader
-from api.routes import QUERIES_AN_ORGANIZATION
 from api.window import Window
-from deploy.engines.kafka_broker import free_port
 from schemas.grain import Grain
 from schemas.tables import FACTS, rollup_table
 from tests.bench.dataset import close, days_before_today, disk_bytes, engine_mib, fill, store_of
 from tests.bench.events import ORGANIZATIONS
 from tests.bench.figures import Figures
 from tests.bench.watching import last_json
+from tests.support.kafka_broker import free_port
 from tests.support.system import ROOT, System, wait_until
 
 PART, GROWTH = "endpoint", "growth by facts"

@@ -13,8 +13,8 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from api.server import Server, api_server, serve_all
-from deploy.accounts import create_key, set_tier
-from deploy.migrate import migrate
+from deploy.cli.accounts import create_key, set_tier
+from deploy.migrations.apply import migrate
 from schemas.api_key import READ_SCOPE
 from schemas.connection import connect
 from schemas.settings import read_settings

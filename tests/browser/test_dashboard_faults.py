@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from playwright.sync_api import Browser, expect
 
-from deploy.accounts import revoke_key, set_tier
+from deploy.cli.accounts import revoke_key, set_tier
 from schemas.tiers import Tier
 from tests.browser.chromium import visit
 from tests.browser.dashboard import ENDPOINT, cards, choose, enter, settled

@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.reader import Reader
-from deploy.accounts import create_key, set_tier
-from deploy.migrate import migrate
+from deploy.cli.accounts import create_key, set_tier
+from deploy.migrations.apply import migrate
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.tiers import Tier

@@ -38,7 +38,7 @@ def test_requests_are_counted_by_status_and_route_and_keys_by_who_knew_them(
 def test_what_is_refused_for_asking_too_much_at_once_is_counted(
     http: TestClient, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.routes.QUERIES_AN_ORGANIZATION", 0)
+    monkeypatch.setattr("api.endpoint.QUERIES_AN_ORGANIZATION", 0)
     before = sample("rate_limited_total")
     assert http.get(PATH, params={"metric": "sent"}, headers={"Authorization": f"Bearer {key}"}).status_code == 429
     assert sample("rate_limited_total") == before + 1

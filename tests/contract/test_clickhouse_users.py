@@ -20,16 +20,16 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.reader import Reader
-from deploy.accounts import create_key, list_keys, revoke_key, set_tier
-from deploy.clickhouse import open_clickhouse
-from deploy.clickhouse_users import DATABASE, USERS, published, statements
-from deploy.migrate import migrate, pending
+from deploy.cli.accounts import create_key, list_keys, revoke_key, set_tier
+from deploy.cli.clickhouse import open_clickhouse
+from deploy.clickhouse_server.make_users import DATABASE, USERS, published, statements
+from deploy.migrations.apply import migrate, pending
+from pipeline.clickhouse.store import Store
 from pipeline.core import effects as e
 from pipeline.core.decode import Columns
-from pipeline.core.keys import LateKeys
+from pipeline.core.late_keys import LateKeys
 from pipeline.core.start import Gap
-from pipeline.store import Store
-from pipeline.violations import count_violations
+from pipeline.worker.violations import count_violations
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.settings import read_settings
@@ -185,7 +185,7 @@ def test_the_api_answers_and_can_neither_write_nor_see_an_event_nor_raise_its_li
 
 def test_the_published_files_are_current() -> None:
     for name, text in published().items():
-        assert (FOLDER / name).read_text() == text, "run: python -m deploy.clickhouse_users"
+        assert (FOLDER / name).read_text() == text, "run: python -m deploy.clickhouse_server.make_users"
 
 
 def test_every_statement_of_the_sql_is_one_that_the_engine_understands(client: Client) -> None:

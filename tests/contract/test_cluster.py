@@ -8,10 +8,10 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.reader import Reader
-from deploy.accounts import create_key, set_tier
-from deploy.cluster import statements_for
+from deploy.cli.accounts import create_key, set_tier
 from deploy.errors import Refused
-from deploy.migrate import migrate, pending, read_migrations
+from deploy.migrations.apply import migrate, pending, read_migrations
+from deploy.migrations.cluster_ddl import statements_for
 from schemas import tables
 from schemas.connection import connect
 from schemas.endpoint import Endpoint

@@ -7,12 +7,12 @@ from api.errors import Unavailable
 from api.params import Metric
 from api.reader import Reader
 from api.window import Window
-from pipeline.clickhouse import sql
+from pipeline.clickhouse.client import sql
+from pipeline.clickhouse.store import Store
 from pipeline.core import effects as e
 from pipeline.core.decode import Columns
-from pipeline.core.keys import LateKeys
+from pipeline.core.late_keys import LateKeys
 from pipeline.errors import SinkUnavailable
-from pipeline.store import Store
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain
@@ -71,7 +71,7 @@ def test_the_keys_of_a_recompute_are_looked_up_on_each_shard(pair: Endpoint) -> 
     parameters |= {"rebuild": 0, "org": ""}
     for target, code in ((pair, UNREACHABLE), (pair.url, DENIED)):
         with pytest.raises(DatabaseError) as error:
-            connect(target).command(sql("rollup_minute"), parameters=parameters)
+            connect(target).command(sql("rollup/rollup_minute"), parameters=parameters)
         assert error.value.code == code
 
 

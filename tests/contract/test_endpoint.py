@@ -8,14 +8,14 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.testclient import TestClient
 
+from api.answers import REUSE_SECONDS, Answers
 from api.app import create_app
 from api.auth import Authenticator
+from api.endpoint import QUERIES_AN_ORGANIZATION, Metrics
 from api.errors import RateLimited
 from api.reader import Reader, sql
-from api.reuse import REUSE_SECONDS, Answers
-from api.routes import QUERIES_AN_ORGANIZATION, Metrics
 from api.sharing import Shared
-from deploy.accounts import create_key, list_keys, revoke_key, set_tier
+from deploy.cli.accounts import create_key, list_keys, revoke_key, set_tier
 from deploy.logs import JsonFormatter
 from schemas.api_key import key_hash
 from schemas.connection import connect

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.reader import Reader
-from deploy.accounts import create_key, set_tier
+from deploy.cli.accounts import create_key, set_tier
 from schemas.connection import connect
 from schemas.tiers import Tier
 from tests.support.endpoint import AS_OF, NOW, CheckedClient, request, store

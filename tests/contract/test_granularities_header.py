@@ -4,7 +4,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.testclient import TestClient
 
-from deploy.accounts import create_key, set_tier
+from deploy.cli.accounts import create_key, set_tier
 from schemas.api_key import READ_SCOPE
 from schemas.tiers import Tier
 from tests.support.endpoint import NOW, request

@@ -4,7 +4,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from deploy.errors import Refused
-from deploy.migrate import migrate, pending, read_migrations
+from deploy.migrations.apply import migrate, pending, read_migrations
 from schemas.connection import connect
 
 

@@ -21,7 +21,7 @@ from api.app import create_app
 from api.openapi import openapi
 from api.params import PARSERS
 from api.reader import Reader
-from deploy.accounts import create_key, set_tier
+from deploy.cli.accounts import create_key, set_tier
 from schemas.tiers import Tier
 from tests.support.endpoint import NOW, PATH, validator
 

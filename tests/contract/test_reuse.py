@@ -12,12 +12,12 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.testclient import TestClient
 
+from api.answers import REUSE_SECONDS
 from api.app import create_app
 from api.auth import REMEMBER_SECONDS
 from api.metrics import REGISTRY
 from api.reader import Reader
-from api.reuse import REUSE_SECONDS
-from deploy.accounts import create_key, revoke_key, set_tier
+from deploy.cli.accounts import create_key, revoke_key, set_tier
 from schemas.api_key import key_hash
 from schemas.tiers import Tier
 from tests.support.endpoint import NOW, PATH, Clock, request, store

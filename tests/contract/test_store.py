@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+from pipeline.clickhouse.store import MAX_PAIRS, Store
 from pipeline.core.decode import DeadLetter
 from pipeline.core.effects import (
     CloseBuckets,
@@ -20,9 +21,8 @@ from pipeline.core.effects import (
     WriteProgress,
 )
 from pipeline.core.generation import stamp
-from pipeline.core.keys import LateKeys
 from pipeline.core.late import late_spans
-from pipeline.store import MAX_PAIRS, Store
+from pipeline.core.late_keys import LateKeys
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.message_event import OTHER_KEY, DeadLetterReason

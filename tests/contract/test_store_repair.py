@@ -24,7 +24,7 @@ from pipeline.core.effects import (
 )
 from pipeline.core.generation import stamp
 from pipeline.core.protocol import erase_steps, rebuild_steps, sweep_steps
-from pipeline.driver import drive
+from pipeline.runner import drive
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.message_event import DeadLetterReason
@@ -34,7 +34,7 @@ from tests.support.stores import DAY, NOW, Case, close_all, facts, real
 @pytest.fixture(autouse=True)
 def _nothing_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a cluster statements are waited for by the clock; here nobody else has any."""
-    monkeypatch.setattr("pipeline.store.LONGEST_STATEMENT_SECONDS", 0)
+    monkeypatch.setattr("pipeline.clickhouse.store.LONGEST_STATEMENT_SECONDS", 0)
 
 
 NEXT_DAY = DAY + Grain.DAY.seconds

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import metrics, violations
+from pipeline import metrics
+from pipeline.clickhouse.store import Store
 from pipeline.core.effects import CloseBuckets, InsertFacts
 from pipeline.errors import SinkUnavailable
-from pipeline.store import Store
-from pipeline.violations import SPAN_SECONDS, count_violations, watch_violations
+from pipeline.worker import violations
+from pipeline.worker.violations import SPAN_SECONDS, count_violations, watch_violations
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain
 from tests.support.stores import DAY, facts

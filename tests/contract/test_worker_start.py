@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline import worker
 from pipeline.errors import SinkUnavailable, WrongClock
-from pipeline.worker import Worker
+from pipeline.worker import worker
+from pipeline.worker.worker import Worker
 from schemas.settings import PREFIX, read_settings
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from deploy.demo import Traffic
-from deploy.engines.kafka_broker import free_port
+from deploy.cli.demo import Traffic
 from tests.docs.node import node_modules, node_problem
 from tests.docs.stage import Stage
 from tests.support.clickhouse_node import USERS
+from tests.support.kafka_broker import free_port
 from tests.support.ledger import Produced
 from tests.support.system import ROOT, System, clean_environment, require_kafka, wait_until
 

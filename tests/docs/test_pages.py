@@ -10,9 +10,9 @@ import pytest
 
 from api import errors
 from api.params import PARSERS
-from deploy.cli import cli
+from deploy.cli.main import cli
 from pipeline.core.decode import decode_event
-from pipeline.health import Health
+from pipeline.worker.health import Health
 from schemas.message_event import DeadLetterReason, MessageEvent
 from schemas.tiers import Tier
 from tests.docs.blocks import ANSWERS, RUN, anchors, blocks, documents, links, read

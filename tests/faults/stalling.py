@@ -4,9 +4,9 @@ import signal
 import sys
 from typing import Any
 
-import deploy.cli
-from pipeline import health
-from pipeline.transport import BatchConsumerThread
+import deploy.cli.main
+from pipeline.kafka.consumer import BatchConsumerThread
+from pipeline.worker import health
 
 STALLED_SECONDS = 20.0
 """Instead of a minute, which is long for a test."""
@@ -20,4 +20,4 @@ if __name__ == "__main__":
     health.STALLED_SECONDS = STALLED_SECONDS
     signal.signal(signal.SIGUSR1, stall)
     sys.argv = ["msgmetrics", "worker"]
-    deploy.cli.main()
+    deploy.cli.main.main()

@@ -15,12 +15,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from deploy.accounts import create_key, set_tier
-from deploy.engines.kafka_broker import free_port
-from deploy.migrate import migrate
+from deploy.cli.accounts import create_key, set_tier
+from deploy.migrations.apply import migrate
 from schemas.connection import connect
 from schemas.tiers import Tier
 from tests.support.endpoint import PATH
+from tests.support.kafka_broker import free_port
 from tests.support.system import Process, clean_environment, wait_until
 
 UNREACHABLE_SECONDS = 3.0

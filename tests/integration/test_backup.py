@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from deploy.backup import create, restore
+from deploy.cli.backup import create, restore
 from deploy.errors import Refused
-from deploy.migrate import migrate
+from deploy.migrations.apply import migrate
 from schemas.settings import read_settings
 from tests.support.clickhouse_node import USERS
 from tests.support.ledger import Ledger

@@ -15,8 +15,8 @@ import pytest
 import zstandard
 from confluent_kafka import Consumer, TopicPartition
 
+from deploy.cli.kafka import ANSWER_SECONDS, describe_topic
 from deploy.engines.mock_kafka import MockKafka
-from deploy.kafka_admin import ANSWER_SECONDS, describe_topic
 from schemas.connection import connect
 from schemas.settings import read_settings
 from tests.support.engine import ROOT, clickhouse_process

@@ -5,15 +5,15 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from deploy.clickhouse_users import DATABASE
-from deploy.commands.shared import clock_ms
-from deploy.doctor import Verdict, examine
-from deploy.engines.kafka_broker import KafkaBroker
-from deploy.kafka_admin import describe_topic, ensure_topic, topic_warnings
+from deploy.cli.context import clock_ms
+from deploy.cli.doctor import Verdict, examine
+from deploy.cli.kafka import describe_topic, ensure_topic, topic_warnings
+from deploy.clickhouse_server.make_users import DATABASE
 from schemas.connection import connect
 from schemas.settings import read_settings
 from tests.support.compose import services
 from tests.support.engine import ROOT, clickhouse_process
+from tests.support.kafka_broker import KafkaBroker
 from tests.support.system import require_kafka, wait_until
 
 

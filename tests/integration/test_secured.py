@@ -15,18 +15,18 @@ from pathlib import Path
 import pytest
 from aiokafka.errors import KafkaError
 
-from deploy.accounts import create_key, set_tier
-from deploy.clickhouse import open_clickhouse
-from deploy.engines.kafka_broker import free_port
+from deploy.cli.accounts import create_key, set_tier
+from deploy.cli.clickhouse import open_clickhouse
+from deploy.cli.kafka import describe_topic
 from deploy.errors import Unreachable
-from deploy.kafka_admin import describe_topic
-from pipeline.kafka_client import read_cluster_id
+from pipeline.kafka.client import read_cluster_id
 from schemas.api_key import READ_SCOPE
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.settings import SettingsError, read_settings
 from schemas.tiers import Tier
 from tests.support.certificates import Authority, Identity, TlsFront
+from tests.support.kafka_broker import free_port
 from tests.support.ledger import Ledger
 from tests.support.recount import check_api, check_everything
 from tests.support.secured import LOGIN_MODULES, PASSWORDS, SecuredBroker, write_token

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 
-from deploy.accounts import create_key, set_tier
+from deploy.cli.accounts import create_key, set_tier
 from schemas.api_key import READ_SCOPE
 from schemas.sharding import LOCAL
 from schemas.tiers import Tier

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-import deploy.migrate
-from deploy.engines.kafka_broker import free_port
-from deploy.migrate import Migration, migrate, read_migrations
+import deploy.migrations.apply
+from deploy.migrations.apply import Migration, migrate, read_migrations
+from tests.support.kafka_broker import free_port
 from tests.support.ledger import Ledger, Produced
 from tests.support.recount import check_everything
 from tests.support.system import ROOT, Process, System, require_kafka, wait_until
@@ -74,7 +74,9 @@ def test_a_rolling_deploy_loses_and_doubles_nothing(
 
         # The schema first: whoever runs goes on.
         before = len(system.query("SELECT number FROM schema_migrations FINAL"))
-        monkeypatch.setattr(deploy.migrate, "read_migrations", lambda: [*read_migrations(), OF_THE_NEXT_VERSION])
+        monkeypatch.setattr(
+            deploy.migrations.apply, "read_migrations", lambda: [*read_migrations(), OF_THE_NEXT_VERSION]
+        )
         assert migrate(system.database, 35, 90) == [OF_THE_NEXT_VERSION.name]
         assert len(system.query("SELECT number FROM schema_migrations FINAL")) == before + 1
         some(2000)

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from deploy.cluster import statements_for
-from deploy.engines.kafka_broker import free_port
-from deploy.migrate import LEDGER, read_migrations
+from deploy.migrations.apply import LEDGER, read_migrations
+from deploy.migrations.cluster_ddl import statements_for
 from schemas.connection import connect
 from schemas.sharding import LOCAL, SHARDED
 from tests.support.clickhouse_node import Node, clickhouse_node
+from tests.support.kafka_broker import free_port
 from tests.support.system import require_kafka
 from tests.support.zookeeper import zookeeper
 

@@ -17,7 +17,7 @@ from pipeline.core.effects import (
     RecomputeLate,
     Steps,
 )
-from pipeline.core.keys import LateKeys
+from pipeline.core.late_keys import LateKeys
 from pipeline.core.protocol import Flushed, erase_steps, flush_steps, progress_steps, recompute_steps, roll_steps
 from schemas.grain import Grain
 from tests.sim.log import Record

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
 
-from deploy.engines.kafka_broker import free_port
-from deploy.migrate import migrate
+from deploy.migrations.apply import migrate
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from tests.support.clickhouse_node import Node, clickhouse_node
+from tests.support.kafka_broker import free_port
 
 CLUSTER = "metrics"
 PAIR = "pair"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
-from deploy.engines.kafka_broker import KafkaBroker, free_port
 from tests.support.certificates import Authority
+from tests.support.kafka_broker import KafkaBroker, free_port
 from tests.support.system import ROOT
 
 PASSWORDS = {"worker": "w0rker-secret", "operator": "0perator-secret", "stranger": "stranger-secret"}

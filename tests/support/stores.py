@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.clickhouse.store import Store
 from pipeline.core.decode import Columns
 from pipeline.core.effects import CloseBuckets, Effect
 from pipeline.core.start import Stored
-from pipeline.store import Store
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain

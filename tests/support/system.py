@@ -16,8 +16,8 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from deploy.engines.kafka_broker import KafkaBroker, free_port, java_problem
 from schemas.connection import connect
+from tests.support.kafka_broker import KafkaBroker, free_port, java_problem
 from tests.support.ledger import Produced
 
 ROOT = Path(__file__).parents[2]

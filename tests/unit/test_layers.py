@@ -13,7 +13,7 @@ ALLOWED = {
     "api": {"api", "schemas"},
     "deploy": {"deploy", "pipeline", "api", "schemas"},
 }
-PURE = ["pipeline/core", "api/params.py", "api/window.py", "api/cursor.py", "api/render.py", "api/reuse.py"]
+PURE = ["pipeline/core", "api/params.py", "api/window.py", "api/cursor.py", "api/render.py", "api/answers.py"]
 EFFECTS = {
     "asyncio",
     "logging",

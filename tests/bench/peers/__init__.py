@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.engines.kafka_broker import BrokerError, fetched
 from tests.bench.figures import Figures
 from tests.bench.watching import last_json
+from tests.support.kafka_broker import BrokerError, fetched
 from tests.support.system import ROOT
 
 HERE = Path(__file__).parent

@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.engines.kafka_broker import fetched, free_port
 from tests.support.engine import ROOT
+from tests.support.kafka_broker import fetched, free_port
 from tests.support.system import wait_until
 
 CONFIG = "tickTime=1000\ndataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.answers import ENTRY_BYTES, REUSE_SECONDS, Answers, Asked, Ready
 from api.errors import Unavailable
 from api.params import Metric
 from api.render import CSV, JSON
-from api.reuse import ENTRY_BYTES, REUSE_SECONDS, Answers, Asked, Ready
 from api.sharing import Shared
 from api.window import Request, Window
 from schemas.grain import Grain

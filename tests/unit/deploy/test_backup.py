@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.backup import PROGRESS, _behind, _destination
+from deploy.cli.backup import PROGRESS, _behind, _destination
 from deploy.errors import Usage
 from schemas import tables
 

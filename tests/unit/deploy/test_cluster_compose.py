@@ -6,12 +6,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from deploy.engines.kafka_broker import free_port
 from schemas.connection import connect
 from tests.support.clickhouse_node import Node, clickhouse_node
 from tests.support.cluster import CLUSTER
 from tests.support.compose import services as services_of
 from tests.support.engine import ROOT
+from tests.support.kafka_broker import free_port
 
 FOLDER = ROOT / "deploy" / "cluster"
 FILE = "deploy/cluster/docker-compose.yml"

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from deploy.cli import cli
-from deploy.clickhouse_users import DATABASE, USERS
+from deploy.cli.main import cli
+from deploy.clickhouse_server.make_users import DATABASE, USERS
 from schemas.settings import API_ADMIN_PORT, PREFIX, SETTINGS, WORKER_ADMIN_PORT, read_settings
 from tests.support.compose import OURS, compose, services
 from tests.support.engine import ROOT

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.doctor import security_warnings
+from deploy.cli.doctor import security_warnings
 from schemas.settings import PREFIX, read_settings
 
 FAR = {"KAFKA_BOOTSTRAP": "k1:9093,k2:9093", "CLICKHOUSE_URL": "https://worker:x@ch:8443/d"}

@@ -16,7 +16,7 @@ sleep 0.5
 rmdir "$target/busy"
 """
 ASK = (
-    "import sys; from pathlib import Path; from deploy.engines.kafka_broker import jars; print(jars(Path(sys.argv[1])))"
+    "import sys; from pathlib import Path; from tests.support.kafka_broker import jars; print(jars(Path(sys.argv[1])))"
 )
 
 

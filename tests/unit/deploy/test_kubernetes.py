@@ -8,8 +8,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.cli import cli
-from deploy.clickhouse_users import DATABASE
+from deploy.cli.main import cli
+from deploy.clickhouse_server.make_users import DATABASE
 from schemas.settings import API_ADMIN_PORT, WORKER_ADMIN_PORT, Settings, read_settings
 from tests.support.engine import ROOT
 

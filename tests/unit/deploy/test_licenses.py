@@ -2,11 +2,11 @@
 
 import pytest
 
-from deploy.licenses import LISTING, PERMISSIVE, license_of, locked, render, words
+from tests.support.licenses import LISTING, PERMISSIVE, license_of, locked, render, words
 
 
 def test_the_list_is_current() -> None:
-    assert LISTING.read_text() == render(), "run: python -m deploy.licenses"
+    assert LISTING.read_text() == render(), "run: python -m tests.support.licenses"
 
 
 @pytest.mark.parametrize("name", locked())

@@ -2,7 +2,7 @@
 
 import re
 
-from deploy.migrate import read_migrations
+from deploy.migrations.apply import read_migrations
 from tests.support.engine import ROOT
 
 TEXT = (ROOT / "deploy" / "UPGRADING.md").read_text()

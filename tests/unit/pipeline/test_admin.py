@@ -6,8 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from pipeline.admin import admin_app
-from pipeline.operations import Operations
+from pipeline.worker.admin import admin_app
+from pipeline.worker.operations import Operations
 
 
 class Nothing:

@@ -16,7 +16,7 @@ from pipeline.core.effects import (
     WriteProgress,
 )
 from pipeline.core.protocol import flush_steps
-from pipeline.driver import drive
+from pipeline.runner import drive
 
 NOW_MS = int(datetime(2026, 5, 5, 12, tzinfo=UTC).timestamp() * 1000)
 RULES = Rules(lateness_ms=10_000, future_skew_ms=300_000)

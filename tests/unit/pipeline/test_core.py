@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pipeline.core import late
 from pipeline.core.chunk import Batch, Chunk, End
 from pipeline.core.flush import FlushPolicy
-from pipeline.core.keys import Key, LateKeys, split
 from pipeline.core.late import HOT_KEY_SECONDS, Pace, PendingRecomputes, late_keys, late_spans
+from pipeline.core.late_keys import Key, LateKeys, split
 from pipeline.core.ledger import Ledger
 from pipeline.core.start import Gap, Start, Stored, choose_start
 from pipeline.core.watermark import frontier, partition_watermark, retention_floor

@@ -7,8 +7,8 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError
 
 from pipeline.core.effects import RaiseState, ReadState, State, Steps
-from pipeline.driver import Retrying, drive
 from pipeline.errors import SinkRefuses, SinkUnavailable, sink_error
+from pipeline.runner import Retrying, drive
 
 
 def read_then_write() -> Steps[int]:

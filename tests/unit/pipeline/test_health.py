@@ -1,6 +1,6 @@
 """Readiness is progress: each reason comes and goes with what causes it."""
 
-from pipeline.health import FLOOD_LETTERS, STALLED_SECONDS, Health
+from pipeline.worker.health import FLOOD_LETTERS, STALLED_SECONDS, Health
 
 NOW = 1_778_000_000_000
 

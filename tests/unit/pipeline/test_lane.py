@@ -12,8 +12,8 @@ from pipeline.core.flush import FlushPolicy
 from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
 from pipeline.core.watermark import Idle
-from pipeline.health import Health
-from pipeline.lane import LIVE_FLUSHES, Lanes
+from pipeline.worker.health import Health
+from pipeline.worker.lanes import LIVE_FLUSHES, Lanes
 from tests.unit.pipeline.test_chunk import NOW_MS, RULES, Record, event
 
 BEGIN = 100

@@ -9,12 +9,12 @@ import pytest
 
 from pipeline import metrics
 from pipeline.core.chunk import Batch, Chunk, Rules
-from pipeline.core.keys import NO_KEYS
+from pipeline.core.late_keys import NO_KEYS
 from pipeline.core.protocol import Flushed
-from pipeline.driver import Retrying
 from pipeline.errors import SinkUnavailable
-from pipeline.health import Health
-from pipeline.operations import Operations
+from pipeline.runner import Retrying
+from pipeline.worker.health import Health
+from pipeline.worker.operations import Operations
 
 NOW_MS = 1_777_982_400_000
 
@@ -96,7 +96,9 @@ class Stored:
     def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
         if self.problem:
             raise self.problem
-        return {"look_partitions": [(0, 7, NOW_MS, "w", "reading", 9, NOW_MS), (1, 7, 0, "", "", 0, 0)]}.get(name, [])
+        return {"look/look_partitions": [(0, 7, NOW_MS, "w", "reading", 9, NOW_MS), (1, 7, 0, "", "", 0, 0)]}.get(
+            name, []
+        )
 
 
 def test_a_partition_without_a_report_has_an_unknown_lag_and_not_zero() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.oauth import WITHOUT_EXPIRY_SECONDS, TokenError, expires_at, read_token
+from pipeline.kafka.oauth import WITHOUT_EXPIRY_SECONDS, TokenError, expires_at, read_token
 
 
 def token(claims: object) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from pipeline import transport
 from pipeline.core.ledger import Ledger
-from pipeline.fetched import MAX_BYTES_A_BATCH, MAX_RECORDS_A_BATCH, NoReadOffsets, unpack
-from pipeline.transport import FORGOTTEN_SECONDS, BatchConsumerThread
+from pipeline.kafka import consumer as transport
+from pipeline.kafka.consumer import FORGOTTEN_SECONDS, BatchConsumerThread
+from pipeline.kafka.fetching import MAX_BYTES_A_BATCH, MAX_RECORDS_A_BATCH, NoReadOffsets, unpack
 
 TP = TopicPartition("message-events", 0)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.cli import cli
+from deploy.cli.main import cli
 from schemas.endpoint import Endpoint
 from schemas.settings import PREFIX, SETTINGS, SettingsError, read_settings
 

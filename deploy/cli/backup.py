@@ -1,0 +1,113 @@
+"""Backups of ClickHouse that are right to restore from while workers go on writing.
+
+A backup of several tables is of no single moment. What matters is an order: progress (how far Kafka was read, how far
+buckets were closed) must be *older* than the facts and rollups it speaks for, since what lies beyond it is read from
+Kafka again, and reading twice is harmless. So progress is taken first. Then, since stored progress runs ahead of the
+recomputes of late events, it waits until Kafka's committed offsets have passed it, which they do only when those
+recomputes are done; and only then takes the rest.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from clickhouse_connect.driver.client import Client
+
+from deploy.cli.kafka import committed_offsets
+from deploy.errors import CommandError, Refused, Usage
+from schemas import tables
+from schemas.settings import Settings
+from schemas.sharding import everywhere
+
+PROGRESS = (tables.PARTITION_WATERMARKS, tables.WATERMARK)
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}", re.ASCII)
+WAIT_SECONDS, POLL_SECONDS = 600, 0.5
+
+
+def create(client: Client, settings: Settings, name: str, place: str, tell: Callable[[str], None]) -> None:
+    """Back everything up as NAME-progress and NAME-data. Raises CommandError where the workers do not get on."""
+    names = _tables(client)
+    data = [table for table in names if table not in PROGRESS]
+    if not set(PROGRESS) <= set(names):
+        raise Refused("the database is not set up, so there is nothing to back up; run `msgmetrics migrate`")
+    _run(client, "BACKUP", PROGRESS, "TO", _destination(place, name, "progress"), settings.clickhouse_cluster)
+    tell(f"progress is in {name}-progress; waiting for the workers to finish what it speaks for")
+    wait_until_committed(settings, stored_offsets(client, settings), time.monotonic)
+    _run(client, "BACKUP", data, "TO", _destination(place, name, "data"), settings.clickhouse_cluster)
+    tell(f"{len(data)} tables are in {name}-data")
+
+
+def restore(
+    client: Client, settings: Settings, name: str, place: str, tell: Callable[[str], None], *, facts_only: bool = False
+) -> None:
+    """Restore into an empty database; with ``facts_only`` nothing but the facts, for the workers to count anew."""
+    found = _tables(client)
+    if found:
+        raise Refused(
+            f"the database has {len(found)} tables already; a backup is restored into an empty one "
+            f"(DROP DATABASE, or another name in MSGMETRICS_CLICKHOUSE_URL)"
+        )
+    cluster = settings.clickhouse_cluster
+    data = _destination(place, name, "data")
+    if facts_only:
+        _run(client, "RESTORE", [tables.FACTS], "FROM", data, cluster)
+        tell("facts are restored; run `msgmetrics migrate`, then workers, which close every bucket from them")
+        return
+    database = str(client.query("SELECT currentDatabase()").result_rows[0][0])
+    for source in (data, _destination(place, name, "progress")):
+        client.command(f"RESTORE DATABASE `{database}`{everywhere(cluster)} FROM {source}")
+    tell("restored; run `msgmetrics migrate`, then workers, which read on from where the backup stands")
+
+
+def stored_offsets(client: Client, settings: Settings) -> dict[int, int]:
+    """Per partition the next offset that ClickHouse has, of the newest incarnation of the topic."""
+    rows = client.query(
+        """
+        SELECT partition, argMax(next, incarnation)
+        FROM
+        (
+            SELECT partition, incarnation, max(next_offset) AS next FROM partition_watermarks
+            WHERE topic = {topic:String} GROUP BY partition, incarnation
+        )
+        GROUP BY partition
+        """,
+        parameters={"topic": settings.kafka_topic},
+    ).result_rows
+    return {int(partition): int(offset) for partition, offset in rows}
+
+
+def wait_until_committed(settings: Settings, stored: Mapping[int, int], clock: Callable[[], float]) -> None:
+    """Until the group has committed these offsets. Raises CommandError when that takes longer than WAIT_SECONDS."""
+    deadline = clock() + WAIT_SECONDS
+    while behind := _behind(committed_offsets(settings, list(stored)), stored):
+        if clock() > deadline:
+            raise CommandError(
+                f"partitions {', '.join(map(str, behind))} are not committed as far as ClickHouse has stored them; "
+                "is every worker running? `msgmetrics status` shows what they wait for"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _behind(committed: Mapping[int, int], stored: Mapping[int, int]) -> list[int]:
+    return [partition for partition, offset in sorted(stored.items()) if committed.get(partition, 0) < offset]
+
+
+def _tables(client: Client) -> list[str]:
+    rows = client.query(
+        "SELECT name FROM system.tables WHERE database = currentDatabase() AND NOT is_temporary ORDER BY name"
+    ).result_rows
+    return [str(row[0]) for row in rows]
+
+
+def _destination(place: str, name: str, part: str) -> str:
+    """ClickHouse's word for where: ``place`` is File('{}') or a named collection's, with {} for the name."""
+    if NAME.fullmatch(name) is None:
+        raise Usage(f"a backup's name has up to 100 of [A-Za-z0-9._-], not {name!r}")
+    if place.count("{}") != 1:
+        raise Usage(f"--place needs exactly one {{}} for the backup's name, as in File('{{}}'); not {place!r}")
+    return place.replace("{}", f"{name}-{part}")
+
+
+def _run(client: Client, what: str, names: Sequence[str], word: str, destination: str, cluster: str) -> None:
+    wanted = ", ".join(f"TABLE {name}" for name in names)
+    client.command(f"{what} {wanted}{everywhere(cluster)} {word} {destination}")

@@ -1,0 +1,99 @@
+"""Checks what a worker and the API need, one line each, with the remedy."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from deploy.cli.clickhouse import clickhouse_problem, open_clickhouse
+from deploy.cli.kafka import describe_topic, topic_warnings
+from deploy.errors import CommandError
+from deploy.migrations.apply import pending
+from pipeline.core.skew import clock_skew_ms
+from schemas.connection import redact
+from schemas.settings import Settings
+
+MAX_SKEW_MS = 1000
+LOOPBACK = {"localhost", "127.0.0.1", "::1", "[::1]"}
+
+
+class Verdict(StrEnum):
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    verdict: Verdict
+    text: str
+
+
+def examine(settings: Settings, clock_ms: Callable[[], int]) -> Iterator[Finding]:
+    """Everything that was looked at, in the order in which it is needed."""
+    yield Finding(Verdict.OK, "settings are complete and agree with each other")
+    yield from (Finding(Verdict.WARN, sentence) for sentence in security_warnings(settings))
+    yield from _kafka(settings)
+    try:
+        client = open_clickhouse(settings)
+        yield from _clickhouse(client, settings, clock_ms)
+    except ClickHouseError as error:
+        yield Finding(Verdict.FAIL, str(clickhouse_problem(settings, error)))
+    except CommandError as error:
+        yield Finding(Verdict.FAIL, str(error))
+
+
+def security_warnings(settings: Settings) -> list[str]:
+    """What goes over a network in the clear or without a name, as sentences with the remedy. Loopback is no network."""
+    found = []
+    brokers = {address.strip().rpartition(":")[0] for address in settings.kafka_bootstrap.split(",")}
+    if not brokers <= LOOPBACK and settings.kafka_security_protocol != "SASL_SSL":
+        is_named = settings.kafka_security_protocol == "SASL_PLAINTEXT" or settings.kafka_ssl_certfile
+        if "SSL" not in settings.kafka_security_protocol.split("_"):
+            found.append("Kafka is spoken to in the clear; set MSGMETRICS_KAFKA_SECURITY_PROTOCOL to SASL_SSL or SSL")
+        if not is_named:
+            found.append("Kafka is not told who this is; use SASL or a client certificate, and rights in Kafka")
+    url = urlsplit(settings.clickhouse_url)
+    if url.scheme in ("http", "https") and url.hostname not in LOOPBACK:
+        if url.scheme == "http":
+            found.append("ClickHouse is spoken to in the clear; use https in MSGMETRICS_CLICKHOUSE_URL")
+        if (url.username or "default") == "default":
+            found.append("ClickHouse is used as its user `default`; use the users of deploy/clickhouse_server")
+        if not (url.password or settings.clickhouse_password or settings.clickhouse_ssl_certfile):
+            found.append("ClickHouse is used without a password; set MSGMETRICS_CLICKHOUSE_PASSWORD_FILE")
+    return found
+
+
+def _kafka(settings: Settings) -> Iterator[Finding]:
+    try:
+        state = describe_topic(settings, with_config=True)
+    except CommandError as error:
+        yield Finding(Verdict.FAIL, str(error))
+        return
+    yield Finding(Verdict.OK, f"Kafka answers at {settings.kafka_bootstrap} with {state.brokers} broker(s)")
+    if not state.partitions:
+        yield Finding(Verdict.FAIL, f"the topic {settings.kafka_topic} does not exist; run `msgmetrics migrate`")
+        return
+    yield Finding(Verdict.OK, f"the topic {settings.kafka_topic} has {state.partitions} partitions")
+    yield from (Finding(Verdict.WARN, sentence) for sentence in topic_warnings(state))
+
+
+def _clickhouse(client: Client, settings: Settings, clock_ms: Callable[[], int]) -> Iterator[Finding]:
+    yield Finding(Verdict.OK, f"ClickHouse {client.server_version} answers at {redact(settings.clickhouse_url)}")
+    before = clock_ms()
+    theirs = int(client.query("SELECT toUnixTimestamp64Milli(now64(3))").result_rows[0][0])
+    skew = clock_skew_ms(before, theirs, clock_ms())
+    if abs(skew) > MAX_SKEW_MS:
+        yield Finding(Verdict.FAIL, f"its clock differs from this machine's by {skew} ms; synchronise both (NTP)")
+    else:
+        yield Finding(Verdict.OK, "its clock agrees with this machine's")
+    missing = pending(client)
+    if missing:
+        yield Finding(Verdict.FAIL, f"migrations are missing: {', '.join(missing)}; run `msgmetrics migrate`")
+    else:
+        yield Finding(Verdict.OK, "all migrations are applied")

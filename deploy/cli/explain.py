@@ -1,0 +1,112 @@
+"""What is behind a number, and where an event went."""
+
+from decimal import Decimal
+from typing import Any
+
+from deploy.cli.letters import sql
+from deploy.errors import Usage
+from pipeline.clickhouse.store import Store
+from pipeline.core.effects import ReadErasures, ReadState, State
+from pipeline.core.generation import generation_of
+from schemas import tables
+from schemas.grain import MS_PER_SECOND, Grain
+from schemas.instant import rfc3339, second
+
+SHOWN_FACTS = 100
+METRICS = ("sent", "delivered", "failed", "cost_cents")
+_TYPES = {"sent": "message.sent", "delivered": "message.delivered", "failed": "message.failed"}
+
+
+def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: str) -> str:
+    """A bucket of an organization: its number, its state, and the facts behind it. ``metric`` is '' for all."""
+    start, end = grain.floor(bucket), grain.floor(bucket) + grain.seconds
+    state: State = store.perform(ReadState())
+    is_closed = end * MS_PER_SECOND <= state.as_of_ms
+    rows = _rows(store, "explain_bucket", table=tables.rollup_table(grain), org=org, bucket=start)
+    facts = _rows(store, "explain_facts", org=org, start=start, end=end, limit=SHOWN_FACTS + 1)
+    lines = [f"{grain} {second(start)} to {second(end)} of {org}"]
+    lines += [_state(is_closed, rows, state)]
+    lines += _numbers(rows, metric, is_closed)
+    lines += [
+        f"closed {rfc3339(at)} by {worker} in {duration} ms, with everything from {rfc3339(since)} to {rfc3339(until)}"
+        for since, until, worker, duration, at in _rows(store, "explain_closings", instant=end)
+    ]
+    if state.facts_floor_ms > start * MS_PER_SECOND:
+        lines.append(f"facts are kept since {rfc3339(state.facts_floor_ms)} only; the number stays without them")
+    return "\n".join([*lines, "", *_facts(facts, metric)])
+
+
+def _rows(store: Store, name: str, **parameters: Any) -> Any:
+    return store.guarded("explaining", lambda: store.rows(sql(name), **parameters))
+
+
+def _state(is_closed: bool, rows: Any, state: State) -> str:
+    as_of = rfc3339(state.as_of_ms) or "not set"
+    if not is_closed:
+        return f"not aggregated yet: it ends after as_of ({as_of}), and the endpoint answers null"
+    if not rows:
+        return f"closed (as_of is {as_of}) and without a row: the endpoint answers 0"
+    facts, stamp, computed_ms = rows[0][4:]
+    return (
+        f"closed (as_of is {as_of}); computed {rfc3339(int(computed_ms))} from {facts} facts, "
+        f"generation {generation_of(int(stamp))}"
+    )
+
+
+def _numbers(rows: Any, metric: str, is_closed: bool) -> list[str]:
+    if not rows or not is_closed:
+        return []
+    values = dict(zip(METRICS, rows[0][:4], strict=True))
+    return [f"{name} {_plain(value)}" for name, value in values.items() if metric in ("", name)]
+
+
+def _plain(value: int | Decimal) -> str:
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _facts(facts: Any, metric: str) -> list[str]:
+    wanted = [f for f in facts[:SHOWN_FACTS] if metric in ("", "cost_cents") or f[1] == _TYPES[metric]]
+    lines = [f"{'occurred at':<24} {'event':<38} {'type':<18} {'channel':<10} {'error':<16} {'cents':>10}  record"]
+    lines += [
+        f"{rfc3339(int(at)):<24} {event:<38} {kind:<18} {channel:<10} {code:<16} {_plain(cost):>10}  "
+        f"partition {partition}, offset {offset}, {rfc3339(int(record_ms))}"
+        for event, kind, channel, code, cost, at, record_ms, partition, offset in wanted
+    ]
+    if not wanted:
+        return ["no facts"]
+    return lines + (["… and more"] if len(facts) > SHOWN_FACTS else [])
+
+
+def explain_event(store: Store, org: str, event: str) -> str:
+    """Where an event of an organization is: a fact, a dead letter, erased, or not seen."""
+    if not event:
+        raise Usage("--event needs an id")
+    facts = _rows(store, "explain_event", org=org, event=event)
+    letters = _rows(store, "explain_letters", org=org, event=event)
+    erased_ms = store.perform(ReadErasures()).get(org, 0)
+    lines = [
+        f"counted: {kind} at {rfc3339(int(at))}, in minute {second(Grain.MINUTE.floor_ms(int(at)))}; "
+        f"record partition {partition}, offset {offset}, {rfc3339(int(record_ms))}"
+        for at, record_ms, kind, partition, offset in facts
+    ]
+    if len(facts) > 1:
+        lines.append(f"its id was used for {len(facts)} times, and each is counted: the producer breaks the contract")
+    lines += [
+        f"dead letter {topic}/{partition}/{offset}: {reason}: {detail} (record time {rfc3339(int(record_ms))})"
+        for topic, partition, offset, reason, detail, record_ms in letters
+    ]
+    if erased_ms:
+        lines.append(f"{org} was erased up to {rfc3339(erased_ms)}: records until then are gone, and are dropped")
+    if not facts and not letters:
+        lines.append(_never_seen(store))
+    return "\n".join(lines)
+
+
+def _never_seen(store: Store) -> str:
+    state: State = store.perform(ReadState())
+    return (
+        "never seen: neither a fact nor a dead letter has this id. It was not published to "
+        f"{store.topic}, or not read yet (as_of is {rfc3339(state.as_of_ms) or 'not set'}; `msgmetrics status` shows "
+        "the lag), or its facts have expired"
+    )

@@ -1,0 +1,174 @@
+"""Kafka as the commands see it: settings for librdkafka, the topic, and the ends of its log."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from deploy.errors import Unreachable
+from pipeline.kafka.oauth import TokenError, expires_at, read_token
+from schemas.message_event import MAX_EVENT_BYTES
+from schemas.settings import Settings
+
+ANSWER_SECONDS = 5
+DEFAULT_PARTITIONS = 8
+MAX_REPLICAS = 3
+
+
+def client_settings(settings: Settings, **extra: Any) -> dict[str, Any]:
+    """librdkafka's configuration for our settings; it logs nothing by itself."""
+    config: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "security.protocol": settings.kafka_security_protocol,
+        "log_level": 0,
+        "error_cb": lambda _: None,
+        **extra,
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        config |= _sasl(settings)
+    for name, value in {
+        "ssl.ca.location": settings.kafka_ssl_cafile,
+        "ssl.certificate.location": settings.kafka_ssl_certfile,
+        "ssl.key.location": settings.kafka_ssl_keyfile,
+    }.items():
+        if value:
+            config[name] = value
+    return config
+
+
+def _sasl(settings: Settings) -> dict[str, Any]:
+    mechanism = {"sasl.mechanism": settings.kafka_sasl_mechanism}
+    if settings.kafka_sasl_mechanism == "OAUTHBEARER":
+        try:
+            _check_token(settings.kafka_oauth_token_file)  # librdkafka would swallow the callback's reason
+        except TokenError as error:
+            raise Unreachable(f"Kafka does not answer at {settings.kafka_bootstrap}: {error}") from None
+        return {**mechanism, "oauth_cb": lambda _: _oauth_token(settings.kafka_oauth_token_file)}
+    return {
+        **mechanism,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": settings.kafka_sasl_password,
+    }
+
+
+def _check_token(path: str) -> None:
+    now = time.time()
+    if expires_at(read_token(path), now) <= now:
+        raise TokenError(f"the OAuth token in {path} has expired; whatever writes that file has stopped")
+
+
+def _oauth_token(path: str) -> tuple[str, float]:
+    """The token in the file now and when to ask again; librdkafka asks shortly before."""
+    token = read_token(path)
+    return token, expires_at(token, time.time())
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """What the brokers say of the topic; ``partitions`` is 0 where there is none. ``config`` is {} where unknown
+    or not asked for."""
+
+    brokers: int
+    partitions: int
+    config: Mapping[str, str]
+
+
+def describe_topic(settings: Settings, *, with_config: bool = False) -> TopicState:
+    """Ask the brokers about the topic. Raises Unreachable.
+
+    Its configuration is asked for only where it is wanted: brokers that have none to tell, such as the embedded one,
+    leave that question open until it times out.
+    """
+    admin = AdminClient(client_settings(settings))
+    try:
+        metadata = admin.list_topics(timeout=ANSWER_SECONDS)
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+    topic = metadata.topics.get(settings.kafka_topic)
+    partitions = len(topic.partitions) if topic is not None and topic.error is None else 0
+    config: dict[str, str] = {}
+    if partitions and with_config:
+        resource = ConfigResource(ResourceType.TOPIC, settings.kafka_topic)
+        try:
+            found = admin.describe_configs([resource])[resource].result(ANSWER_SECONDS)
+            config = {name: entry.value for name, entry in found.items()}
+        except (KafkaException, TimeoutError):
+            config = {}  # the mock cluster, or no right to see it
+    return TopicState(len(metadata.brokers), partitions, config)
+
+
+def unreachable(settings: Settings, error: object) -> Unreachable:
+    """The sentence for brokers that do not answer."""
+    return Unreachable(
+        f"Kafka does not answer at {settings.kafka_bootstrap}; start it, or set MSGMETRICS_KAFKA_BOOTSTRAP ({error})"
+    )
+
+
+def ensure_topic(settings: Settings, partitions: int | None) -> str:
+    """Make the topic where it is missing; say how it stands."""
+    state = describe_topic(settings)
+    if state.partitions:
+        return _standing(settings, state, partitions)
+    wanted = partitions or DEFAULT_PARTITIONS
+    topic = NewTopic(
+        settings.kafka_topic,
+        num_partitions=wanted,
+        replication_factor=min(state.brokers, MAX_REPLICAS),
+        config={"message.timestamp.type": "LogAppendTime"},
+    )
+    admin = AdminClient(client_settings(settings))
+    try:
+        admin.create_topics([topic], operation_timeout=ANSWER_SECONDS)[settings.kafka_topic].result(2 * ANSWER_SECONDS)
+    except (KafkaException, TimeoutError) as error:
+        raise Unreachable(f"the topic {settings.kafka_topic} could not be made: {error}") from None
+    return f"topic {settings.kafka_topic}: made with {wanted} partitions"
+
+
+def _standing(settings: Settings, state: TopicState, partitions: int | None) -> str:
+    if partitions and partitions != state.partitions:
+        return (
+            f"topic {settings.kafka_topic}: exists with {state.partitions} partitions, not {partitions}; left as it is"
+        )
+    return f"topic {settings.kafka_topic}: exists with {state.partitions} partitions"
+
+
+def topic_warnings(state: TopicState) -> list[str]:
+    """What of the topic's configuration will cause trouble, as sentences with the remedy."""
+    found = []
+    if state.config.get("message.timestamp.type", "LogAppendTime") != "LogAppendTime":
+        found.append(
+            "the topic keeps producers' timestamps, so retention may delete back-dated events unread; "
+            "set message.timestamp.type=LogAppendTime"
+        )
+    if int(state.config.get("max.message.bytes", MAX_EVENT_BYTES)) < MAX_EVENT_BYTES:
+        found.append(f"max.message.bytes is below the largest event; set it to at least {2 * MAX_EVENT_BYTES}")
+    return found
+
+
+def log_ends(settings: Settings, partitions: int) -> dict[int, int]:
+    """Per partition the end of its log. Raises Unreachable."""
+    consumer = Consumer(client_settings(settings, **{"group.id": "message-metrics-status"}))
+    try:
+        return {
+            p: consumer.get_watermark_offsets(TopicPartition(settings.kafka_topic, p), timeout=ANSWER_SECONDS)[1]
+            for p in range(partitions)
+        }
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+    finally:
+        consumer.close()
+
+
+def committed_offsets(settings: Settings, partitions: Sequence[int]) -> dict[int, int]:
+    """Per partition what the workers' group has committed, 0 for nothing. Raises Unreachable."""
+    consumer = Consumer(client_settings(settings, **{"group.id": settings.kafka_group}))
+    try:
+        asked = [TopicPartition(settings.kafka_topic, p) for p in partitions]
+        return {tp.partition: max(tp.offset, 0) for tp in consumer.committed(asked, timeout=2 * ANSWER_SECONDS)}
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+    finally:
+        consumer.close()

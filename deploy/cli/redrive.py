@@ -1,0 +1,102 @@
+"""Sends dead letters back to the topic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from deploy.cli.kafka import client_settings
+from deploy.cli.letters import REDRIVEN_HEADER, Filter, Letter, letter_id, read_letters
+from deploy.errors import Unreachable
+from pipeline.clickhouse.store import Store
+from schemas import tables
+from schemas.settings import Settings
+
+PAGE = 1_000
+DELIVERY_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Redriven:
+    """What became of the letters of a redrive. Those that were sent back before, or are counted, are left alone."""
+
+    sent: int = 0
+    sent_before: int = 0
+    looping: int = 0
+    resolved: int = 0
+
+    def sentence(self, *, dry_run: bool) -> str:
+        done = "would be sent" if dry_run else "sent"
+        return (
+            f"{self.sent} dead letters {done} back; left alone: {self.resolved} whose event is counted by now, "
+            f"{self.sent_before} that were sent back before, {self.looping} that are records which were sent back and "
+            "failed again (--again takes both)"
+        )
+
+
+def redrive(store: Store, settings: Settings, wanted: Filter, *, again: bool, dry_run: bool) -> str:
+    """Send letters back as new records with key, value and headers as they were, marked by a header.
+
+    A record is noted as sent back after the brokers acknowledged it: sent twice after a crash, its event counts once.
+    Raises Unreachable with what was sent until then.
+    """
+    tally, chosen = Redriven(), []
+    sender = None if dry_run else _Sender(store, settings)
+    for letter in read_letters(store, wanted):
+        if letter.is_resolved:
+            tally.resolved += 1
+        elif letter.redrives and not again:
+            tally.sent_before += 1
+        elif letter.was_redriven and not again:
+            tally.looping += 1
+        else:
+            tally.sent += 1
+            chosen.append(letter)
+        if len(chosen) >= PAGE and sender:
+            sender.send(chosen)
+            chosen = []
+    if sender:
+        sender.send(chosen)
+    return tally.sentence(dry_run=dry_run)
+
+
+class _Sender:
+    """Sends pages of letters; each is noted when the brokers have all of it."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        config = {"enable.idempotence": True, "message.timeout.ms": DELIVERY_SECONDS * 1000}
+        self._producer = Producer(client_settings(settings, **config))
+        self._acknowledged: list[Letter] = []
+        self._problem = ""
+
+    def send(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            origin = letter_id(self._store.topic, letter).encode()
+            headers = [(name, value) for name, value in letter.headers if name != REDRIVEN_HEADER]
+            self._producer.produce(
+                self._store.topic,
+                letter.value,
+                key=letter.key,
+                headers=[*headers, (REDRIVEN_HEADER, origin)],
+                on_delivery=partial(self._answered, letter),
+            )
+        self._producer.flush(DELIVERY_SECONDS)
+        self._note()
+        if self._problem:
+            raise Unreachable(f"Kafka did not take all letters ({self._problem}); run it again, it goes on from there")
+
+    def _answered(self, letter: Letter, error: KafkaError | None, _: Message) -> None:
+        if error is None:
+            self._acknowledged.append(letter)
+        else:
+            self._problem = error.str()
+
+    def _note(self) -> None:
+        names = ["cluster_id", "topic", "partition", "offset"]
+        place = (self._store.cluster_id, self._store.topic)
+        rows = [(*place, letter.partition, letter.offset) for letter in self._acknowledged]
+        self._acknowledged = []
+        if rows:
+            self._store.guarded("noting a redrive", lambda: self._store.insert(tables.REDRIVES, names, rows))

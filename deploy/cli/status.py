@@ -1,0 +1,159 @@
+"""How the pipeline stands, from what the workers left in ClickHouse and from the ends of the log."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from deploy.cli.clusters import known_cluster_id
+from deploy.cli.kafka import describe_topic, log_ends
+from deploy.errors import CommandError
+from pipeline.clickhouse.client import sql
+from schemas.grain import MS_PER_SECOND
+from schemas.instant import rfc3339
+from schemas.settings import Settings
+
+STALE_SECONDS = 10
+DEAD_LETTER_HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """One partition. Offsets are next offsets; ``watermark`` is None before the first."""
+
+    partition: int
+    next_offset: int
+    log_end_offset: int | None
+    lag: int | None
+    watermark: str | None
+    status: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedGap:
+    """Offsets [from_offset, to_offset) that were deleted from the log unread, and that an operator accepted as lost."""
+
+    partition: int
+    from_offset: int
+    to_offset: int
+    accepted_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The whole pipeline. Times are RFC 3339; ``reasons`` says why it is not ready."""
+
+    as_of: str | None
+    as_of_age_seconds: float | None
+    ready: bool
+    reasons: list[str]
+    generation: int
+    partitions: list[PartitionState]
+    pending_recomputes: int
+    dead_letters: dict[str, int]
+    accepted_gaps: list[AcceptedGap]
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+_SCALARS = "SELECT toUnixTimestamp64Milli(max(as_of)), max(generation), toUnixTimestamp64Milli(now64(3)) FROM watermark"
+_GAPS = """
+SELECT partition, from_offset, to_offset, toUnixTimestamp64Milli(accepted_at)
+FROM accepted_gaps FINAL
+WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
+ORDER BY partition, from_offset
+"""
+_PENDING = "SELECT sum(pending_recomputes) FROM worker_status FINAL WHERE updated_at > now64(3) - toIntervalSecond(10)"
+_DEAD = """
+SELECT reason, count() FROM dead_letters FINAL
+WHERE seen_at > now64(3) - toIntervalHour({hours:UInt32}) GROUP BY reason ORDER BY reason
+"""
+
+
+def read_status(client: Client, settings: Settings) -> Status:
+    """Gather the status. Log ends come from Kafka where it answers, else from what the workers last saw."""
+    as_of_ms, generation, now_ms = map(int, client.query(_SCALARS).result_rows[0])
+    where = {"topic": settings.kafka_topic, "cluster_id": known_cluster_id(settings, client)}
+    rows = client.query(sql("look/look_partitions"), parameters=where).result_rows
+    reasons: list[str] = []
+    try:
+        total = describe_topic(settings).partitions
+        ends = log_ends(settings, total) if total else {}
+    except CommandError as error:
+        reasons.append(str(error))
+        ends, total = {}, len(rows)
+    known = {int(row[0]): row for row in rows}
+    partitions = [_partition(p, known.get(p), ends.get(p)) for p in range(max(total, len(known)))]
+    age = (now_ms - as_of_ms) / MS_PER_SECOND if as_of_ms else None
+    reasons += _reasons(settings, age, partitions)
+    dead = client.query(_DEAD, parameters={"hours": DEAD_LETTER_HOURS}).result_rows
+    gaps = client.query(_GAPS, parameters=where).result_rows
+    return Status(
+        as_of=rfc3339(as_of_ms),
+        as_of_age_seconds=age,
+        ready=not reasons,
+        reasons=reasons,
+        generation=generation,
+        partitions=partitions,
+        pending_recomputes=int(client.query(_PENDING).result_rows[0][0]),
+        dead_letters={reason: int(count) for reason, count in dead},
+        accepted_gaps=[AcceptedGap(int(p), int(start), int(end), rfc3339(int(at))) for p, start, end, at in gaps],
+    )
+
+
+def _partition(partition: int, row: Sequence[Any] | None, end: int | None) -> PartitionState:
+    if row is None:
+        return PartitionState(partition, 0, end, end, None, "never read", "")
+    _, next_offset, mark, owner, status, seen_end, _ = row
+    end = end if end is not None else int(seen_end)
+    return PartitionState(
+        partition, int(next_offset), end, max(0, end - int(next_offset)), rfc3339(int(mark)), status or "unknown", owner
+    )
+
+
+def _reasons(settings: Settings, age: float | None, partitions: list[PartitionState]) -> list[str]:
+    never = [str(p.partition) for p in partitions if p.watermark is None]
+    found = []
+    if age is None:
+        found.append("nothing is aggregated yet; start a worker with `msgmetrics worker` and see that it stays up")
+    elif age > settings.lateness_seconds + STALE_SECONDS:
+        found.append(
+            f"as_of is {age:.0f} s old: look at the lag below, and at the workers' /readyz for what they wait for"
+        )
+    if never and age is not None:
+        found.append(f"partitions {', '.join(never)} were never read, which holds as_of; is a worker running?")
+    return found
+
+
+def render(status: Status) -> str:
+    """The status for a person."""
+    age = "" if status.as_of_age_seconds is None else f" ({status.as_of_age_seconds:.1f} s ago)"
+    out = [
+        f"as_of       {status.as_of or 'not set'}{age}",
+        f"ready       {'yes' if status.ready else 'no'}",
+        *(f"            {reason}" for reason in status.reasons),
+        f"generation  {status.generation}",
+        f"pending     {status.pending_recomputes} late recomputes",
+        f"dead        {_dead(status)} in the last {DEAD_LETTER_HOURS} h",
+    ]
+    out += [
+        f"gap         partition {gap.partition}, offsets {gap.from_offset} to {gap.to_offset - 1} were lost unread; "
+        f"accepted {gap.accepted_at}. If the records exist elsewhere, produce them again"
+        for gap in status.accepted_gaps
+    ]
+    out += [
+        "",
+        f"{'partition':>9} {'next offset':>12} {'log end':>12} {'lag':>10}  {'watermark':<24}  {'status':<10} owner",
+    ]
+    for p in status.partitions:
+        end, lag = ("?" if v is None else str(v) for v in (p.log_end_offset, p.lag))
+        place = f"{p.partition:>9} {p.next_offset:>12} {end:>12} {lag:>10}"
+        out.append(f"{place}  {p.watermark or 'none':<24}  {p.status:<10} {p.owner}")
+    return "\n".join(out)
+
+
+def _dead(status: Status) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in status.dead_letters.items()) or "none"

@@ -1,0 +1,189 @@
+"""ClickHouse's users: one table of rights and limits, from which the files for servers are made.
+
+``python -m deploy.clickhouse_server.make_users`` writes ``users.xml`` beside it (for servers that read their users from
+files) and ``users.sql`` (for those where users are made by statements). A test compares both with this table, and
+another runs every task as its user on the engine.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from schemas import tables
+from schemas.grain import Grain
+from schemas.sharding import LOCAL, SHARDED
+
+DATABASE = "msgmetrics"
+
+ROLLUPS = tuple(tables.rollup_table(grain) for grain in Grain)
+WRITTEN_BY_WORKERS = (
+    tables.FACTS,
+    *ROLLUPS,
+    tables.DEAD_LETTERS,
+    tables.RECOMPUTE_KEYS,
+    tables.WATERMARK,
+    tables.PARTITION_WATERMARKS,
+    tables.PARTITION_STATUS,
+    tables.WORKER_STATUS,
+    tables.CLOSINGS,
+    tables.ACCEPTED_GAPS,
+)
+KEPT_BY_OPERATORS_AND_WORKERS = ("erasures",)
+"""Workers look up what was erased, and go on with an erasure that was interrupted."""
+ERASED_FROM = (tables.FACTS, *ROLLUPS, tables.DEAD_LETTERS)
+READ_BY_API = (*ROLLUPS, tables.WATERMARK, tables.API_KEYS, tables.ORGS, tables.SECRETS)
+
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One user: what it is for, what it may do, and what it may take.
+
+    A client can lower the ``fixed`` limits but not raise them, nor set them to 0, which would be no limit at all.
+    """
+
+    name: str
+    purpose: str
+    grants: tuple[str, ...]
+    settings: dict[str, int]
+    fixed: dict[str, int]
+    queries_a_minute: int = 0
+
+
+def _on(rights: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{rights} ON {DATABASE}.{name}{end}" for name in names for end in _ends(name))
+
+
+def _ends(name: str) -> tuple[str, ...]:
+    """On a cluster a sharded table is two, of which a caller needs both."""
+    return ("", LOCAL) if name in SHARDED else ("",)
+
+
+USERS = (
+    User(
+        "worker",
+        "inserts facts, computes rollups, finishes erasures; cannot alter or drop tables, or see keys and secrets",
+        (
+            *_on("SELECT, INSERT", (*WRITTEN_BY_WORKERS, *KEPT_BY_OPERATORS_AND_WORKERS)),
+            *_on("ALTER DELETE", ERASED_FROM),
+            "SELECT ON system.processes",
+            "CLUSTER ON *.*",
+        ),
+        settings={},
+        fixed={"max_memory_usage": 8 * GIB, "max_concurrent_queries_for_user": 100},
+    ),
+    User(
+        "api",
+        "answers clients; reads rollups and keys, never an event, and writes nothing",
+        _on("SELECT", READ_BY_API),
+        settings={"readonly": 2},
+        fixed={
+            "max_execution_time": 5,
+            "max_memory_usage": GIB,
+            "max_rows_to_read": 50_000_000,
+            "max_result_rows": 6_000_000,
+            "max_concurrent_queries_for_user": 64,
+        },
+        queries_a_minute=600_000,  # of all API processes together: a stranger who guesses keys must not use it up
+    ),
+    User(
+        "migrate",
+        "makes, changes, backs up and restores tables; used for the time of `msgmetrics migrate` and `backup` alone",
+        (
+            f"CREATE DATABASE, CREATE TABLE, ALTER TABLE, SELECT, INSERT, BACKUP ON {DATABASE}.*",
+            "SELECT ON system.tables",
+            "CLUSTER, REMOTE ON *.*",
+        ),
+        settings={},
+        fixed={"max_concurrent_queries_for_user": 8},
+    ),
+    User(
+        "operator",
+        "runs every other command: reads all, manages keys, rebuilds, erases; cannot change or drop a table",
+        (f"SELECT, INSERT, ALTER DELETE ON {DATABASE}.*", "SELECT ON system.processes", "CLUSTER ON *.*"),
+        settings={},
+        fixed={"max_concurrent_queries_for_user": 16},
+    ),
+)
+
+HEADER = "Made by `python -m deploy.clickhouse_server.make_users`; change the table there."
+PASSWORDS = "Passwords are not here: deploy/make-secrets.sh puts their SHA-256 into a file that stands beside this one."
+
+
+def render_xml() -> str:
+    """users.xml, to be put into users.d. The passwordless user `default` is left to loopback, for health checks."""
+    profiles = "".join(_profile_xml(user) for user in USERS)
+    quotas = "".join(_quota_xml(user) for user in USERS)
+    users = "".join(_user_xml(user) for user in USERS)
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<!-- {HEADER}\n     {PASSWORDS} -->\n<clickhouse>\n'
+        f"  <profiles>\n{profiles}  </profiles>\n  <quotas>\n{quotas}  </quotas>\n  <users>\n"
+        '    <default>\n      <networks replace="replace">\n        <ip>127.0.0.1</ip>\n        <ip>::1</ip>\n'
+        f"      </networks>\n    </default>\n{users}  </users>\n</clickhouse>\n"
+    )
+
+
+def _profile_xml(user: User) -> str:
+    values = "".join(f"      <{name}>{value}</{name}>\n" for name, value in (user.settings | user.fixed).items())
+    limits = "".join(f"        <{name}><min>1</min><max>{value}</max></{name}>\n" for name, value in user.fixed.items())
+    return f"    <{user.name}>\n{values}      <constraints>\n{limits}      </constraints>\n    </{user.name}>\n"
+
+
+def _quota_xml(user: User) -> str:
+    interval = f"<duration>60</duration><queries>{user.queries_a_minute}</queries>"
+    return f"    <{user.name}>\n      <interval>{interval}</interval>\n    </{user.name}>\n"
+
+
+def _user_xml(user: User) -> str:
+    grants = "".join(f"        <query>{escape(f'GRANT {grant}')}</query>\n" for grant in user.grants)
+    return (
+        f"    <!-- {user.purpose} -->\n    <{user.name}>\n      <networks>\n        <ip>::/0</ip>\n      </networks>\n"
+        f"      <profile>{user.name}</profile>\n      <quota>{user.name}</quota>\n"
+        f"      <grants>\n{grants}      </grants>\n    </{user.name}>\n"
+    )
+
+
+def statements() -> list[str]:
+    """The same as statements; ON CLUSTER is added by whoever runs them on one. Passwords are parameters."""
+    return [statement for user in USERS for statement in _statements(user)]
+
+
+def _statements(user: User) -> list[str]:
+    role = f"{DATABASE}_{user.name}"
+    settings = [f"{name} = {value}" for name, value in user.settings.items()]
+    settings += [f"{name} = {value} MIN 1 MAX {value}" for name, value in user.fixed.items()]
+    quota = f"MAX queries = {user.queries_a_minute}" if user.queries_a_minute else "NO LIMITS"
+    return [
+        f"CREATE ROLE IF NOT EXISTS {role}",
+        *(f"GRANT {grant} TO {role}" for grant in user.grants),
+        f"CREATE SETTINGS PROFILE IF NOT EXISTS {role} SETTINGS {', '.join(settings)} TO {role}",
+        f"CREATE QUOTA IF NOT EXISTS {role} FOR INTERVAL 1 minute {quota} TO {role}",
+        f"CREATE USER IF NOT EXISTS {user.name} IDENTIFIED WITH sha256_password BY {{{user.name}_password:String}} "
+        f"DEFAULT ROLE {role}",
+    ]
+
+
+def render_sql() -> str:
+    """users.sql."""
+    usage = "clickhouse-client --param_worker_password=… --param_api_password=… … --queries-file users.sql"
+    blocks = (f"-- {user.name}: {user.purpose}\n" + "".join(f"{s};\n" for s in _statements(user)) for user in USERS)
+    return f"-- {HEADER}\n-- Run as an administrator: {usage}\n\n" + "\n".join(blocks)
+
+
+def published() -> dict[str, str]:
+    """File names and what is in them."""
+    return {"users.xml": render_xml(), "users.sql": render_sql()}
+
+
+def main() -> None:
+    """Write the files."""
+    folder = Path(str(files("deploy.clickhouse_server")))
+    for name, text in published().items():
+        (folder / name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What is inserted: columns of Python values as Arrow tables, without a row in between; and rows of dead letters."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.clickhouse.client import utc
+from pipeline.core.decode import Columns, DeadLetter
+from pipeline.core.late_keys import LateKeys
+from schemas.grain import Grain
+
+_TIME = pa.timestamp("ms", tz="UTC")
+_MONEY = pa.decimal128(18, 6)
+
+
+def _money(micros: list[int]) -> pa.Array:
+    """Millionths as Decimal(18, 6): the integers are the decimals' own representation, widened to 128 bits."""
+    wide: npt.NDArray[np.int64] = np.zeros((len(micros), 2), dtype=np.int64)
+    wide[:, 0] = micros
+    return pa.Array.from_buffers(_MONEY, len(micros), [None, pa.py_buffer(wide)])
+
+
+def facts_table(columns: Columns) -> pa.Table:
+    """The facts of a chunk, in the order of the table's insertable columns."""
+    return pa.table(
+        {
+            "org_id": pa.array(columns.org_id, pa.string()),
+            "event_id": pa.array(columns.event_id, pa.string()),
+            "type": pa.array(columns.type, pa.int8()),
+            "channel": pa.array(columns.channel, pa.string()),
+            "error_code": pa.array(columns.error_code, pa.string()),
+            "cost_cents": _money(columns.cost_micros),
+            "occurred_at": pa.array(columns.occurred_ms, pa.int64()).cast(_TIME),
+            "record_at": pa.array(columns.record_ms, pa.int64()).cast(_TIME),
+            "partition": pa.array(columns.partition, pa.uint32()),
+            "offset": pa.array(columns.offset, pa.uint64()),
+        }
+    )
+
+
+def recompute_keys_table(batch: str, keys: LateKeys) -> pa.Table:
+    """The keys of one late recompute, as rows of the table that its statements read them from."""
+    orgs = pa.DictionaryArray.from_arrays(keys.places.astype(np.int32), pa.array(keys.orgs, pa.string()))
+    return pa.table(
+        {
+            "batch": pa.repeat(batch, len(keys)),
+            "minute": pa.array(keys.minutes * Grain.MINUTE.seconds).cast(pa.uint32()),
+            "org_id": orgs.cast(pa.string()),
+        }
+    )
+
+
+DEAD_LETTER_COLUMNS: Final = (
+    "cluster_id", "topic", "partition", "offset", "reason", "detail", "org_id", "event_id", "occurred_at", "record_at",
+    "key", "has_key", "value", "has_value", "headers.name", "headers.value", "headers.is_null",
+)  # fmt: skip
+
+
+def dead_letter_rows(cluster_id: str, topic: str, letters: Iterable[DeadLetter]) -> list[tuple[Any, ...]]:
+    """Dead letters as rows of the table, in the order of DEAD_LETTER_COLUMNS."""
+    return [
+        (
+            cluster_id,
+            topic,
+            x.partition,
+            x.offset,
+            x.reason.value,
+            x.detail,
+            x.org_id,
+            x.event_id,
+            utc(x.occurred_ms or 0),
+            utc(max(x.record_ms, 0)),
+            x.key or b"",
+            int(x.key is not None),
+            x.value or b"",
+            int(x.value is not None),
+            [name.encode() for name, _ in x.headers],
+            [value or b"" for _, value in x.headers],
+            [int(value is None) for _, value in x.headers],
+        )
+        for x in letters
+    ]

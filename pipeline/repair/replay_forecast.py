@@ -1,0 +1,98 @@
+"""What a replay would do: the same reading and decoding, held against what is stored. Writes no facts, no letters."""
+
+import asyncio
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from pipeline.clickhouse.client import sql
+from pipeline.clickhouse.store import Store
+from pipeline.core.chunk import Chunk
+from pipeline.core.effects import Erasures, ReadErasures
+from pipeline.repair.replay import Reading, find_bounds, open_consumer
+from schemas import tables
+from schemas.grain import Grain
+
+
+@dataclass(slots=True)
+class Forecast:
+    """Records that would be read, and what would become of them.
+
+    ``duplicates`` are valid events that are facts already, or come more than once in the span. Known dead letters are
+    stored, or were judged by their time when they were first read, which is not done twice.
+    """
+
+    records: int = 0
+    new_facts: int = 0
+    duplicates: int = 0
+    new_dead_letters: int = 0
+    known_dead_letters: int = 0
+    erased: int = 0
+
+
+@dataclass(slots=True)
+class DryRun(Reading):
+    """One look. The identities that are met are kept in a table of their own, for an hour."""
+
+    store: Store
+    on_start: Callable[[int], None] = lambda _: None
+    on_progress: Callable[[int], None] = lambda _: None
+
+    async def run(self) -> Forecast:
+        """Raises KafkaError, SinkUnavailable or Stop."""
+        forecast, batch_id, valid = Forecast(), str(uuid.uuid4()), 0
+        erasures: Erasures = await asyncio.to_thread(self.store.perform, ReadErasures())
+        async with open_consumer(self.settings) as consumer:
+            bounds = await find_bounds(consumer, self.settings.kafka_topic, self.wanted)
+            self.on_start(sum(b.end - b.start for b in bounds.values()))
+            async for chunk in self.chunks(consumer, bounds):
+                valid += await asyncio.to_thread(self._look_at, chunk, erasures, batch_id, forecast)
+        forecast.new_facts = await asyncio.to_thread(self._count_new, batch_id)
+        forecast.duplicates = valid - forecast.new_facts
+        return forecast
+
+    def _look_at(self, chunk: Chunk, erasures: Erasures, batch_id: str, forecast: Forecast) -> int:
+        """Note the identities and count the dead letters of a chunk; returns how many valid events it has."""
+        forecast.records += chunk.records
+        erased = chunk.forget(erasures)
+        forecast.erased += erased
+        if len(chunk.columns):
+            self._keep(chunk, batch_id)
+        judged = chunk.records - erased - len(chunk.columns) - len(chunk.letters)
+        known = self._known_letters(chunk)
+        forecast.known_dead_letters += known + judged
+        forecast.new_dead_letters += len(chunk.letters) - known
+        self.on_progress(chunk.records)
+        return len(chunk.columns)
+
+    def _keep(self, chunk: Chunk, batch_id: str) -> None:
+        columns = chunk.columns
+        minutes = [Grain.MINUTE.floor_ms(at) for at in columns.occurred_ms]
+        keys = pa.table(
+            {
+                "batch": pa.array([batch_id] * len(columns), pa.string()),
+                "minute": pa.array(minutes, pa.uint32()),
+                "org_id": pa.array(columns.org_id, pa.string()),
+                "event_id": pa.array(columns.event_id, pa.string()),
+            }
+        )
+        self.store.guarded("noting identities", lambda: self.store.insert_arrow(tables.REPLAY_KEYS, keys))
+
+    def _known_letters(self, chunk: Chunk) -> int:
+        if not chunk.letters:
+            return 0
+        places = [(letter.partition, letter.offset) for letter in chunk.letters]
+        where = {"cluster_id": self.store.cluster_id, "topic": self.store.topic, "places": places}
+        return int(self.store.guarded("counting", lambda: self.store.rows(sql("replay/known_letters"), **where))[0][0])
+
+    def _count_new(self, batch_id: str) -> int:
+        """How many different identities were met that are no facts yet."""
+
+        def count() -> int:
+            days = [day for (day,) in self.store.rows(sql("replay/dry_run_days"), batch=batch_id)]
+            counts = [self.store.rows(sql("replay/dry_run"), batch=batch_id, day=day)[0] for day in days]
+            return sum(int(met) - int(known) for met, known in counts)
+
+        return self.store.guarded("counting", count)

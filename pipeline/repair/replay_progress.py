@@ -1,0 +1,93 @@
+"""How far each replay has come, kept in ClickHouse so that an interrupted one can go on."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.clickhouse.client import sql
+from pipeline.clickhouse.store import Store
+from pipeline.errors import Stop
+from schemas import tables
+
+
+class NothingToReplay(Stop):
+    """There is no such span, or no such replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to read again: records whose Kafka timestamp (epoch ms) lies in [from_ms, to_ms), of some partitions or all.
+
+    ``rate`` is records per second at the most, 0 for no limit.
+    """
+
+    from_ms: int
+    to_ms: int
+    partitions: frozenset[int] = frozenset()
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Offsets [start, end) of one partition."""
+
+    start: int
+    end: int
+
+
+class Replays:
+    """The stored progress of one replay at a time. Raises SinkUnavailable or Stop."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._replay = uuid.UUID(int=0)
+        self._wanted = Wanted(0, 0)
+        self._first: dict[int, Bounds] = {}
+        self._next: dict[int, int] = {}
+
+    def begin(self, replay: uuid.UUID, wanted: Wanted, bounds: Mapping[int, Bounds]) -> None:
+        """A new replay of these offsets."""
+        self._remember(replay, wanted, bounds)
+        self._write({p: b.start for p, b in bounds.items()})
+
+    def resume(self, wanted: Wanted) -> dict[int, Bounds]:
+        """What is left of the newest interrupted replay of the same span. Raises NothingToReplay."""
+        asked = {"cluster_id": self._store.cluster_id, "topic": self._store.topic}
+        rows = self._store.guarded(
+            "reading replays",
+            lambda: self._store.rows(
+                sql("replay/interrupted_replay"), from_ms=wanted.from_ms, to_ms=wanted.to_ms, **asked
+            ),
+        )
+        if not rows:
+            raise NothingToReplay("no replay of that span was interrupted; run it without --resume")
+        bounds = {int(p): Bounds(int(start), int(end)) for _, p, start, end in rows}
+        if wanted.partitions and wanted.partitions != set(bounds):
+            raise NothingToReplay(
+                f"the interrupted replay is of partitions {', '.join(map(str, sorted(bounds)))}; name these, or none"
+            )
+        self._remember(uuid.UUID(str(rows[0][0])), wanted, bounds)
+        return bounds
+
+    def _remember(self, replay: uuid.UUID, wanted: Wanted, bounds: Mapping[int, Bounds]) -> None:
+        self._replay, self._wanted, self._first = replay, wanted, dict(bounds)
+        self._next = {p: b.start for p, b in bounds.items()}
+
+    def advance(self, passed: Mapping[int, int]) -> int:
+        """Everything below these offsets is in. Returns how many offsets are passed in all."""
+        self._next |= passed
+        self._write(passed)
+        return sum(self._next[p] - b.start for p, b in self._first.items())
+
+    def finish(self) -> None:
+        """All is read, also where the last offsets hold no records."""
+        self._write({p: b.end for p, b in self._first.items()})
+
+    def _write(self, offsets: Mapping[int, int]) -> None:
+        names = ["replay", "cluster_id", "topic", "from_ms", "to_ms", "partition", "next_offset", "end_offset"]
+        place: Sequence[Any] = (self._replay, self._store.cluster_id, self._store.topic)
+        span = (self._wanted.from_ms, self._wanted.to_ms)
+        rows = [(*place, *span, p, offset, self._first[p].end) for p, offset in offsets.items()]
+        if rows:
+            self._store.guarded("storing a replay", lambda: self._store.insert(tables.REPLAYS, names, rows))

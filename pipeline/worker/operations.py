@@ -1,0 +1,110 @@
+"""What the operations page shows: this process by its own metrics, and the pipeline as it stands in ClickHouse."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipeline import metrics
+from pipeline.errors import SinkUnavailable, Stop
+from pipeline.worker.health import Health
+
+HISTORY_STEP_MS = 10_000
+HISTORY_STEPS = 360
+"""One hour."""
+CLOSINGS, LETTERS, EXCERPT_BYTES = 12, 10, 120
+
+
+class Look(Protocol):
+    """Rows of a statement that is only for looking, by its name. Blocks; raises SinkUnavailable or Stop."""
+
+    def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]: ...
+
+
+@dataclass(slots=True)
+class Operations:
+    """Gathers the page's data. ``clock_ms`` is the wall clock; ``look`` is None until ClickHouse has answered once."""
+
+    worker: str
+    health: Health
+    clock_ms: Callable[[], int]
+    look: Look | None = None
+    _history: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=HISTORY_STEPS))
+    _began: float = field(default_factory=time.monotonic)
+
+    def note(self, as_of_ms: int) -> None:
+        """Remember how old `as_of` is, at most once per step."""
+        now_ms = self.clock_ms()
+        if as_of_ms and (not self._history or now_ms - self._history[-1][0] >= HISTORY_STEP_MS):
+            self._history.append((now_ms, now_ms - as_of_ms))
+
+    def now(self) -> dict[str, Any]:
+        """This process, as JSON values; instants are epoch milliseconds. For the thread that ``health`` belongs to."""
+        now_ms = self.clock_ms()
+        reasons = self.health.reasons(now_ms)
+        as_of_ms = self.health.as_of_ms
+        return {
+            "now": now_ms,
+            "worker": self.worker,
+            "ready": not reasons,
+            "reasons": reasons,
+            "as_of": as_of_ms or None,
+            "as_of_age": now_ms - as_of_ms if as_of_ms else None,
+            "history": list(self._history),
+            "process": self._process(),
+        }
+
+    def _process(self) -> dict[str, Any]:
+        """Totals since the process began: who asks twice knows a rate."""
+        return {
+            "uptime_seconds": time.monotonic() - self._began,
+            "events": metrics.value(metrics.EVENTS),
+            "dead_letters": metrics.value(metrics.DEAD),
+            "retries": metrics.value(metrics.SINK_RETRIES),
+            "recomputed": metrics.value(metrics.RECOMPUTED),
+            "pending_recomputes": metrics.value(metrics.PENDING),
+            "stage_seconds": metrics.stage_seconds(),
+        }
+
+    def stored(self) -> dict[str, Any]:
+        """What is in ClickHouse, or the sentence that says why it is not known. Blocks; for any thread."""
+        if self.look is None:
+            return {"stored": None, "problem": "ClickHouse has not answered yet"}
+        try:
+            return {"stored": _read_stored(self.look), "problem": None}
+        except (SinkUnavailable, Stop) as error:
+            return {"stored": None, "problem": str(error)}
+
+
+def _read_stored(look: Look) -> dict[str, Any]:
+    return {
+        "partitions": [_partition(row) for row in look("look/look_partitions")],
+        "closings": _named(
+            ("closed_from", "closed_to", "generation", "worker", "duration", "closed_at"),
+            look("look/look_closings", limit=CLOSINGS),
+        ),
+        "dead_letter_reasons": _named(("reason", "count", "newest"), look("look/look_dead_letter_reasons")),
+        "dead_letters": _named(
+            ("topic", "partition", "offset", "reason", "detail", "org_id", "seen_at", "size", "excerpt"),
+            look("look/look_dead_letters", limit=LETTERS, excerpt_bytes=EXCERPT_BYTES),
+        ),
+    }
+
+
+def _named(names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[Mapping[str, Any]]:
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _partition(row: Sequence[Any]) -> dict[str, Any]:
+    partition, next_offset, watermark, owner, status, end, updated_at = row
+    return {
+        "partition": partition,
+        "next_offset": next_offset,
+        "log_end_offset": end if updated_at else None,
+        "lag": max(0, end - next_offset) if updated_at else None,
+        "watermark": watermark or None,
+        "status": status or "unknown",
+        "owner": owner,
+        "updated_at": updated_at or None,
+    }

@@ -1,0 +1,318 @@
+"""The worker: composes Faust, the lanes and ClickHouse, runs until told to stop, and leaves in order."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import faust
+from aiokafka.errors import KafkaError
+
+from pipeline import metrics
+from pipeline.clickhouse.store import Store
+from pipeline.core.chunk import Rules
+from pipeline.core.effects import Effect
+from pipeline.core.flush import FlushPolicy
+from pipeline.core.ledger import Ledger
+from pipeline.core.skew import clock_skew_ms
+from pipeline.core.start import Gap, Offsets, Start, Stored, choose_start
+from pipeline.errors import EXIT_UNREACHABLE, KafkaUnavailable, LogGap, SinkUnavailable, Stalled, Stop, WrongClock
+from pipeline.kafka.client import read_cluster_id
+from pipeline.kafka.consumer import Hooks
+from pipeline.kafka.faust_app import build_app
+from pipeline.kafka.log import KafkaLog
+from pipeline.runner import Retrying
+from pipeline.worker.admin import AdminServer, admin_app
+from pipeline.worker.collector import spare_the_collector
+from pipeline.worker.health import Health
+from pipeline.worker.lanes import Lanes
+from pipeline.worker.operations import Operations
+from pipeline.worker.violations import watch_violations
+from schemas.grain import MS_PER_SECOND
+from schemas.settings import WORKER_ADMIN_PORT, Settings
+
+log = logging.getLogger(__name__)
+
+MAX_CLOCK_SKEW_MS = 1000
+LEAVE_SECONDS = 8.0
+"""After this the process ends as it stands; what is uncommitted will be delivered again."""
+LEAVE_MARGIN_SECONDS = 0.5
+CONNECT_RETRY_SECONDS = 1.0
+WATCH_SECONDS = 0.5
+
+
+def wall_clock_ms() -> int:
+    """The wall clock in epoch milliseconds, for event rules."""
+    return time.time_ns() // 1_000_000
+
+
+class Worker:
+    """One worker process (or, in ``dev``, a part of one)."""
+
+    def __init__(self, settings: Settings, *, accept_gap: bool = False) -> None:
+        self.settings, self.accept_gap = settings, accept_gap
+        self.name = f"{socket.gethostname()}-{os.getpid()}"
+        self.ledger = Ledger()
+        self.health = Health(settings.lateness_seconds)
+        self.operations = Operations(self.name, self.health, wall_clock_ms)
+        metrics.watch(self.health, wall_clock_ms)
+        self.admin = AdminServer(
+            admin_app(lambda: self.health.reasons(wall_clock_ms()), metrics.REGISTRY, self.operations),
+            settings.admin_host,
+            settings.admin_port or WORKER_ADMIN_PORT,
+        )
+        self._abandon = threading.Event()
+        self._leaving = False
+        self._fatal: asyncio.Future[BaseException]
+        self._loop: asyncio.AbstractEventLoop
+        self._store: Store
+        self._lanes: Lanes | None = None
+
+    async def run(self, stop: asyncio.Event) -> int:
+        """Work until ``stop`` is set or something fatal happens. Returns the exit code and has logged the reason.
+
+        Once ``stop`` is set it takes LEAVE_SECONDS and a little at most, whatever hangs.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._fatal = self._loop.create_future()
+        admin = asyncio.create_task(self._serve_admin())
+        work = asyncio.create_task(self._work(stop))
+        last = asyncio.create_task(_last_moment(stop))
+        ends: list[asyncio.Future[Any]] = [work, self._fatal, last]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        error = self._fatal.result() if self._fatal.done() else work.exception() if work.done() else None
+        self._abandon.set()
+        work.cancel()
+        self.admin.should_exit = True
+        await asyncio.wait({admin, work}, timeout=1)
+        return _explain(error) if error else 0
+
+    async def _serve_admin(self) -> None:
+        try:
+            await self.admin.serve()
+        except SystemExit:  # uvicorn's way to say that it cannot listen
+            at = f"{self.admin.config.host}:{self.admin.config.port}"
+            self._set_fatal(Stop(f"cannot serve health and metrics at {at}; set MSGMETRICS_ADMIN_PORT to a free port"))
+
+    def fatal(self, error: BaseException) -> None:
+        """End the worker because of an error; may be called from any thread."""
+        self._loop.call_soon_threadsafe(self._set_fatal, error)
+
+    def _set_fatal(self, error: BaseException) -> None:
+        if not self._fatal.done():
+            self._fatal.set_result(error)
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        connected = await self._connect(stop)
+        if not connected:
+            return
+        hooks = Hooks(
+            topic=self.settings.kafka_topic,
+            session_timeout_seconds=self.settings.kafka_session_timeout_seconds,
+            heartbeat_seconds=self.settings.kafka_heartbeat_seconds,
+            buffer_bytes=self.settings.buffer_bytes,
+            ledger=self.ledger,
+            start=self._choose_starts,
+            is_blocked=lambda: self._lanes is None or self._lanes.is_blocked(),
+            fatal=self.fatal,
+        )
+        app = build_app(self.settings, hooks, self._consume)
+        self._lanes = self._build_lanes(KafkaLog(lambda: app.consumer._thread, self.health.kafka, wall_clock_ms))
+        try:
+            await app.start()
+        except KafkaError as error:
+            raise KafkaUnavailable(f"Kafka went away while the worker was starting: {error}") from error
+        loops = [asyncio.create_task(self._guard(loop)) for loop in self._lanes.loops()]
+        violations = watch_violations(
+            lambda: 0 in self.ledger.partitions, lambda: self.health.as_of_ms, self._store.look
+        )
+        watches = [asyncio.create_task(self._watch(app)), asyncio.create_task(self._guard(violations))]
+        log.info("worker %s is running", self.name)
+        await stop.wait()
+        for watch in watches:
+            watch.cancel()
+        await self._leave(app, self._lanes, loops)
+
+    async def _connect(self, stop: asyncio.Event) -> bool:
+        """Wait until Kafka and ClickHouse answer; False when told to stop meanwhile."""
+        while not stop.is_set():
+            try:
+                cluster_id = await read_cluster_id(self.settings)
+                await asyncio.to_thread(self._open_store, cluster_id)
+                return True
+            except (KafkaError, SinkUnavailable) as error:
+                peer = self.health.sink if isinstance(error, SinkUnavailable) else self.health.kafka
+                peer.outcome(error, wall_clock_ms())
+                log.warning("waiting to begin: %s", error or type(error).__name__)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), CONNECT_RETRY_SECONDS)
+        return False
+
+    def _open_store(self, cluster_id: str) -> None:
+        s = self.settings
+        store = Store(s.clickhouse, cluster_id, s.kafka_topic, self.name, s.clickhouse_insert_timeout_seconds)
+        store.clock_ms()  # connecting takes its time, which is no matter of the clocks
+        skew_ms = clock_skew_ms(wall_clock_ms(), store.clock_ms(), wall_clock_ms())
+        if abs(skew_ms) > MAX_CLOCK_SKEW_MS:
+            raise WrongClock(
+                f"this machine's clock differs from ClickHouse's by {skew_ms} ms, more than {MAX_CLOCK_SKEW_MS} ms; "
+                "synchronise both (NTP) and start again"
+            )
+        self.health.sink.outcome(None, 0)
+        self._store = store
+        self.operations.look = store.look
+
+    def _build_lanes(self, kafka: KafkaLog) -> Lanes:
+        s = self.settings
+        return Lanes(
+            ledger=self.ledger,
+            kafka=kafka,
+            perform=Retrying(
+                self._perform, self._abandon, lambda problem: self.health.sink.outcome(problem, wall_clock_ms())
+            ),
+            policy=FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds),
+            rules=Rules(int(s.lateness_seconds * MS_PER_SECOND), int(s.future_skew_seconds * MS_PER_SECOND)),
+            retention_days=s.facts_retention_days,
+            health=self.health,
+            clock_ms=wall_clock_ms,
+            report=self._report,
+        )
+
+    def _perform(self, effect: Effect) -> Any:
+        with self.health.sink.asked(wall_clock_ms):
+            return self._store.perform(effect)
+
+    async def _consume(self, stream: Any) -> None:
+        """The Faust agent: every message is a batch."""
+        assert self._lanes is not None
+        try:
+            async for batch in stream:
+                await self._lanes.offer(batch)
+            if not self._leaving:
+                self.fatal(RuntimeError("the stream of records has ended"))
+        except Exception as error:  # an agent that raises would leave a worker that looks alive and reads nothing
+            self.fatal(error)
+            raise
+
+    def _choose_starts(self, offsets: Mapping[int, Offsets]) -> dict[int, Start]:
+        """Where each assigned partition starts. Blocks on ClickHouse; raises LogGap unless gaps are accepted.
+
+        Reported before anything is read, so that commands that only look at ClickHouse know the Kafka cluster of
+        whatever they find there.
+        """
+        try:
+            with self.health.sink.asked(wall_clock_ms):
+                stored = self._store.read_stored()
+                starts = {p: self._choose_start(p, known, stored.get(p)) for p, known in offsets.items()}
+                rows = [(p, "starting", start.offset, offsets[p].log_end) for p, start in starts.items()]
+                self._store.report_partitions(rows, wall_clock_ms())
+                return starts
+        except SinkUnavailable as error:
+            self.health.sink.outcome(error, wall_clock_ms())
+            raise
+
+    def _choose_start(self, partition: int, known: Offsets, stored: Stored | None) -> Start:
+        choice = choose_start(known.committed, stored, known.log_start, known.log_end)
+        if isinstance(choice, Gap):
+            if not self.accept_gap:
+                raise LogGap(
+                    f"partition {partition} of {self.settings.kafka_topic}: offsets {choice.from_offset} to "
+                    f"{choice.to_offset - 1} were deleted from the log before they were read; restore them, or start "
+                    "the worker with --accept-gap to record the loss and go on"
+                )
+            self._store.record_gap(partition, choice)
+            log.warning("accepted the loss of offsets %d to %d of partition %d", *_span(choice), partition)
+            return Start(choice.to_offset, choice.to_offset)
+        if choice.recreated and stored is not None:
+            log.warning("partition %d ends below the stored progress: the topic was made anew", partition)
+            self._store.begin_incarnation(partition, stored.incarnation + 1)
+        return choice
+
+    def _report(self, durable: dict[int, int], ends: dict[int, int], pending: int) -> None:
+        """Leave a trace for `status`; not being able to is no reason to stop."""
+        now_ms = wall_clock_ms()
+        metrics.partitions(durable, ends)
+        metrics.PENDING.set(pending)
+        self.operations.note(self.health.as_of_ms)
+        rows = [
+            (p, "caught up" if offset >= ends.get(p, offset) else "reading", offset, ends.get(p, offset))
+            for p, offset in durable.items()
+        ]
+        try:
+            self._store.report_partitions(rows, now_ms)
+            self._store.report_worker(self.health.reasons(now_ms), pending, now_ms)
+        except SinkUnavailable as error:
+            self.health.sink.outcome(error, now_ms)
+
+    async def _watch(self, app: faust.App) -> None:
+        """Faust gives up in its own way, or stands still for no reason; make that ours."""
+        while not app.crashed:
+            await asyncio.sleep(WATCH_SECONDS)
+            may_pause = self._lanes is None or self._lanes.is_blocked()
+            if problem := self.health.stalled(wall_clock_ms(), may_pause=may_pause):
+                self.fatal(Stalled(f"{problem}, although Kafka and ClickHouse answer; ending, to be started anew"))
+                return
+        self.fatal(app.crash_reason or RuntimeError("the consumer stopped"))
+
+    async def _guard(self, loop: Coroutine[Any, Any, None]) -> None:
+        try:
+            await loop
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self.fatal(error)
+
+    async def _leave(self, app: faust.App, lanes: Lanes, loops: list[asyncio.Task[None]]) -> None:
+        """Flush, commit and leave the group, as far as that goes within LEAVE_SECONDS."""
+        log.info("stopping")
+        self._leaving = True
+        app.consumer.stop_flow()
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                lanes.stop()
+                await asyncio.wait(loops)
+                await lanes.drain()
+                await app.stop()
+        except TimeoutError:
+            log.warning("could not finish within %g s; what is uncommitted will be delivered again", LEAVE_SECONDS)
+        log.info("stopped")
+
+
+async def _last_moment(stop: asyncio.Event) -> None:
+    """Return when a stopping worker must be gone: what hangs, connecting too, does not keep it."""
+    await stop.wait()
+    await asyncio.sleep(LEAVE_SECONDS + LEAVE_MARGIN_SECONDS)
+
+
+def _span(gap: Gap) -> tuple[int, int]:
+    return gap.from_offset, gap.to_offset - 1
+
+
+def _explain(error: BaseException) -> int:
+    """Log why the worker ends, in one line, and return the exit code."""
+    if isinstance(error, Stop):
+        log.error("%s", error)
+        return error.exit_code
+    log.error("the worker stops because of an unexpected error: %r", error, exc_info=error)
+    return EXIT_UNREACHABLE if isinstance(error, KafkaError | SinkUnavailable) else 1
+
+
+def run_worker(settings: Settings, *, accept_gap: bool = False) -> int:
+    """Run a worker until SIGTERM or SIGINT. Ends the process itself, since a hung insert must not keep it alive."""
+
+    async def main() -> int:
+        spare_the_collector()
+        stop = asyncio.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        code = await Worker(settings, accept_gap=accept_gap).run(stop)
+        logging.shutdown()
+        os._exit(code)
+
+    return asyncio.run(main())

@@ -1,0 +1,199 @@
+"""A real Apache Kafka broker from Maven's jars, for tests: started, stopped, killed and restarted on the same data."""
+
+import argparse
+import base64
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+JARS_VARIABLE = "MSGMETRICS_TEST_KAFKA_JARS"
+START_SECONDS = 60
+JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+"""Made for a short life on a small machine: a broker is up in half the time, of which it spends less compiling."""
+
+
+class BrokerError(Exception):
+    """The broker cannot be run; the text says why."""
+
+
+def java_problem() -> str | None:
+    """Why no broker can run here, or None."""
+    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    return f"{' and '.join(missing)} not found; a real Kafka broker needs Java 17 and Maven" if missing else None
+
+
+def jars(cache: Path) -> Path:
+    """The directory with the broker's jars, fetched by Maven where it is not there yet."""
+    if named := os.environ.get(JARS_VARIABLE):
+        return Path(named)
+    return fetched(cache / "kafka-jars", Path(str(files("tests.support") / "kafka" / "pom.xml")))
+
+
+def fetched(target: Path, pom: Path) -> Path:
+    """A directory with the jars that a pom names.
+
+    Several processes may ask at once: one fetches, the others wait for it, since two Mavens that copy into one
+    directory trip over each other's half-written files.
+    """
+    complete = target / "complete"
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            _fetch(target, pom)
+            complete.touch()
+    return target
+
+
+def _fetch(target: Path, pom: Path) -> None:
+    command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={target}"]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    if outcome.returncode:
+        raise BrokerError(f"Maven could not fetch the jars of {pom}:\n{outcome.stdout[-2000:]}{outcome.stderr[-2000:]}")
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+SCRAM_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+class KafkaBroker:
+    """One broker with its data in a directory. Ports stay the same over restarts.
+
+    ``extra`` replaces or adds properties; {port}, {controller_port} and {data} in them are filled in. ``scram`` are
+    users of SCRAM and their passwords.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        cache: Path,
+        extra: Mapping[str, str] | None = None,
+        scram: Mapping[str, str] | None = None,
+    ) -> None:
+        self.data, self._jars = data.resolve(), jars(cache).resolve()
+        self._port, controller_port = free_port(), free_port()
+        self.bootstrap = f"127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.data.mkdir(parents=True, exist_ok=True)
+        template = (files("tests.support") / "kafka" / "test-broker.properties").read_text()
+        self._properties = self.data / "server.properties"
+        text = template + "".join(f"{name}={value}\n" for name, value in (extra or {}).items())
+        self._properties.write_text(text.format(port=self._port, controller_port=controller_port, data=self.data))
+        self._format(scram or {})
+
+    def _java(self, *words: str) -> list[str]:
+        return ["java", *JVM, "-cp", f"{self._jars}/*", *words]
+
+    def _format(self, scram: Mapping[str, str]) -> None:
+        users = [
+            f"{mechanism}=[name={name},password={password}]"
+            for mechanism in SCRAM_MECHANISMS
+            for name, password in scram.items()
+        ]
+        added = [word for user in users for word in ("--add-scram", user)]
+        words = ["-t", _cluster_id(), "-c", str(self._properties), *added]
+        done = subprocess.run(
+            self._java("kafka.tools.StorageTool", "format", *words), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise BrokerError(f"the broker refuses its properties:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+    def start(self) -> "KafkaBroker":
+        """Start and wait until the broker answers. Raises BrokerError with the end of its log."""
+        with (self.data / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._java("kafka.Kafka", str(self._properties)), stdout=log, stderr=log, start_new_session=True
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                self.admin().list_topics(timeout=1)
+            except KafkaException:
+                continue
+            return self
+        tail = (self.data / "broker.log").read_text(errors="replace")[-3000:]
+        self.kill()
+        raise BrokerError(f"the broker did not come up within {START_SECONDS} s:\n{tail}")
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
+    def stop(self) -> None:
+        """Shut down in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.wait(30)
+
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str] | None = None) -> None:
+        """Make a topic; LogAppendTime unless the config says otherwise."""
+        settings = {"message.timestamp.type": "LogAppendTime", **(config or {})}
+        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
+        admin = self.admin()  # must outlive the futures
+        for future in admin.create_topics([topic]).values():
+            future.result(30)
+
+    def add_partitions(self, name: str, total: int) -> None:
+        admin = self.admin()
+        for future in admin.create_partitions([NewPartitions(name, total)]).values():
+            future.result(30)
+
+
+def _cluster_id() -> str:
+    """A random id as Kafka writes them, which never begins like an option."""
+    first, *others = uuid.uuid4().bytes
+    return base64.urlsafe_b64encode(bytes([first & 0x7F, *others])).rstrip(b"=").decode()
+
+
+def main() -> None:
+    """Run a broker until SIGTERM; prints its address when it is ready."""
+    parser = argparse.ArgumentParser(description="A real Kafka broker on loopback, for trying things out")
+    parser.add_argument("--data", type=Path, required=True, help="directory of the broker's data; made if missing")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="directory that keeps the jars")
+    parser.add_argument("--topic", help="a topic to make")
+    parser.add_argument("--partitions", type=int, default=8)
+    arguments = parser.parse_args()
+    if problem := java_problem():
+        sys.exit(problem)
+    done = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: done.set())
+    broker = KafkaBroker(arguments.data, arguments.cache).start()
+    if arguments.topic:
+        broker.create_topic(arguments.topic, arguments.partitions)
+    print(broker.bootstrap, flush=True)
+    done.wait()
+    broker.stop()
+
+
+if __name__ == "__main__":
+    main()
