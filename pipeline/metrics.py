@@ -5,16 +5,11 @@ which a test holds against this list.
 """
 
 import math
-from collections import Counter as Tally
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
 
-from pipeline.core.chunk import Chunk
-from pipeline.core.protocol import Flushed
-from pipeline.worker.health import Health
-from schemas.grain import MS_PER_SECOND
 from schemas.message_event import DeadLetterReason
 
 
@@ -77,26 +72,6 @@ for _stage in Stage:
     STAGE_SECONDS.labels(_stage)
 for _reason in DeadLetterReason:
     DEAD.labels(_reason)
-
-
-def flushed(chunk: Chunk, result: Flushed) -> None:
-    """Count a flush that is durable."""
-    EVENTS.inc(len(chunk.columns))
-    ERASED.inc(result.erased)
-    FLUSH_EVENTS.observe(chunk.records)
-    FLUSH_BYTES.observe(chunk.size_bytes)
-    LATE.inc(len(result.late))
-    for reason, count in Tally(letter.reason for letter in chunk.letters).items():
-        DEAD.labels(reason).inc(count)
-    # What turned out to be too late only when it was written is in no chunk.
-    DEAD.labels(DeadLetterReason.TOO_LATE).inc(max(0, result.dead_letters - len(chunk.letters)))
-
-
-def watch(health: Health, clock_ms: Callable[[], int]) -> None:
-    """What depends on the time of asking is worked out when it is asked for."""
-    READY.set_function(lambda: not health.reasons(clock_ms()))
-    AS_OF.set_function(lambda: health.as_of_ms / MS_PER_SECOND)
-    AS_OF_AGE.set_function(lambda: (clock_ms() - health.as_of_ms) / MS_PER_SECOND if health.as_of_ms else math.nan)
 
 
 def partitions(durable: Mapping[int, int], ends: Mapping[int, int]) -> None:

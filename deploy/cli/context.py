@@ -110,8 +110,7 @@ def check_span(start: int, end: int) -> Span:
 
 def retention_floor_ms(settings: Settings) -> int:
     """The earliest instant whose facts are complete under the retention that is set (epoch milliseconds)."""
-    from pipeline.core.watermark import retention_floor
-    from pipeline.worker.lanes import RETENTION_MARGIN_MS
+    from pipeline.core.watermark import RETENTION_MARGIN_MS, retention_floor
     from schemas.grain import Grain
 
     return retention_floor(clock_ms(), settings.facts_retention_days, Grain.DAY.milliseconds, RETENTION_MARGIN_MS)

@@ -24,9 +24,10 @@ from deploy.cli.kafka import describe_topic
 from deploy.errors import Refused, Unreachable
 from deploy.logs import configure_logs
 from deploy.migrations.apply import migrate
-from pipeline.worker.worker import Worker, wall_clock_ms
+from pipeline.worker.worker import Worker
 from schemas.api_key import READ_SCOPE
 from schemas.connection import connect
+from schemas.instant import wall_clock_ms
 from schemas.settings import PREFIX, Settings
 from schemas.tables import FACTS, WRITE_SETTINGS
 from schemas.tiers import Tier

@@ -12,7 +12,7 @@ from deploy.cli.clickhouse import clickhouse_problem, open_clickhouse
 from deploy.cli.kafka import describe_topic, topic_warnings
 from deploy.errors import CommandError
 from deploy.migrations.apply import pending
-from pipeline.core.skew import clock_skew_ms
+from pipeline.core.start import clock_skew_ms
 from schemas.connection import redact
 from schemas.settings import Settings
 

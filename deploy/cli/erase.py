@@ -14,7 +14,7 @@ from pipeline.clickhouse.client import ClickHouse
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import Effect, ReadState, RebuildBuckets, State
 from pipeline.core.protocol import erase_steps, rebuild_spans, rebuild_steps
-from pipeline.repair.maintenance import run_leased
+from pipeline.repair.lease import run_leased
 from pipeline.repair.reconcile import Difference, Number, Reconciliation, Violation
 from schemas.connection import connect
 from schemas.grain import MS_PER_SECOND, Grain

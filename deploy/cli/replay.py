@@ -13,9 +13,10 @@ from pipeline.errors import SinkUnavailable, Stop
 from pipeline.kafka.client import read_cluster_id
 from pipeline.repair.replay import Replay
 from pipeline.repair.replay_forecast import DryRun
-from pipeline.repair.replay_progress import Replays, Wanted
+from pipeline.repair.replay_progress import Replays
+from pipeline.repair.replay_reading import Wanted
 from pipeline.runner import Retrying
-from pipeline.worker.worker import wall_clock_ms
+from schemas.instant import wall_clock_ms
 from schemas.settings import Settings
 
 STATEMENT_SECONDS = 60.0

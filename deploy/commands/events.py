@@ -50,7 +50,7 @@ def replay(
       msgmetrics replay --from 2026-05-05T00:00:00Z --to 2026-05-06T00:00:00Z --dry-run
     """
     from deploy.cli.replay import forecast, run_replay
-    from pipeline.repair.replay_progress import Wanted
+    from pipeline.repair.replay_reading import Wanted
 
     span = check_span(start, end)
     wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, frozenset(partitions), rate)

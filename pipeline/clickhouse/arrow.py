@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.clickhouse.client import utc
-from pipeline.core.decode import Columns, DeadLetter
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.records import Columns, DeadLetter
 from schemas.grain import Grain
+from schemas.instant import utc
 
 _TIME = pa.timestamp("ms", tz="UTC")
 _MONEY = pa.decimal128(18, 6)

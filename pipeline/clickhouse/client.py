@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
@@ -11,11 +10,10 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from pipeline.errors import sink_error
+from pipeline.clickhouse.errors import sink_error
 from schemas import tables
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
-from schemas.grain import MS_PER_SECOND
 
 T = TypeVar("T")
 
@@ -24,13 +22,6 @@ T = TypeVar("T")
 def sql(name: str) -> str:
     """The statement in ``pipeline/clickhouse/sql/NAME.sql``; a name has the folder in it."""
     return (files("pipeline.clickhouse") / "sql" / f"{name}.sql").read_text()
-
-
-def utc(instant_ms: int) -> datetime:
-    """Epoch milliseconds as an aware datetime."""
-    return datetime.fromtimestamp(instant_ms // MS_PER_SECOND, UTC).replace(
-        microsecond=instant_ms % MS_PER_SECOND * MS_PER_SECOND
-    )
 
 
 class ClickHouse:

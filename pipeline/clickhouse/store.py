@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline import metrics
 from pipeline.clickhouse.arrow import DEAD_LETTER_COLUMNS, dead_letter_rows, facts_table, recompute_keys_table
-from pipeline.clickhouse.client import ClickHouse, sql, utc
+from pipeline.clickhouse.client import ClickHouse, sql
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
@@ -41,6 +41,7 @@ from pipeline.core.start import Gap, Stored
 from schemas import tables
 from schemas.endpoint import Endpoint
 from schemas.grain import MS_PER_SECOND, Grain
+from schemas.instant import utc
 from schemas.message_event import OTHER_KEY
 from schemas.sharding import alter_target
 

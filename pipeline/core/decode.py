@@ -1,10 +1,9 @@
 """From the bytes of a record to a row of facts, or to a dead letter that says why not. Pure: time is an argument."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
-from itertools import compress
-from typing import Any, Protocol
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -18,6 +17,7 @@ from pipeline.core.exact import (
     Suffixes,
     excerpt,
 )
+from pipeline.core.records import Columns, DeadLetter, RawRecord
 from schemas.message_event import (
     CHANNEL_PATTERN,
     FAILED,
@@ -27,73 +27,10 @@ from schemas.message_event import (
     MAX_EVENT_ID_CHARACTERS,
     MAX_ORG_CHARACTERS,
     OTHER_KEY,
-    TIME_BASED,
     TYPE_CODES,
     DeadLetterReason,
     MessageEvent,
 )
-
-
-class RawRecord(Protocol):
-    """A Kafka record, as aiokafka's own parser makes it. ``timestamp`` is epoch milliseconds, -1 or None for none."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int | None: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
-
-
-@dataclass(slots=True)
-class Columns:
-    """Rows of facts as parallel lists. ``cost_micros`` is millionths of a cent; ``error_code`` is '' for none."""
-
-    org_id: list[str] = field(default_factory=list)
-    event_id: list[str] = field(default_factory=list)
-    type: list[int] = field(default_factory=list)
-    channel: list[str] = field(default_factory=list)
-    error_code: list[str] = field(default_factory=list)
-    cost_micros: list[int] = field(default_factory=list)
-    occurred_ms: list[int] = field(default_factory=list)
-    record_ms: list[int] = field(default_factory=list)
-    partition: list[int] = field(default_factory=list)
-    offset: list[int] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.event_id)
-
-    def only(self, keep: Sequence[bool]) -> "Columns":
-        """The rows at which ``keep`` is true."""
-        return Columns(**{f.name: list(compress(getattr(self, f.name), keep)) for f in fields(self)})
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A record that is not a fact: where it is, why, and its original bytes.
-
-    ``org_id`` and ``event_id`` are '' and ``occurred_ms`` is None where the record does not tell.
-    """
-
-    partition: int
-    offset: int
-    reason: DeadLetterReason
-    detail: str
-    record_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
-    org_id: str = ""
-    event_id: str = ""
-    occurred_ms: int | None = None
-
-    @property
-    def is_time_based(self) -> bool:
-        return self.reason in TIME_BASED
 
 
 @dataclass(slots=True)

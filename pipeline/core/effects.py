@@ -11,8 +11,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pipeline.core.decode import Columns, DeadLetter
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.records import Columns, DeadLetter
 from schemas.grain import Grain
 
 Erasures = Mapping[str, int]

@@ -1,6 +1,14 @@
-"""When a chunk is flushed."""
+"""One flush: the rows, dead letters and progress it will make durable, and when it is due."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from pipeline.core.decode import decode_batch, letter_for
+from pipeline.core.effects import Erasures, Progress
+from pipeline.core.records import Columns, DeadLetter, RawRecord
+from pipeline.core.watermark import partition_watermark
+from schemas.message_event import DeadLetterReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +24,122 @@ class FlushPolicy:
         if opened_at is None:
             return False
         return events >= self.events or size_bytes >= self.size_bytes or now - opened_at >= self.seconds
+
+
+NEVER_ERASED = -2
+"""Before every record's time, also before -1, which is that of a record without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive records of one partition, as one fetch brought them.
+
+    ``start`` is where the batch begins in the log and ``next_offset`` where the next one will (offsets between may be
+    missing: aborted transactions, compaction). ``epoch`` tells which reading of the partition it belongs to: every
+    seek begins a new one. Records below ``known_offset`` were durable once before.
+    """
+
+    partition: int
+    epoch: int
+    start: int
+    next_offset: int
+    known_offset: int
+    records: Sequence[RawRecord]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The settings that decide verdicts and watermarks, in milliseconds."""
+
+    lateness_ms: int
+    future_skew_ms: int
+
+
+@dataclass(slots=True)
+class End:
+    """Where one partition stands after the chunk."""
+
+    epoch: int
+    next_offset: int
+    watermark_ms: int
+
+
+@dataclass(slots=True)
+class Chunk:
+    """A growing flush. ``opened_at`` (monotonic seconds) is when its first batch was read; None while empty."""
+
+    columns: Columns = field(default_factory=Columns)
+    letters: list[DeadLetter] = field(default_factory=list)
+    batches: list[Batch] = field(default_factory=list)
+    ends: dict[int, End] = field(default_factory=dict)
+    size_bytes: int = 0
+    records: int = 0
+    opened_at: float | None = None
+
+    def add(self, batch: Batch, rules: Rules, now_ms: int, facts_floor_ms: int, read_at: float) -> None:
+        """Decode a batch into the chunk. Batches of a partition arrive in the order of its log."""
+        decoded = decode_batch(
+            batch.partition, batch.records, now_ms, rules.future_skew_ms, facts_floor_ms, self.columns
+        )
+        self.letters += [x for x in decoded.letters if not (x.is_time_based and x.offset < batch.known_offset)]
+        self.batches.append(batch)
+        self.size_bytes += batch.size_bytes
+        self.records += len(batch.records)
+        self.opened_at = read_at if self.opened_at is None else self.opened_at
+        mark = 0
+        if decoded.candidate_ms is not None:
+            mark = partition_watermark(decoded.candidate_ms, now_ms, rules.lateness_ms)
+        self._advance(batch, mark)
+
+    def forget(self, erasures: Erasures) -> int:
+        """Drop rows and dead letters of erased organizations; returns how many."""
+        if not self.touches(erasures):
+            return 0
+        before = len(self.columns) + len(self.letters)
+        rows = zip(self.columns.org_id, self.columns.record_ms, strict=True)
+        self.columns = self.columns.only([not _is_erased(erasures, org, at) for org, at in rows])
+        self.letters = [x for x in self.letters if not _is_erased(erasures, x.org_id, x.record_ms)]
+        return before - len(self.columns) - len(self.letters)
+
+    def touches(self, erasures: Erasures) -> bool:
+        """Whether it holds anything of an erased organization."""
+        rows = zip(self.columns.org_id, self.columns.record_ms, strict=True)
+        letters = ((x.org_id, x.record_ms) for x in self.letters)
+        return bool(erasures) and any(_is_erased(erasures, org, at) for org, at in chain(rows, letters))
+
+    def _advance(self, batch: Batch, watermark_ms: int) -> None:
+        end = self.ends.get(batch.partition)
+        if end is None or end.epoch != batch.epoch:
+            self.ends[batch.partition] = End(batch.epoch, batch.next_offset, watermark_ms)
+        else:
+            end.next_offset = batch.next_offset
+            end.watermark_ms = max(end.watermark_ms, watermark_ms)
+
+    def progress(self) -> tuple[Progress, ...]:
+        """What may be said of each partition once the rows are durable."""
+        return tuple(Progress(p, end.next_offset, end.watermark_ms) for p, end in sorted(self.ends.items()))
+
+
+def _is_erased(erasures: Erasures, org_id: str, record_ms: int) -> bool:
+    """Whether a record is not younger than its organization's erasure; one without a time (-1) never is."""
+    return record_ms <= erasures.get(org_id, NEVER_ERASED)
+
+
+def too_late(chunk: Chunk, facts_floor_ms: int) -> list[DeadLetter]:
+    """Dead letters for rows that turned out to lie before the floor, raised since they were decoded.
+
+    Their facts are in, and harmless: below the floor nothing is computed from facts any more.
+    """
+    if not len(chunk.columns) or min(chunk.columns.occurred_ms) >= facts_floor_ms:
+        return []
+    rows = chunk.columns
+    below = {
+        (p, o) for p, o, t in zip(rows.partition, rows.offset, rows.occurred_ms, strict=True) if t < facts_floor_ms
+    }
+    return [
+        letter_for(batch.partition, record, DeadLetterReason.TOO_LATE, facts_floor_ms)
+        for batch in chunk.batches
+        for record in batch.records
+        if record.offset >= batch.known_offset and (batch.partition, record.offset) in below
+    ]

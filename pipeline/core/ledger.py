@@ -18,8 +18,8 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.core.chunk import Batch, Chunk
-from pipeline.core.decode import RawRecord
+from pipeline.core.flush import Batch, Chunk
+from pipeline.core.records import RawRecord
 
 
 @dataclass(slots=True)

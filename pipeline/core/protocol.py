@@ -9,7 +9,6 @@ each other.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.core.chunk import Chunk, too_late
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
@@ -36,6 +35,7 @@ from pipeline.core.effects import (
     Steps,
     WriteProgress,
 )
+from pipeline.core.flush import Chunk, too_late
 from pipeline.core.generation import next_generation
 from pipeline.core.late import late_keys, late_spans
 from pipeline.core.late_keys import LateKeys

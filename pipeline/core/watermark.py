@@ -12,6 +12,8 @@ All instants are epoch milliseconds.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from schemas.grain import Grain
+
 
 @dataclass(frozen=True, slots=True)
 class Idle:
@@ -56,3 +58,6 @@ def retention_floor(now_ms: int, retention_days: int, day_ms: int, margin_ms: in
     """
     touched = now_ms + margin_ms - retention_days * day_ms
     return (touched // day_ms + 1) * day_ms
+
+
+RETENTION_MARGIN_MS = Grain.HOUR.milliseconds

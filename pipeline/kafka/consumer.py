@@ -26,7 +26,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from pipeline import metrics
-from pipeline.core.chunk import Batch
+from pipeline.core.flush import Batch
 from pipeline.core.ledger import Ledger
 from pipeline.core.start import Offsets, Start
 from pipeline.core.watermark import Idle

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from pipeline.core.watermark import Idle
 from pipeline.kafka.consumer import BatchConsumerThread
-from pipeline.worker.health import Peer
+from pipeline.peer import Peer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

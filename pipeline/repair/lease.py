@@ -4,13 +4,18 @@ A claim is a row with an end that its holder keeps pushing on; the earliest clai
 at the same moment may both believe they hold for an instant; each looks once more after its own claim is in.
 """
 
+import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from pipeline.clickhouse.client import ClickHouse, sql
-from pipeline.errors import Stop
+from pipeline.clickhouse.store import Store
+from pipeline.core.effects import Effect, Steps
+from pipeline.errors import SinkUnavailable, Stop
+from pipeline.runner import Retrying, drive
 
 LEASE_SECONDS = 60
 RENEW_SECONDS = 10.0
@@ -67,3 +72,32 @@ def leased(store: ClickHouse, command: str) -> Iterator[Lease]:
         yield lease
     finally:
         lease.give_back()
+
+
+T = TypeVar("T")
+
+
+Progress = Callable[[Effect], None]
+"""Told of every effect that is done."""
+
+
+def run_leased(store: Store, command: str, steps: Steps[T], progress: Progress, warn: Callable[[str], None]) -> T:
+    """Run a protocol under the maintenance lease. Raises LeaseTaken or Stop.
+
+    ClickHouse may be away for a while: ``warn`` is told, and the effect is repeated until it is taken.
+    """
+
+    def outcome(problem: SinkUnavailable | None) -> None:
+        if problem is not None:
+            warn(str(problem))
+
+    retrying = Retrying(store.perform, threading.Event(), outcome)
+    with leased(store, command) as lease:
+
+        def perform(effect: Effect) -> Any:
+            answer = retrying(effect)
+            lease.renew()
+            progress(effect)
+            return answer
+
+        return drive(steps, perform)

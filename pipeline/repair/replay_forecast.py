@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
-from pipeline.core.chunk import Chunk
 from pipeline.core.effects import Erasures, ReadErasures
-from pipeline.repair.replay import Reading, find_bounds, open_consumer
+from pipeline.core.flush import Chunk
+from pipeline.repair.replay_reading import Reading, find_bounds, open_consumer
 from schemas import tables
 from schemas.grain import Grain
 

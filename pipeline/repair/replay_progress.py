@@ -2,38 +2,12 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
-from pipeline.errors import Stop
+from pipeline.repair.replay_reading import Bounds, NothingToReplay, Wanted
 from schemas import tables
-
-
-class NothingToReplay(Stop):
-    """There is no such span, or no such replay."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What to read again: records whose Kafka timestamp (epoch ms) lies in [from_ms, to_ms), of some partitions or all.
-
-    ``rate`` is records per second at the most, 0 for no limit.
-    """
-
-    from_ms: int
-    to_ms: int
-    partitions: frozenset[int] = frozenset()
-    rate: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """Offsets [start, end) of one partition."""
-
-    start: int
-    end: int
 
 
 class Replays:

@@ -4,21 +4,16 @@ A worker waits for ClickHouse and Kafka as long as it takes, and says so. What n
 that stands still although both answer, ends the process: whoever supervises it starts it anew.
 """
 
-import threading
+import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from pipeline import metrics
+from pipeline.peer import FAILING_SECONDS, Peer
 from schemas.grain import MS_PER_SECOND, Grain
 
 STALE_SECONDS = 10.0
 """`as_of` may be this much older than the lateness explains."""
-FAILING_SECONDS = 5.0
-"""ClickHouse or Kafka may refuse for so long before the worker is not ready."""
-SILENT_SECONDS = 10.0
-"""A statement or request may be under way for so long."""
-SUSPECT_SECONDS = 10.0
-"""A refusal is named beside other reasons for so long, though others have been answered since."""
 STANDING_SECONDS = 8.0
 """A partition that has records to read may stand still for so long."""
 STALLED_SECONDS = 60.0
@@ -26,67 +21,6 @@ STALLED_SECONDS = 60.0
 FLOOD_WINDOW_MS = Grain.MINUTE.milliseconds
 FLOOD_LETTERS, FLOOD_SHARE = 100, 0.2
 """So many dead letters, and such a share of all records, are a flood: a producer is broken."""
-
-
-@dataclass(slots=True)
-class Peer:
-    """Whether somebody we need answers. Called from several threads; times are epoch milliseconds."""
-
-    name: str
-    problem: str = ""
-    failing_since_ms: int = 0
-    failed_ms: int = 0
-    _under_way: dict[int, int] = field(default_factory=dict)
-    _numbers: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def outcome(self, problem: Exception | None, now_ms: int) -> None:
-        """An attempt has succeeded (None) or not."""
-        with self._lock:
-            if problem is None:
-                self.failing_since_ms = 0
-            else:
-                self.failing_since_ms, self.failed_ms = self.failing_since_ms or now_ms, now_ms
-                self.problem = str(problem) or type(problem).__name__
-
-    @contextmanager
-    def asked(self, clock_ms: Callable[[], int]) -> Iterator[None]:
-        """Something is asked for as long as the block lasts."""
-        with self._lock:
-            self._numbers += 1
-            number = self._numbers
-            self._under_way[number] = clock_ms()
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._under_way[number]
-
-    def is_troubled(self, now_ms: int) -> bool:
-        """Whether it fails right now, or has been silent for too long."""
-        return bool(self.failing_since_ms) or self.reason(now_ms) is not None
-
-    def reason(self, now_ms: int) -> str | None:
-        """Why this peer keeps the worker from being ready, or None."""
-        with self._lock:
-            failing_ms = now_ms - self.failing_since_ms if self.failing_since_ms else 0
-            silent_ms = now_ms - min(self._under_way.values(), default=now_ms)
-        if failing_ms > FAILING_SECONDS * MS_PER_SECOND:
-            return f"{self.name} unavailable for {failing_ms // MS_PER_SECOND} s: {self.problem}"
-        if silent_ms > SILENT_SECONDS * MS_PER_SECOND:
-            return f"{self.name} has not answered for {silent_ms // MS_PER_SECOND} s"
-        return None
-
-    def suspicion(self, now_ms: int) -> str | None:
-        """What may be behind another reason: something failed a moment ago, though other things succeed meanwhile.
-
-        So it is with one shard of several away: what belongs to the others goes through.
-        """
-        with self._lock:
-            ago_ms = now_ms - self.failed_ms
-            if self.failed_ms and ago_ms <= SUSPECT_SECONDS * MS_PER_SECOND:
-                return f"{self.name} refused a part {ago_ms // MS_PER_SECOND} s ago: {self.problem}"
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +119,12 @@ class Health:
         if slept or blamed:
             self._excused_ms = now_ms
         return next(self._standing_still(now_ms, STALLED_SECONDS, self._excused_ms), None)
+
+
+def show_health(health: Health, clock_ms: Callable[[], int]) -> None:
+    """Have the gauges that depend on the time evaluated at scrape time."""
+    metrics.READY.set_function(lambda: not health.reasons(clock_ms()))
+    metrics.AS_OF.set_function(lambda: health.as_of_ms / MS_PER_SECOND)
+    metrics.AS_OF_AGE.set_function(
+        lambda: (clock_ms() - health.as_of_ms) / MS_PER_SECOND if health.as_of_ms else math.nan
+    )

@@ -10,23 +10,23 @@ import logging
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from pipeline import metrics
-from pipeline.core.chunk import Batch, Chunk, Rules
 from pipeline.core.effects import Erasures, Progress, ReadErasures, ReadState, State, Steps
-from pipeline.core.flush import FlushPolicy
+from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.late import Pace, PendingRecomputes
 from pipeline.core.ledger import Ledger
-from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps, sweep_steps
-from pipeline.core.watermark import Idle, partition_watermark, retention_floor
+from pipeline.core.protocol import Flushed, flush_steps, progress_steps, recompute_steps, roll_steps, sweep_steps
+from pipeline.core.watermark import RETENTION_MARGIN_MS, Idle, partition_watermark, retention_floor
 from pipeline.runner import Perform, drive
 from pipeline.worker.health import Health
 from schemas.grain import Grain
+from schemas.message_event import DeadLetterReason
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -41,7 +41,6 @@ LIVE_FLUSHES = 3
 """Who is behind by no more than so many flushes keeps up: some records are always under way."""
 SWEEP_SECONDS = 300.0
 """An erasure that was interrupted is gone on with after this time at the latest."""
-RETENTION_MARGIN_MS = Grain.HOUR.milliseconds
 
 
 class Log(Protocol):
@@ -154,7 +153,7 @@ class Lanes:
         self.pending.add(flushed.late, self.flushes, time.monotonic())
         self.ledger.durable(chunk)
         self.uncommitted.append((self.flushes, {p: e.next_offset for p, e in chunk.ends.items()}))
-        metrics.flushed(chunk, flushed)
+        count_flush(chunk, flushed)
         self.health.counted(len(chunk.columns), flushed.dead_letters, self.clock_ms())
         self._flushed.set()
 
@@ -291,3 +290,16 @@ class Lanes:
         await self._commit()  # what has nothing late in it need not wait for what may take long
         await self.recompute()
         await self._commit()
+
+
+def count_flush(chunk: Chunk, result: Flushed) -> None:
+    """Count a flush that is durable."""
+    metrics.EVENTS.inc(len(chunk.columns))
+    metrics.ERASED.inc(result.erased)
+    metrics.FLUSH_EVENTS.observe(chunk.records)
+    metrics.FLUSH_BYTES.observe(chunk.size_bytes)
+    metrics.LATE.inc(len(result.late))
+    for reason, count in Counter(letter.reason for letter in chunk.letters).items():
+        metrics.DEAD.labels(reason).inc(count)
+    # What turned out to be too late only when it was written is in no chunk.
+    metrics.DEAD.labels(DeadLetterReason.TOO_LATE).inc(max(0, result.dead_letters - len(chunk.letters)))

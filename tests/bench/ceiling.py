@@ -11,8 +11,9 @@ import time
 from aiokafka import AIOKafkaConsumer
 
 from pipeline.clickhouse.arrow import facts_table
-from pipeline.core.decode import Columns, decode_batch
-from pipeline.worker.collector import spare_the_collector
+from pipeline.core.decode import decode_batch
+from pipeline.core.records import Columns
+from pipeline.worker.worker import spare_the_collector
 from schemas.connection import connect
 from schemas.tables import FACTS, WRITE_SETTINGS
 

@@ -26,8 +26,8 @@ from deploy.clickhouse_server.make_users import DATABASE, USERS, published, stat
 from deploy.migrations.apply import migrate, pending
 from pipeline.clickhouse.store import Store
 from pipeline.core import effects as e
-from pipeline.core.decode import Columns
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.records import Columns
 from pipeline.core.start import Gap
 from pipeline.worker.violations import count_violations
 from schemas.connection import connect

@@ -10,8 +10,8 @@ from api.window import Window
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core import effects as e
-from pipeline.core.decode import Columns
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.records import Columns
 from pipeline.errors import SinkUnavailable
 from schemas.connection import connect
 from schemas.endpoint import Endpoint

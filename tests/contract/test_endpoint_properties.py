@@ -19,8 +19,8 @@ from api.app import create_app
 from api.reader import Reader
 from deploy.cli.accounts import create_key, set_tier
 from pipeline.clickhouse.store import Store
-from pipeline.core.decode import Columns
 from pipeline.core.effects import CloseBuckets, InsertFacts
+from pipeline.core.records import Columns
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.tiers import Tier

@@ -4,7 +4,6 @@ import random
 from typing import Any
 
 from pipeline.clickhouse.store import MAX_PAIRS, Store
-from pipeline.core.decode import DeadLetter
 from pipeline.core.effects import (
     CloseBuckets,
     InsertDeadLetters,
@@ -23,6 +22,7 @@ from pipeline.core.effects import (
 from pipeline.core.generation import stamp
 from pipeline.core.late import late_spans
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.records import DeadLetter
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.message_event import OTHER_KEY, DeadLetterReason

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from pipeline.core.decode import DeadLetter
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
@@ -24,6 +23,7 @@ from pipeline.core.effects import (
 )
 from pipeline.core.generation import stamp
 from pipeline.core.protocol import erase_steps, rebuild_steps, sweep_steps
+from pipeline.core.records import DeadLetter
 from pipeline.runner import drive
 from schemas.connection import connect
 from schemas.grain import Grain

@@ -5,6 +5,7 @@ import pytest
 from pipeline.errors import SinkUnavailable, WrongClock
 from pipeline.worker import worker
 from pipeline.worker.worker import Worker
+from schemas.instant import wall_clock_ms
 from schemas.settings import PREFIX, read_settings
 
 
@@ -18,8 +19,7 @@ def test_a_clock_that_agrees_is_accepted(url: str) -> None:
 
 @pytest.mark.parametrize("skew_ms", [-3000, 3000])
 def test_a_clock_more_than_a_second_off_is_refused(url: str, skew_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = worker.wall_clock_ms
-    monkeypatch.setattr(worker, "wall_clock_ms", lambda: clock() + skew_ms)
+    monkeypatch.setattr(worker, "wall_clock_ms", lambda: wall_clock_ms() + skew_ms)
     with pytest.raises(WrongClock, match="synchronise"):
         worker_on(url)._open_store("cluster")
 

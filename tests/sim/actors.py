@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from pipeline.core.chunk import Batch, Chunk, Rules
 from pipeline.core.effects import (
     CloseBuckets,
     Progress,
@@ -22,6 +21,7 @@ from pipeline.core.effects import (
     State,
     Steps,
 )
+from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.late import Pace, PendingRecomputes
 from pipeline.core.protocol import (
     erase_steps,

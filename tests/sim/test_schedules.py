@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.chunk import Batch, Chunk, Rules
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
@@ -17,6 +16,7 @@ from pipeline.core.effects import (
     RecomputeLate,
     Steps,
 )
+from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.late_keys import LateKeys
 from pipeline.core.protocol import Flushed, erase_steps, flush_steps, progress_steps, recompute_steps, roll_steps
 from schemas.grain import Grain

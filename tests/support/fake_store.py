@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.core.decode import DeadLetter
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
@@ -35,6 +34,7 @@ from pipeline.core.effects import (
     WriteProgress,
 )
 from pipeline.core.generation import counted, generation_of, stamp
+from pipeline.core.records import DeadLetter
 from pipeline.core.start import Stored
 from schemas.grain import Grain
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.clickhouse.store import Store
-from pipeline.core.decode import Columns
 from pipeline.core.effects import CloseBuckets, Effect
+from pipeline.core.records import Columns
 from pipeline.core.start import Stored
 from schemas.connection import connect
 from schemas.endpoint import Endpoint

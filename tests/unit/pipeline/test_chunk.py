@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.core.chunk import Batch, Chunk, Rules, too_late
 from pipeline.core.effects import (
     Effect,
     InsertDeadLetters,
@@ -15,6 +14,7 @@ from pipeline.core.effects import (
     State,
     WriteProgress,
 )
+from pipeline.core.flush import Batch, Chunk, Rules, too_late
 from pipeline.core.protocol import flush_steps
 from pipeline.runner import drive
 

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core import late
-from pipeline.core.chunk import Batch, Chunk, End
-from pipeline.core.flush import FlushPolicy
+from pipeline.core.flush import Batch, Chunk, End, FlushPolicy
 from pipeline.core.late import HOT_KEY_SECONDS, Pace, PendingRecomputes, late_keys, late_spans
 from pipeline.core.late_keys import Key, LateKeys, split
 from pipeline.core.ledger import Ledger

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.decode import Columns, Decoded, decode_batch
+from pipeline.core.decode import Decoded, decode_batch
+from pipeline.core.records import Columns
 from schemas.message_event import MAX_EVENT_BYTES
 
 NOW_MS = int(datetime(2026, 5, 5, 12, tzinfo=UTC).timestamp() * 1000)

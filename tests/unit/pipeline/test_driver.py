@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, DataError
 
+from pipeline.clickhouse.errors import sink_error
 from pipeline.core.effects import RaiseState, ReadState, State, Steps
-from pipeline.errors import SinkRefuses, SinkUnavailable, sink_error
+from pipeline.errors import SinkRefuses, SinkUnavailable
 from pipeline.runner import Retrying, drive
 
 

@@ -6,9 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.core.chunk import Rules
 from pipeline.core.effects import Effect, ReadErasures, ReadState, RecomputeLate, State, WriteProgress
-from pipeline.core.flush import FlushPolicy
+from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
 from pipeline.core.watermark import Idle

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from pipeline import metrics
-from pipeline.core.chunk import Batch, Chunk, Rules
+from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.late_keys import NO_KEYS
 from pipeline.core.protocol import Flushed
 from pipeline.errors import SinkUnavailable
 from pipeline.runner import Retrying
-from pipeline.worker.health import Health
+from pipeline.worker.health import Health, show_health
+from pipeline.worker.lanes import count_flush
 from pipeline.worker.operations import Operations
 
 NOW_MS = 1_777_982_400_000
@@ -44,7 +45,7 @@ def test_dead_letters_are_counted_by_reason_even_those_found_late() -> None:
     names = {reason: sample("msgmetrics_worker_dead_letters_total", reason=reason) for reason in REASONS}
     flushes = sample("msgmetrics_worker_flush_events_count")
     found = Flushed(NO_KEYS, 5, 0, {}, sweep=False)  # two more turned out to be too late when they were written
-    metrics.flushed(chunk, found)
+    count_flush(chunk, found)
     grown = {r: sample("msgmetrics_worker_dead_letters_total", reason=r) - before for r, before in names.items()}
     assert sum(grown.values()) == 5
     assert (grown["malformed_json"], grown["empty"], grown["too_late"]) == (1, 1, 2)
@@ -64,7 +65,7 @@ def test_a_partition_that_was_lost_has_no_lag_any_more() -> None:
 
 def test_readiness_and_the_age_of_as_of_are_worked_out_when_asked_for() -> None:
     health, now = Health(10), [NOW_MS]
-    metrics.watch(health, lambda: now[0])
+    show_health(health, lambda: now[0])
     health.as_of_ms = NOW_MS - 12_000
     assert sample("msgmetrics_worker_ready") == 1
     assert sample("msgmetrics_worker_as_of_age_seconds") == 12

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.core.skew import clock_skew_ms
+from pipeline.core.start import clock_skew_ms
 
 
 @pytest.mark.parametrize(

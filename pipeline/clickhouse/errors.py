@@ -1,0 +1,31 @@
+"""The driver's errors as the pipeline means them: to be repeated, or a reason to stop."""
+
+from clickhouse_connect.driver.exceptions import (
+    ClickHouseError,
+    DataError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
+
+from pipeline.errors import PipelineError, SinkRefuses, SinkUnavailable
+
+# Timeouts, network, overload, a full disk, read-only replicas, coordination, a shard that is down: all pass.
+RETRYABLE_CODES = frozenset({
+    3, 32, 159, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 285, 286, 289, 319, 369, 394, 416, 425, 999, 1002
+})  # fmt: skip
+TOO_MANY_PARTS = 252
+OUR_MISTAKES = (DataError, NotSupportedError, ProgrammingError)
+
+
+def sink_error(error: Exception, doing: str) -> PipelineError:
+    """What an exception of the ClickHouse driver means for the caller."""
+    text = str(error).split("\n", 1)[0][:300]
+    code = getattr(error, "code", None)
+    if code == TOO_MANY_PARTS and "partitions" in text.lower():
+        return SinkRefuses(f"ClickHouse refuses {doing}: {text}")
+    if code in RETRYABLE_CODES or (code is None and isinstance(error, OperationalError | OSError)):
+        return SinkUnavailable(f"ClickHouse is unavailable while {doing}: {text}")
+    if isinstance(error, ClickHouseError) and (code is not None or isinstance(error, OUR_MISTAKES)):
+        return SinkRefuses(f"ClickHouse refuses {doing}: {text}")
+    return SinkUnavailable(f"ClickHouse answered unexpectedly while {doing}: {text}")

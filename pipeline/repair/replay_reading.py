@@ -1,0 +1,173 @@
+"""What a replay reads: which records are wanted, where they are in the log, and their batches."""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
+from pipeline.errors import LogGap, Stop
+from pipeline.kafka.client import connection
+from schemas.grain import MS_PER_SECOND
+from schemas.settings import Settings
+
+
+class NothingToReplay(Stop):
+    """There is no such span, or no such replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to read again: records whose Kafka timestamp (epoch ms) lies in [from_ms, to_ms), of some partitions or all.
+
+    ``rate`` is records per second at the most, 0 for no limit.
+    """
+
+    from_ms: int
+    to_ms: int
+    partitions: frozenset[int] = frozenset()
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Offsets [start, end) of one partition."""
+
+    start: int
+    end: int
+
+
+POLL_MS = 500
+RECORDS_A_POLL = 20_000
+PARTITION_FETCH_BYTES = 512 * 1024
+EPOCH = 0
+"""A replay reads each partition once; the worker counts its readings."""
+
+
+@dataclass(slots=True)
+class Reading:
+    """What is read once more, and how: by a replay, or by its dry run."""
+
+    settings: Settings
+    wanted: Wanted
+    clock_ms: Callable[[], int]
+    floor_ms: int
+    known_offsets: Mapping[int, int]
+
+    async def chunks(self, consumer: AIOKafkaConsumer, bounds: Mapping[int, Bounds]) -> AsyncIterator[Chunk]:
+        """The records of the span, decoded, in chunks of the size of the worker's flushes."""
+        s = self.settings
+        policy = FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds)
+        rules = Rules(0, int(s.future_skew_seconds * MS_PER_SECOND))
+        chunk = Chunk()
+        async for batch in read_batches(consumer, s.kafka_topic, self.wanted, bounds, self.known_offsets):
+            chunk.add(batch, rules, self.clock_ms(), self.floor_ms, time.monotonic())
+            if policy.is_due(chunk.records, chunk.size_bytes, chunk.opened_at, time.monotonic()):
+                yield chunk
+                chunk = Chunk()
+        if chunk.ends:
+            yield chunk
+
+
+@contextlib.asynccontextmanager
+async def open_consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group, which sees what the worker sees: no aborted transactions."""
+    consumer = AIOKafkaConsumer(
+        **connection(settings),
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):  # of aiokafka's own task, where nothing was assigned yet
+            await consumer.stop()
+
+
+async def find_bounds(consumer: AIOKafkaConsumer, topic: str, wanted: Wanted) -> dict[int, Bounds]:
+    """Which offsets to read of each partition, as the log stands now. Raises NothingToReplay.
+
+    Where the broker cannot look up times, everything is read and what lies outside the span is passed over.
+    """
+    known = {tp.partition for tp in await _topic_partitions(consumer, topic)}
+    if missing := wanted.partitions - known:
+        raise NothingToReplay(f"{topic} has no partition {', '.join(map(str, sorted(missing)))}; it has {len(known)}")
+    tps = [TopicPartition(topic, p) for p in sorted(wanted.partitions or known)]
+    first, last = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+    since = await consumer.offsets_for_times(dict.fromkeys(tps, wanted.from_ms))
+    until = await consumer.offsets_for_times(dict.fromkeys(tps, wanted.to_ms))
+    any_time = await consumer.offsets_for_times(dict.fromkeys(tps, 0))
+    bounds = {}
+    for tp in tps:
+        if any_time[tp] is None:  # the log is empty, or times are unknown here
+            bounds[tp.partition] = Bounds(first[tp], last[tp])
+            continue
+        start = since[tp].offset if since[tp] else last[tp]
+        end = until[tp].offset if until[tp] else last[tp]
+        bounds[tp.partition] = Bounds(min(start, last[tp]), max(start, min(end, last[tp])))
+    return bounds
+
+
+async def _topic_partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    await consumer._client.force_metadata_update()
+    await consumer.topics()
+    numbers = consumer.partitions_for_topic(topic)
+    if not numbers:
+        raise NothingToReplay(f"the topic {topic} does not exist; run `msgmetrics migrate`")
+    return [TopicPartition(topic, p) for p in numbers]
+
+
+async def read_batches(
+    consumer: AIOKafkaConsumer,
+    topic: str,
+    wanted: Wanted,
+    bounds: Mapping[int, Bounds],
+    known_offsets: Mapping[int, int],
+) -> AsyncIterator[Batch]:
+    """The records of the span as batches, each partition in the order of its log, not faster than wanted."""
+    left = {TopicPartition(topic, p): b for p, b in bounds.items() if b.start < b.end}
+    if not left:
+        return
+    consumer.assign(list(left))
+    for tp, b in left.items():
+        consumer.seek(tp, b.start)
+    at_once = min(RECORDS_A_POLL, math.ceil(wanted.rate * POLL_MS / MS_PER_SECOND)) if wanted.rate else RECORDS_A_POLL
+    began, read = time.monotonic(), 0
+    while left:
+        try:
+            fetched = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=at_once)
+        except OffsetOutOfRangeError as error:
+            raise LogGap(
+                f"records of {topic} that were to be replayed were deleted from the log by its retention ({error})"
+            ) from None
+        for tp, records in fetched.items():
+            batch = _batch(tp.partition, records, left[tp], wanted, known_offsets.get(tp.partition, 0))
+            read += len(batch.records)
+            yield batch
+        for tp in list(left):
+            if await consumer.position(tp) >= left[tp].end:  # past control records and aborted transactions too
+                consumer.pause(tp)
+                del left[tp]
+        if wanted.rate:
+            await asyncio.sleep(max(0.0, read / wanted.rate - (time.monotonic() - began)))
+
+
+def _batch(partition: int, records: list[Any], bounds: Bounds, wanted: Wanted, known_offset: int) -> Batch:
+    following = min(records[-1].offset + 1, bounds.end)
+    taken = [r for r in records if r.offset < bounds.end and _is_wanted(r.timestamp, wanted)]
+    size = sum(len(r.value or b"") for r in taken)
+    return Batch(partition, EPOCH, records[0].offset, following, known_offset, taken, size)
+
+
+def _is_wanted(timestamp_ms: int | None, wanted: Wanted) -> bool:
+    """Whether a record's time lies in the span; one without a time does."""
+    return timestamp_ms is None or timestamp_ms < 0 or wanted.from_ms <= timestamp_ms < wanted.to_ms
