@@ -1,9 +1,11 @@
 """Performs the steps of a protocol, repeating what ClickHouse does not take."""
 
+import asyncio
 import random
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 from pipeline import metrics
 from pipeline.core.effects import Effect, Steps
@@ -14,7 +16,20 @@ T = TypeVar("T")
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 3.0
 
+THREADS = 8
+"""More than a worker's loops can have under way, decoding included: none waits for another's ClickHouse."""
+
 Perform = Callable[[Effect], Any]
+
+
+class Runner(Protocol):
+    """Where the loops have their work done: live in threads, in the simulation step by step."""
+
+    async def perform_steps(self, steps: Steps[T]) -> T:
+        """Run a protocol to its end and return what it returns."""
+
+    async def call(self, work: Callable[..., T], /, *args: Any) -> T:
+        """Run something that blocks or computes for long."""
 
 
 def drive(steps: Steps[T], perform: Perform) -> T:
@@ -53,3 +68,19 @@ class Retrying:
             else:
                 self._on_outcome(None)
                 return answer
+
+
+class Threads:
+    """Runs protocols and blocking calls each in a thread, so that fetching, decoding and inserting overlap."""
+
+    def __init__(self, perform: Perform) -> None:
+        self._perform = perform
+        self._threads = ThreadPoolExecutor(THREADS, "lane")
+
+    async def perform_steps(self, steps: Steps[T]) -> T:
+        """Run a protocol to its end. Raises what ``perform`` raises."""
+        return await self.call(drive, steps, self._perform)
+
+    async def call(self, work: Callable[..., T], /, *args: Any) -> T:
+        """Run a blocking call."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)

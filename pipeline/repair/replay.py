@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer
 
+from pipeline.core.commits import Commits
 from pipeline.core.effects import Erasures, ReadErasures
 from pipeline.core.flush import Chunk
-from pipeline.core.late import Pace, PendingRecomputes
+from pipeline.core.late import Pace
 from pipeline.core.protocol import flush_steps, recompute_steps, sweep_steps
 from pipeline.repair.replay_progress import Replays
 from pipeline.repair.replay_reading import Bounds, Reading, find_bounds, open_consumer
@@ -41,9 +42,7 @@ class Replay(Reading):
     on_start: Callable[[int], None] = lambda _: None
     on_progress: Callable[[int], None] = lambda _: None
     done: Replayed = field(default_factory=Replayed)
-    _pending: PendingRecomputes = field(default_factory=PendingRecomputes)
-    _flushes: list[tuple[int, dict[int, int]]] = field(default_factory=list)
-    _flush: int = 0
+    _commits: Commits = field(default_factory=Commits)
 
     async def run(self, *, resume: bool) -> Replayed:
         """Read, flush and recompute to the end. Raises KafkaError, SinkUnavailable or Stop."""
@@ -71,28 +70,22 @@ class Replay(Reading):
         flushed = await asyncio.to_thread(drive, flush_steps(chunk, (), self.floor_ms, erasures), self.perform)
         if flushed.sweep:
             await asyncio.to_thread(drive, sweep_steps(self.floor_ms), self.perform)
-        self._flush += 1
-        self._pending.add(flushed.late, self._flush, time.monotonic())
-        self._flushes.append((self._flush, {p: end.next_offset for p, end in chunk.ends.items()}))
+        self._commits.flushed(flushed.late, {p: e.next_offset for p, e in chunk.ends.items()}, time.monotonic())
         self.done.records += chunk.records
         self.done.facts += len(chunk.columns)
         self.done.dead_letters += flushed.dead_letters
         self.done.erased += flushed.erased
-        if self._pending.due(time.monotonic(), Pace.BACKLOG):
+        if self._commits.pending.due(time.monotonic(), Pace.BACKLOG):
             await self._recompute(hot_too=False)
         await asyncio.to_thread(self._store_progress)
         return flushed.erasures
 
     async def _recompute(self, *, hot_too: bool) -> None:
-        began = time.monotonic()
-        keys = self._pending.take(began, hot_too=hot_too)
+        began, pending = time.monotonic(), self._commits.pending
+        keys = pending.take(began, hot_too=hot_too)
         if len(keys):
             await asyncio.to_thread(drive, recompute_steps(str(uuid.uuid4()), keys), self.perform)
-        self._pending.done(time.monotonic(), time.monotonic() - began)
+        pending.done(time.monotonic(), time.monotonic() - began)
 
     def _store_progress(self) -> None:
-        settled = self._pending.settled_flush(self._flush)
-        passed: dict[int, int] = {}
-        while self._flushes and self._flushes[0][0] <= settled:
-            passed |= self._flushes.pop(0)[1]
-        self.on_progress(self.replays.advance(passed))
+        self.on_progress(self.replays.advance(self._commits.take()))

@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import threading
+import time
+import uuid
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
@@ -25,7 +27,7 @@ from pipeline.kafka.client import read_cluster_id
 from pipeline.kafka.consumer import Hooks
 from pipeline.kafka.faust_app import build_app
 from pipeline.kafka.log import KafkaLog
-from pipeline.runner import Retrying
+from pipeline.runner import Retrying, Threads
 from pipeline.worker.admin import AdminServer, admin_app
 from pipeline.worker.health import Health, show_health
 from pipeline.worker.lanes import Lanes
@@ -166,14 +168,18 @@ class Worker:
         return Lanes(
             ledger=self.ledger,
             kafka=kafka,
-            perform=Retrying(
-                self._perform, self._abandon, lambda problem: self.health.sink.outcome(problem, wall_clock_ms())
+            runner=Threads(
+                Retrying(
+                    self._perform, self._abandon, lambda problem: self.health.sink.outcome(problem, wall_clock_ms())
+                )
             ),
             policy=FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds),
             rules=Rules(int(s.lateness_seconds * MS_PER_SECOND), int(s.future_skew_seconds * MS_PER_SECOND)),
             retention_days=s.facts_retention_days,
             health=self.health,
             clock_ms=wall_clock_ms,
+            monotonic=time.monotonic,
+            new_id=lambda: str(uuid.uuid4()),
             report=self._report,
         )
 

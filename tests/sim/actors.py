@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from pipeline.core.commits import Commits
 from pipeline.core.effects import (
     CloseBuckets,
     Progress,
@@ -22,7 +23,8 @@ from pipeline.core.effects import (
     Steps,
 )
 from pipeline.core.flush import Batch, Chunk, Rules
-from pipeline.core.late import Pace, PendingRecomputes
+from pipeline.core.late import Pace
+from pipeline.core.late_keys import NO_KEYS
 from pipeline.core.protocol import (
     erase_steps,
     flush_steps,
@@ -61,11 +63,21 @@ class Flaw(StrEnum):
     ERASE_UNSEEN = "who inserts does not look for erasures, and nobody sweeps"
 
 
+class EarlyCommits(Commits):
+    """Does not wait for recomputes: the rule of ``Flaw.COMMIT_EARLY``."""
+
+    def take(self) -> dict[int, int]:
+        offsets: dict[int, int] = {}
+        while self._waiting:
+            offsets |= self._waiting.popleft()[1]
+        return offsets
+
+
 @dataclass
 class Desk:
     """What the two halves of a worker share. ``clock`` counts monotonic seconds."""
 
-    pending: PendingRecomputes = field(default_factory=PendingRecomputes)
+    commits: Commits = field(default_factory=Commits)
     clock: float = 0.0
 
 
@@ -121,8 +133,7 @@ class Actors:
         stored = self.store.read_stored().get(partition)
         start = choose_start(self.committed[partition], stored, 0, max(log_end, stored.next_offset if stored else 0))
         assert isinstance(start, Start)
-        position, pending, flushes = start.offset, desk.pending, 0
-        waiting: list[tuple[int, int]] = []
+        position = start.offset
         erasures = yield from self.perform(_read_erasures())
         while True:
             now_ms = self.now_ms
@@ -144,29 +155,27 @@ class Actors:
                 erasures = flushed.erasures
                 if flushed.sweep and self.flaw is not Flaw.ERASE_UNSEEN:
                     yield from self.perform(sweep_steps(0))
-                flushes += 1
-                if self.flaw is not Flaw.NO_RECOMPUTE:
-                    pending.add(flushed.late, flushes, desk.clock)
-                waiting.append((flushes, following))
+                late = NO_KEYS if self.flaw is Flaw.NO_RECOMPUTE else flushed.late
+                desk.commits.flushed(late, {partition: following}, desk.clock)
                 position = following
                 yield
             if position >= end:
                 mark = partition_watermark(now_ms, now_ms, RULES.lateness_ms)
                 yield from self.perform(progress_steps([Progress(partition, position, mark)]))
             desk.clock += 2.0
-            settled = flushes if self.flaw is Flaw.COMMIT_EARLY else pending.settled_flush(flushes)
-            while waiting and waiting[0][0] <= settled:
-                self.commit(partition, mine, waiting.pop(0)[1])
+            if offsets := desk.commits.take():
+                self.commit(partition, mine, offsets[partition])
             yield
 
     def recomputer(self, desk: Desk) -> Moves:
         """What brings a worker's late keys into the rollups, beside its flushes."""
         while True:
-            if desk.pending.due(desk.clock, Pace.IDLE) and self.random.random() < 0.5:
-                keys = desk.pending.take(desk.clock)
+            pending = desk.commits.pending
+            if pending.due(desk.clock, Pace.IDLE) and self.random.random() < 0.5:
+                keys = pending.take(desk.clock)
                 if len(keys):
                     yield from self.perform(recompute_steps("batch", keys))
-                desk.pending.done(desk.clock, 0.0)
+                pending.done(desk.clock, 0.0)
             yield
 
     def commit(self, partition: int, mine: int, offset: int) -> None:
@@ -186,15 +195,15 @@ class Actors:
         """Everything that is visible of a partition, flushed once more without a claim."""
         partition = self.random.choice(self.partitions)
         taken = self.log.partitions[partition][: self.visible[partition]]
-        chunk, pending = Chunk(), PendingRecomputes()
+        chunk, commits = Chunk(), Commits()
         if taken:
             chunk.add(Batch(partition, 0, 0, len(taken), len(taken), taken, 0), RULES, self.now_ms, 0, 0.0)
             erasures = yield from self.perform(_read_erasures())
             flushed = yield from self.perform(flush_steps(chunk, (), 0, erasures))
             if flushed.sweep and self.flaw is not Flaw.ERASE_UNSEEN:
                 yield from self.perform(sweep_steps(0))
-            pending.add(flushed.late, 1, 0.0)
-            if len(keys := pending.take(0.0)):
+            commits.flushed(flushed.late, {partition: len(taken)}, 0.0)
+            if len(keys := commits.pending.take(0.0)):
                 yield from self.perform(recompute_steps("replay", keys))
 
     def rebuild(self) -> Moves:

@@ -10,10 +10,11 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from pipeline.core.commits import Commits
 from pipeline.core.effects import FindErased
 from pipeline.core.generation import stamp
 from schemas.grain import Grain
-from tests.sim.actors import Actors, Desk, Flaw, Moves
+from tests.sim.actors import Actors, Desk, EarlyCommits, Flaw, Moves
 from tests.sim.log import START, STEP, STEPS, Record, milliseconds
 from tests.sim.verdict import verdict
 from tests.support.fake_store import Row
@@ -74,7 +75,8 @@ class World(Actors):
     def hire(self, partition: int) -> None:
         """A new owner; the old one goes on as a zombie."""
         self.owner[partition] += 1
-        mine, desk = self.owner[partition], Desk()
+        mine = self.owner[partition]
+        desk = Desk(EarlyCommits() if self.flaw is Flaw.COMMIT_EARLY else Commits())
         self.actors.append((partition, mine, self.worker(partition, mine, desk)))
         self.actors.append((partition, mine, self.recomputer(desk)))
 

@@ -11,6 +11,7 @@ from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
 from pipeline.core.watermark import Idle
+from pipeline.runner import Threads
 from pipeline.worker.health import Health
 from pipeline.worker.lanes import LIVE_FLUSHES, Lanes
 from tests.unit.pipeline.test_chunk import NOW_MS, RULES, Record, event
@@ -83,12 +84,14 @@ def lanes_on(kafka: Kafka, clickhouse: ClickHouse) -> Lanes:
     return Lanes(
         ledger=ledger,
         kafka=kafka,
-        perform=clickhouse,
+        runner=Threads(clickhouse),
         policy=FlushPolicy(1, 1, 0.0),
         rules=Rules(RULES.lateness_ms, RULES.future_skew_ms),
         retention_days=35,
         health=Health(10),
         clock_ms=lambda: NOW_MS,
+        monotonic=time.monotonic,
+        new_id=lambda: "batch",
         report=lambda *_: None,
     )
 
@@ -104,7 +107,7 @@ async def read(lanes: Lanes, offset: int) -> None:
 def test_what_a_flush_makes_durable_while_an_idle_partition_is_told_is_committed_after_it() -> None:
     async def story() -> None:
         lanes = lanes_on(kafka, clickhouse)
-        tick = asyncio.create_task(lanes._tick())
+        tick = asyncio.create_task(lanes.tick())
         assert await asyncio.to_thread(clickhouse.waits.wait, 10)
         await read(lanes, BEGIN)
         await lanes.flush()
@@ -122,7 +125,7 @@ def test_a_flush_waits_for_no_answer_of_kafkas_and_is_committed_with_the_next_ti
         await read(lanes, BEGIN)
         await lanes.flush()
         assert kafka.committed == []
-        await lanes._tick()
+        await lanes.tick()
 
     kafka = Kafka()
     asyncio.run(story())
@@ -136,11 +139,11 @@ def test_a_late_event_is_committed_when_it_is_recomputed_and_not_before() -> Non
         await lanes.flush()
         recompute = asyncio.create_task(lanes.recompute())
         assert await asyncio.to_thread(clickhouse.waits.wait, 10)
-        await lanes._tick()
+        await lanes.tick()
         assert kafka.committed == []
         clickhouse.let.set()
         await recompute
-        await lanes._tick()
+        await lanes.tick()
 
     kafka, clickhouse = Kafka(), ClickHouse(state=CLOSED)
     asyncio.run(story())
