@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from pipeline.core.commits import Reached
 from pipeline.core.decode import decode_batch, letter_for
 from pipeline.core.effects import Erasures, Progress
 from pipeline.core.records import Columns, DeadLetter, RawRecord
@@ -115,6 +116,10 @@ class Chunk:
         else:
             end.next_offset = batch.next_offset
             end.watermark_ms = max(end.watermark_ms, watermark_ms)
+
+    def reached(self) -> dict[int, Reached]:
+        """How far each partition is read by the chunk."""
+        return {p: Reached(end.epoch, end.next_offset) for p, end in self.ends.items()}
 
     def progress(self) -> tuple[Progress, ...]:
         """What may be said of each partition once the rows are durable."""

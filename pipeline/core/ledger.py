@@ -2,7 +2,7 @@
 
 Shared by the thread that fetches and the one that flushes; every method takes the lock for a few operations. A seek
 begins a new *epoch* of a partition, and what belongs to an older one no longer counts: its rows may still be written
-(that is harmless), but nothing is claimed or committed from it.
+(that is harmless), but nothing is committed from it.
 
 ::
 
@@ -60,6 +60,11 @@ class Ledger:
         """Partitions that are being read."""
         with self._lock:
             return frozenset(self._readings)
+
+    def readings(self) -> Mapping[int, int]:
+        """Per partition that is being read, the epoch of its reading."""
+        with self._lock:
+            return {p: r.epoch for p, r in self._readings.items()}
 
     @property
     def undurable_bytes(self) -> int:

@@ -19,7 +19,7 @@ from pipeline.core.flush import Chunk
 from pipeline.core.late import Pace
 from pipeline.core.protocol import flush_steps, recompute_steps, sweep_steps
 from pipeline.repair.replay_progress import Replays
-from pipeline.repair.replay_reading import Bounds, Reading, find_bounds, open_consumer
+from pipeline.repair.replay_reading import EPOCH, Bounds, Reading, find_bounds, open_consumer
 from pipeline.runner import Perform, drive
 
 
@@ -43,6 +43,7 @@ class Replay(Reading):
     on_progress: Callable[[int], None] = lambda _: None
     done: Replayed = field(default_factory=Replayed)
     _commits: Commits = field(default_factory=Commits)
+    _readings: Mapping[int, int] = field(default_factory=dict)
 
     async def run(self, *, resume: bool) -> Replayed:
         """Read, flush and recompute to the end. Raises KafkaError, SinkUnavailable or Stop."""
@@ -58,6 +59,7 @@ class Replay(Reading):
         return bounds
 
     async def _read(self, consumer: AIOKafkaConsumer, bounds: Mapping[int, Bounds]) -> None:
+        self._readings = dict.fromkeys(bounds, EPOCH)
         erasures: Erasures = await asyncio.to_thread(self.perform, ReadErasures())
         async for chunk in self.chunks(consumer, bounds):
             erasures = await self._make_durable(chunk, erasures)
@@ -70,7 +72,7 @@ class Replay(Reading):
         flushed = await asyncio.to_thread(drive, flush_steps(chunk, (), self.floor_ms, erasures), self.perform)
         if flushed.sweep:
             await asyncio.to_thread(drive, sweep_steps(self.floor_ms), self.perform)
-        self._commits.flushed(flushed.late, {p: e.next_offset for p, e in chunk.ends.items()}, time.monotonic())
+        self._commits.flushed(flushed.late, chunk.reached(), time.monotonic())
         self.done.records += chunk.records
         self.done.facts += len(chunk.columns)
         self.done.dead_letters += flushed.dead_letters
@@ -88,4 +90,5 @@ class Replay(Reading):
         pending.done(time.monotonic(), time.monotonic() - began)
 
     def _store_progress(self) -> None:
-        self.on_progress(self.replays.advance(self._commits.take()))
+        passed = self._commits.take(self._readings)
+        self.on_progress(self.replays.advance({p: reached.next_offset for p, reached in passed.items()}))

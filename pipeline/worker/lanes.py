@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from pipeline import metrics
-from pipeline.core.commits import Commits
+from pipeline.core.commits import NO_READING, Commits, Reached
 from pipeline.core.effects import Effect, Erasures, Progress, ReadErasures, ReadState, State, Steps
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.late import Pace
@@ -183,7 +183,7 @@ class Lanes:
         self.erasures = flushed.erasures
         if flushed.sweep:
             self._sweep.set()
-        self.commits.flushed(flushed.late, {p: e.next_offset for p, e in chunk.ends.items()}, self.monotonic())
+        self.commits.flushed(flushed.late, chunk.reached(), self.monotonic())
         self.ledger.durable(chunk)
         count_flush(chunk, flushed)
         self.health.counted(len(chunk.columns), flushed.dead_letters, self.clock_ms())
@@ -194,10 +194,11 @@ class Lanes:
 
         Runs beside the flushes, which would otherwise wait for Kafka's answers.
         """
+        readings = self.ledger.readings()  # before Kafka is asked: what begins meanwhile is the next tick's
         idle = await self.kafka.caught_up()
         if idle:
             # Queued before their progress is written: a flush that ends meanwhile reaches further and comes after.
-            self.commits.idle({p: i.position for p, i in idle.items()})
+            self.commits.idle({p: Reached(readings.get(p, NO_READING), i.position) for p, i in idle.items()})
             progress = [Progress(p, i.position, self._idle_mark(i)) for p, i in sorted(idle.items())]
             await self._perform(progress_steps(progress), "progress")
         self.pace = self._pace(is_idle=len(idle) == len(self.ledger.partitions))
@@ -219,15 +220,15 @@ class Lanes:
 
     async def _commit(self) -> None:
         """Commit what is durable and has nothing pending, in order."""
-        offsets = self.commits.take()
-        if not offsets:
+        taken = self.commits.take(self.ledger.readings())
+        if not taken:
             return
         with metrics.STAGE_SECONDS.labels("commit").time():
-            done = await self.kafka.commit_offsets(offsets)
+            done = await self.kafka.commit_offsets({p: reached.next_offset for p, reached in taken.items()})
         if done is None:
-            self.commits.refused(offsets)
+            self.commits.refused(taken)
         else:
-            self.commits.committed(done)
+            self.commits.committed({p: taken[p] for p in done})
 
     async def recompute(self) -> None:
         """Bring the late keys that wait into the rollups."""

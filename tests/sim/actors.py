@@ -5,12 +5,12 @@ safeguard away.
 """
 
 import random
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from pipeline.core.commits import Commits
+from pipeline.core.commits import Commits, Reached
 from pipeline.core.effects import (
     CloseBuckets,
     Progress,
@@ -40,6 +40,8 @@ from tests.sim.log import START, STEP, STEPS, Log, milliseconds
 from tests.support.fake_store import FakeStore
 
 RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
+EPOCH = 1
+"""A worker here reads its partition once; the next owner is another worker."""
 Moves = Generator[None, None, Any]
 
 
@@ -66,11 +68,11 @@ class Flaw(StrEnum):
 class EarlyCommits(Commits):
     """Does not wait for recomputes: the rule of ``Flaw.COMMIT_EARLY``."""
 
-    def take(self) -> dict[int, int]:
-        offsets: dict[int, int] = {}
+    def take(self, readings: Mapping[int, int]) -> dict[int, Reached]:
+        taken: dict[int, Reached] = {}
         while self._waiting:
-            offsets |= self._waiting.popleft()[1]
-        return offsets
+            taken |= {p: r for p, r in self._waiting.popleft()[1].items() if readings.get(p) == r.epoch}
+        return taken
 
 
 @dataclass
@@ -147,7 +149,7 @@ class Actors:
                     self.commit(partition, mine, following)
                     yield
                 chunk = Chunk()
-                batch = Batch(partition, 1, position, following, start.known_offset, taken, 0)
+                batch = Batch(partition, EPOCH, position, following, start.known_offset, taken, 0)
                 chunk.add(batch, RULES, now_ms, 0, desk.clock)
                 if self.flaw is Flaw.WATERMARK_FIRST:
                     yield from self.perform(progress_steps(chunk.progress()))
@@ -156,15 +158,15 @@ class Actors:
                 if flushed.sweep and self.flaw is not Flaw.ERASE_UNSEEN:
                     yield from self.perform(sweep_steps(0))
                 late = NO_KEYS if self.flaw is Flaw.NO_RECOMPUTE else flushed.late
-                desk.commits.flushed(late, {partition: following}, desk.clock)
+                desk.commits.flushed(late, chunk.reached(), desk.clock)
                 position = following
                 yield
             if position >= end:
                 mark = partition_watermark(now_ms, now_ms, RULES.lateness_ms)
                 yield from self.perform(progress_steps([Progress(partition, position, mark)]))
             desk.clock += 2.0
-            if offsets := desk.commits.take():
-                self.commit(partition, mine, offsets[partition])
+            if may_be := desk.commits.take({partition: EPOCH}):
+                self.commit(partition, mine, may_be[partition].next_offset)
             yield
 
     def recomputer(self, desk: Desk) -> Moves:
@@ -202,7 +204,7 @@ class Actors:
             flushed = yield from self.perform(flush_steps(chunk, (), 0, erasures))
             if flushed.sweep and self.flaw is not Flaw.ERASE_UNSEEN:
                 yield from self.perform(sweep_steps(0))
-            commits.flushed(flushed.late, {partition: len(taken)}, 0.0)
+            commits.flushed(flushed.late, chunk.reached(), 0.0)
             if len(keys := commits.pending.take(0.0)):
                 yield from self.perform(recompute_steps("replay", keys))
 

@@ -212,4 +212,6 @@ def run(seed: int, flaw: Flaw = Flaw.NONE) -> str | None:
         return world.problem
     if not world.is_done():
         return f"unfinished: {world.committed} committed, as_of {world.store.state.as_of_ms}"
-    return verdict(world.log, world.store)
+    erasures = world.store.erasures
+    truth = [fact for fact in world.log.truth.values() if fact[6] > erasures.get(fact[0], 0)]
+    return verdict(truth, world.log.broken, world.store)

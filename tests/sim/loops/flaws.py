@@ -1,0 +1,101 @@
+"""The safeguards of the loops, and workers that lack one of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pipeline.core.commits import Commits, Reached
+from pipeline.core.flush import Batch, Chunk
+from pipeline.core.ledger import Ledger
+from pipeline.worker.lanes import Lanes
+from tests.sim.actors import EarlyCommits
+
+
+class Flaw(StrEnum):
+    """A safeguard that is missing."""
+
+    NONE = "as designed"
+    LATE_IDLE = "the position of an idle partition is queued after its progress is written"
+    ANY_READING = "offsets of a reading that has ended are committed"
+    NO_IDLE = "positions behind aborted records are not committed"
+    COMMIT_EARLY = "offsets are committed before what was late in them is recomputed"
+    LOST_IGNORED = "batches that were lost on the way are not read again"
+    STALE_ADMITTED = "batches of an earlier reading, and repeated ones, are taken"
+    OLD_EPOCHS = "a flush of an earlier reading counts for the one after it"
+    UNSETTLED = "a partition counts as idle while records of it are not durable"
+    NO_RECOMPUTE = "late keys are never recomputed"
+    NO_SWEEP = "nobody resumes an interrupted erasure"
+
+
+@dataclass(slots=True)
+class LateIdle(Commits):
+    """Queues idle positions when somebody asks what to commit, which is after their progress was written."""
+
+    _noted: dict[int, Reached] = field(default_factory=dict)
+
+    def idle(self, reached: Mapping[int, Reached]) -> None:
+        self._noted |= reached
+
+    def take(self, readings: Mapping[int, int]) -> dict[int, Reached]:
+        noted, self._noted = self._noted, {}
+        Commits.idle(self, noted)
+        return Commits.take(self, readings)
+
+
+class AnyReading(Commits):
+    def take(self, readings: Mapping[int, int]) -> dict[int, Reached]:
+        return Commits.take(self, {p: r.epoch for _, reached in self._waiting for p, r in reached.items()})
+
+
+class NoIdle(Commits):
+    def idle(self, reached: Mapping[int, Reached]) -> None:
+        """Forget them."""
+
+
+class LostIgnored(Ledger):
+    def lost(self, now: float, patience_seconds: float) -> Mapping[int, int]:
+        return {}
+
+
+class StaleAdmitted(Ledger):
+    def admit(self, batch: Batch, now: float) -> bool:
+        Ledger.admit(self, batch, now)
+        return True
+
+
+class OldEpochs(Ledger):
+    def durable(self, chunk: Chunk) -> None:
+        for partition, end in chunk.ends.items():
+            if reading := self._readings.get(partition):
+                end.epoch = reading.epoch
+        Ledger.durable(self, chunk)
+
+
+class Unsettled(Ledger):
+    def is_settled(self, partition: int) -> bool:
+        return partition in self.partitions
+
+
+class NoRecompute(Lanes):
+    async def recompute(self) -> None:
+        """Leave them waiting."""
+
+
+class NoSweep(Lanes):
+    async def _sweep_loop(self) -> None:
+        """End at once."""
+
+
+COMMITS: Mapping[Flaw, type[Commits]] = {
+    Flaw.LATE_IDLE: LateIdle,
+    Flaw.ANY_READING: AnyReading,
+    Flaw.NO_IDLE: NoIdle,
+    Flaw.COMMIT_EARLY: EarlyCommits,
+}
+LEDGERS: Mapping[Flaw, type[Ledger]] = {
+    Flaw.LOST_IGNORED: LostIgnored,
+    Flaw.STALE_ADMITTED: StaleAdmitted,
+    Flaw.OLD_EPOCHS: OldEpochs,
+    Flaw.UNSETTLED: Unsettled,
+}
+LANES: Mapping[Flaw, type[Lanes]] = {Flaw.NO_RECOMPUTE: NoRecompute, Flaw.NO_SWEEP: NoSweep}

@@ -1,0 +1,177 @@
+"""Kafka for simulated workers: a group that deals out partitions, and each worker's side of it.
+
+What Faust and the consumer's thread do is played here in short, with what may go wrong on the way: batches that are
+dropped, repeated, or handed on after the partition has gone. Their code (pipeline/kafka) is not played.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.core.flush import Batch
+from pipeline.core.ledger import Ledger
+from pipeline.core.start import Start, Stored, choose_start
+from pipeline.core.watermark import Idle
+from tests.sim.loops.log import Log
+from tests.sim.loops.virtual import Process, VirtualLoop
+
+RECORDS_A_FETCH = 4
+DROPPED, REPEATED = 0.02, 0.02
+DROPPED_BY_A_REBALANCE = 0.5
+COMMIT_LOST = 0.05
+
+
+@dataclass(eq=False)
+class Group:
+    """The coordinator: who is a member, who owns what, and what is committed.
+
+    ``on_send`` sees what a member is about to commit, ``on_commit`` what the group takes.
+    """
+
+    log: Log
+    on_send: Callable[["Member", dict[int, int]], None]
+    on_commit: Callable[["Member", dict[int, int]], None]
+    members: list["Member"] = field(default_factory=list)
+    generation: int = 0
+    committed: dict[int, int] = field(default_factory=dict)
+
+    def rebalance(self) -> None:
+        """Deal out the partitions anew; each member hears of it when it does."""
+        self.generation += 1
+        for index, member in enumerate(self.members):
+            mine = range(index, len(self.log.partitions), len(self.members))
+            member.hear(self.generation, frozenset(mine))
+
+    def join(self, member: "Member") -> None:
+        if member not in self.members:
+            self.members.append(member)
+            self.rebalance()
+
+    def leave(self, member: "Member") -> None:
+        if member in self.members:
+            self.members.remove(member)
+            self.rebalance()
+
+
+class Member:
+    """A worker's side: what its consumer's thread and Faust do for the loops (``pipeline.worker.lanes.Log``)."""
+
+    def __init__(
+        self,
+        loop: VirtualLoop,
+        group: Group,
+        ledger: Ledger,
+        thread: Process,
+        pick: random.Random,
+        clock_ms: Callable[[], int],
+        read_stored: Callable[[], "asyncio.Task[dict[int, Stored]]"],
+    ) -> None:
+        self.thread = thread
+        self.is_blocked: Callable[[], bool] = lambda: False
+        self.arrived = asyncio.Event()
+        self.batches: list[Batch] = []
+        self.is_calm = False
+        self._loop, self._group, self._ledger, self._pick = loop, group, ledger, pick
+        self._clock_ms, self._read_stored = clock_ms, read_stored
+        self._generation = 0
+        self._assigned: frozenset[int] = frozenset()
+        self._positions: dict[int, int] = {}
+
+    # -- rebalances and fetching, in the thread -----------------------------------------------------------------
+
+    def hear(self, generation: int, partitions: frozenset[int]) -> None:
+        self._loop.spawn(self.thread, self._take_over(generation, partitions))
+
+    async def _take_over(self, generation: int, partitions: frozenset[int]) -> None:
+        """Faust's assignment: forget what was read, find the starting points, begin."""
+        await asyncio.sleep(self._pick.random())
+        if generation < self._generation:
+            return
+        self._generation, self._assigned = generation, partitions
+        self._ledger.stop(self._ledger.partitions)
+        self.batches[:] = [b for b in self.batches if self._pick.random() >= DROPPED_BY_A_REBALANCE]
+        committed = {p: self._group.committed.get(p) for p in partitions}
+        stored = await self._read_stored()
+        await asyncio.sleep(self._pick.random())
+        if self._generation != generation:
+            return
+        for p in sorted(partitions):
+            start = choose_start(committed[p], stored.get(p), 0, len(self._group.log.partitions[p]))
+            assert isinstance(start, Start)
+            assert not start.recreated
+            self._positions[p] = start.offset
+            self._ledger.begin(p, start.offset, start.known_offset, self._loop.time())
+
+    async def fetch(self) -> None:
+        """Hand on what there is, a few records of each partition at a time."""
+        while True:
+            await asyncio.sleep(0.05 + 0.3 * self._pick.random())
+            if not self.is_blocked():
+                for p in sorted(self._ledger.partitions):
+                    self._fetch(p)
+
+    def _fetch(self, p: int) -> None:
+        position = self._positions[p]
+        entries = self._group.log.partitions[p][position : position + self._pick.randint(1, RECORDS_A_FETCH)]
+        records = [entry for entry in entries if entry is not None]
+        self._positions[p] = position + len(entries)
+        if not records:
+            return
+        batch = self._ledger.take(p, records, self._positions[p], len(records), self._loop.time())
+        assert batch is not None
+        luck = 1.0 if self.is_calm else self._pick.random()
+        if luck >= DROPPED:
+            self.batches += [batch] * (2 if luck < DROPPED + REPEATED else 1)
+            self.arrived.set()
+
+    # -- what the loops ask for ---------------------------------------------------------------------------------
+
+    async def _hop(self) -> None:
+        """To the thread, over the network, and back."""
+        await asyncio.sleep(0.02 * self._pick.random())
+
+    def _is_current(self) -> bool:
+        return self._generation == self._group.generation and self in self._group.members
+
+    async def caught_up(self) -> dict[int, Idle]:
+        now_ms = self._clock_ms()
+        await self._hop()
+        ends = {p: len(self._group.log.partitions[p]) for p in sorted(self._ledger.partitions)}
+        await self._hop()
+        return {
+            p: Idle(now_ms, self._positions[p])
+            for p, end in ends.items()
+            if self._positions[p] >= end and self._ledger.is_settled(p)
+        }
+
+    async def log_ends(self) -> dict[int, int]:
+        await self._hop()
+        return {p: len(self._group.log.partitions[p]) for p in sorted(self._ledger.partitions)}
+
+    async def commit_offsets(self, offsets: dict[int, int]) -> dict[int, int] | None:
+        self._group.on_send(self, offsets)
+        await self._hop()
+        if not self._is_current():
+            return None
+        ours = {p: offset for p, offset in offsets.items() if p in self._assigned}
+        self._group.on_commit(self, ours)
+        self._group.committed |= ours
+        await self._hop()
+        return None if not self.is_calm and self._pick.random() < COMMIT_LOST else ours
+
+    async def restart(self, partition: int, offset: int) -> None:
+        await self._hop()
+        if partition in self._assigned & self._ledger.partitions:
+            self._positions[partition] = offset
+            self._ledger.begin(partition, offset, self._ledger.known_offset(partition), self._loop.time())
+
+    async def start_forgotten(self) -> None:
+        """An assignment is never forgotten here."""
+
+    async def assigned(self) -> frozenset[int]:
+        return self._assigned
+
+    async def topic_partition_numbers(self) -> frozenset[int]:
+        await self._hop()
+        return frozenset(range(len(self._group.log.partitions)))
