@@ -106,7 +106,7 @@ class Member:
     async def fetch(self) -> None:
         """Hand on what there is, a few records of each partition at a time."""
         while True:
-            await asyncio.sleep(0.05 + 0.3 * self._pick.random())
+            await asyncio.sleep(0.1 + 0.4 * self._pick.random())
             if not self.is_blocked():
                 for p in sorted(self._ledger.partitions):
                     self._fetch(p)

@@ -32,16 +32,24 @@ NOBODY = Process("nobody")
 _PROCESS: ContextVar[Process] = ContextVar("process", default=NOBODY)
 
 
-class _Step(asyncio.TimerHandle):
-    """A callback that is ready, or will be at its time."""
+class _Step:
+    """A callback that is ready, or will be at its time: what asyncio calls a handle."""
 
-    __slots__ = ("process",)
+    __slots__ = ("args", "callback", "context", "is_cancelled", "process", "time")
 
-    def __init__(
-        self, when: float, callback: Callable[..., Any], args: Any, loop: "VirtualLoop", context: Context | None
-    ) -> None:
-        super().__init__(when, callback, args, loop, context)
-        self.process = context.get(_PROCESS, NOBODY) if context is not None else _PROCESS.get()
+    def __init__(self, time: float, callback: Callable[..., Any], args: Any, context: Context) -> None:
+        self.time, self.callback, self.args, self.context = time, callback, args, context
+        self.process = context.get(_PROCESS, NOBODY)
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+    def cancelled(self) -> bool:
+        return self.is_cancelled
+
+    def when(self) -> float:
+        return self.time
 
 
 class VirtualLoop(asyncio.AbstractEventLoop):
@@ -55,27 +63,21 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._runnable: list[Process] = []
         self._tasks: list[asyncio.Task[Any]] = []
         self.failures: list[BaseException] = []
-        """Of callbacks and of tasks that nobody waits for."""
+        """Of tasks that nobody waited for."""
 
     def time(self) -> float:
         return self._now
 
-    def call_soon(  # type: ignore[override]
-        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
-        step = _Step(self._now, callback, args, self, context)
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
+        step = _Step(self._now, callback, args, context if context is not None else copy_context())
         self._enqueue(step)
         return step
 
-    def call_later(  # type: ignore[override]
-        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    def call_later(self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
         return self.call_at(self._now + delay, callback, *args, context=context)
 
-    def call_at(  # type: ignore[override]
-        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        step = _Step(when, callback, args, self, context)
+    def call_at(self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
+        step = _Step(when, callback, args, context if context is not None else copy_context())
         heapq.heappush(self._timers, (when, next(self._numbers), step))
         return step
 
@@ -93,11 +95,8 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     def is_running(self) -> bool:
         return True
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Nothing to count: a cancelled step is passed over when its time comes."""
-
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep what went wrong; a task that was killed tells that it is pending, which is no fault."""
+        """Keep what went wrong in a task that nobody waited for; one that was killed has nothing to say."""
         if error := context.get("exception"):
             self.failures.append(error)
 
@@ -145,17 +144,17 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         if not process.ready:
             runnable[at] = runnable[-1]
             runnable.pop()
-        if step.cancelled():
+        if step.is_cancelled:
             return
         if process.frozen_until > self._now:
             heapq.heappush(self._timers, (process.frozen_until, next(self._numbers), step))
             return
-        step._run()
+        step.context.run(step.callback, *step.args)
 
     def _advance(self, until: float) -> bool:
         """Let time pass to the next step that is due; False where that lies beyond ``until``."""
         timers = self._timers
-        while timers and timers[0][2].cancelled():
+        while timers and timers[0][2].is_cancelled:
             heapq.heappop(timers)
         if not timers or timers[0][0] > until:
             self._now = max(self._now, until)
