@@ -7,14 +7,15 @@ Every setting is an environment variable ``MSGMETRICS_<NAME>``; a secret may ins
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from schemas.endpoint import Endpoint
 
 PREFIX = "MSGMETRICS_"
+Parsed = TypeVar("Parsed")
 
 
 class SettingsError(Exception):
@@ -40,13 +41,15 @@ class Setting:
         return PREFIX + self.name
 
 
+def setting(default: str, parse: Callable[[str], Parsed], help: str, *, secret: bool = False) -> Parsed:
+    """A row of the table as a field of Settings; ``default`` is written as it would stand in the variable."""
+    row: Parsed = field(metadata={"default": default, "parse": parse, "help": help, "secret": secret})
+    return row
+
+
 def _text(raw: str) -> str:
     if not raw:
         raise ValueError("must not be empty")
-    return raw
-
-
-def _optional(raw: str) -> str:
     return raw
 
 
@@ -111,44 +114,75 @@ def _origins(raw: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """All settings, parsed. Field names are the lower-case setting names. Prints itself without the secrets."""
+    """All settings, parsed. A field's name is the setting's in lower case. Prints itself without the secrets."""
 
-    kafka_bootstrap: str
-    kafka_topic: str
-    kafka_group: str
-    kafka_cluster_id: str
-    kafka_security_protocol: str
-    kafka_sasl_mechanism: str
-    kafka_sasl_username: str
-    kafka_sasl_password: str
-    kafka_oauth_token_file: str
-    kafka_ssl_cafile: str
-    kafka_ssl_certfile: str
-    kafka_ssl_keyfile: str
-    kafka_session_timeout_seconds: float
-    kafka_heartbeat_seconds: float
-    clickhouse_url: str
-    clickhouse_password: str
-    clickhouse_ssl_cafile: str
-    clickhouse_ssl_certfile: str
-    clickhouse_ssl_keyfile: str
-    clickhouse_cluster: str
-    clickhouse_insert_timeout_seconds: float
-    lateness_seconds: float
-    facts_retention_days: int
-    dead_letter_retention_days: int
-    future_skew_seconds: float
-    flush_events: int
-    flush_bytes: int
-    flush_seconds: float
-    buffer_bytes: int
-    api_host: str
-    api_port: int
-    api_cors_origins: tuple[str, ...]
-    admin_host: str
-    admin_port: int
-    log_format: str
-    log_level: str
+    kafka_bootstrap: str = setting(
+        "localhost:9092", _text, "Kafka brokers to start from, host:port separated by commas"
+    )
+    kafka_topic: str = setting("message-events", _text, "topic the events are read from")
+    kafka_group: str = setting("message-metrics", _text, "consumer group of the workers")
+    kafka_cluster_id: str = setting("", str, "name progress is stored under; empty: the id the brokers report")
+    kafka_security_protocol: str = setting(
+        "PLAINTEXT", _one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), "how to connect to Kafka"
+    )
+    kafka_sasl_mechanism: str = setting(
+        "SCRAM-SHA-512",
+        _one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
+        "SASL mechanism, where the protocol has SASL",
+    )
+    kafka_sasl_username: str = setting("", str, "SASL user")
+    kafka_sasl_password: str = setting("", str, "SASL password", secret=True)
+    kafka_oauth_token_file: str = setting(
+        "", _file, "file of the token for OAUTHBEARER, read again for every new connection"
+    )
+    kafka_ssl_cafile: str = setting("", _file, "file of the authorities to trust; empty: the system's")
+    kafka_ssl_certfile: str = setting("", _file, "client certificate file")
+    kafka_ssl_keyfile: str = setting("", _file, "client key file")
+    kafka_session_timeout_seconds: float = setting(
+        "10", _seconds(1, 300), "a silent worker loses its partitions after this"
+    )
+    kafka_heartbeat_seconds: float = setting(
+        "3", _seconds(0.1, 100), "seconds between heartbeats; below a third of the above"
+    )
+    clickhouse_url: str = setting(
+        "http://localhost:8123/default",
+        _clickhouse_url,
+        "http(s)://user:password@host:port/database, or chdb:///absolute/path for the embedded engine",
+        secret=True,
+    )
+    clickhouse_password: str = setting("", str, "password, where the URL has none", secret=True)
+    clickhouse_ssl_cafile: str = setting("", _file, "file of the authorities to trust with https; empty: the system's")
+    clickhouse_ssl_certfile: str = setting(
+        "", _file, "client certificate file; the credential where there is no password"
+    )
+    clickhouse_ssl_keyfile: str = setting("", _file, "client key file")
+    clickhouse_cluster: str = setting("", _cluster, "cluster the tables are spread over; empty: one server")
+    clickhouse_insert_timeout_seconds: float = setting("20", _seconds(1, 120), "time limit of one write to ClickHouse")
+    lateness_seconds: float = setting(
+        "10", _seconds(0, 3600), "how long a bucket stays open for events that are under way"
+    )
+    facts_retention_days: int = setting(
+        "35", _whole(1, 3650), "days facts are kept; later corrections are dead letters"
+    )
+    dead_letter_retention_days: int = setting("90", _whole(1, 3650), "days dead letters are kept")
+    future_skew_seconds: float = setting("300", _seconds(0, 3600), "how far an event may be ahead of its record")
+    flush_events: int = setting("50000", _whole(1, 1_000_000), "events that make a flush due")
+    flush_bytes: int = setting("33554432", _whole(1, 1 << 30), "bytes of events that make a flush due")
+    flush_seconds: float = setting("1", _seconds(0.01, 60), "age of the oldest event that makes a flush due")
+    buffer_bytes: int = setting(
+        "50331648", _whole(1 << 20, 1 << 32), "bytes of events held in memory before fetching stops"
+    )
+    api_host: str = setting("127.0.0.1", _text, "address the API listens on")
+    api_port: int = setting("8000", _whole(0, 65535), "port the API listens on; 0 picks a free one")
+    api_cors_origins: tuple[str, ...] = setting(
+        "", _origins, "origins allowed to call the API from a browser; empty: none"
+    )
+    admin_host: str = setting("127.0.0.1", _text, "address health and metrics listen on")
+    admin_port: int = setting(
+        "0", _whole(0, 65535), "port of health and metrics; 0: 9464 for the worker, 9465 for the API"
+    )
+    log_format: str = setting("json", _one_of("json", "text"), "log lines as JSON or as text")
+    log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "lowest level that is logged")
 
     def __repr__(self) -> str:
         shown = (f"{s.name.lower()}={'…' if s.secret else repr(getattr(self, s.name.lower()))}" for s in SETTINGS)
@@ -167,96 +201,36 @@ class Settings:
         )
 
 
-SETTINGS: tuple[Setting, ...] = (
-    Setting("KAFKA_BOOTSTRAP", "localhost:9092", _text, "Kafka brokers to start from, host:port separated by commas"),
-    Setting("KAFKA_TOPIC", "message-events", _text, "topic the events are read from"),
-    Setting("KAFKA_GROUP", "message-metrics", _text, "consumer group of the workers"),
-    Setting("KAFKA_CLUSTER_ID", "", _optional, "name progress is stored under; empty: the id the brokers report"),
-    Setting(
-        "KAFKA_SECURITY_PROTOCOL",
-        "PLAINTEXT",
-        _one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
-        "how to connect to Kafka",
-    ),
-    Setting(
-        "KAFKA_SASL_MECHANISM",
-        "SCRAM-SHA-512",
-        _one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
-        "SASL mechanism, where the protocol has SASL",
-    ),
-    Setting("KAFKA_SASL_USERNAME", "", _optional, "SASL user"),
-    Setting("KAFKA_SASL_PASSWORD", "", _optional, "SASL password", secret=True),
-    Setting(
-        "KAFKA_OAUTH_TOKEN_FILE", "", _file, "file of the token for OAUTHBEARER, read again for every new connection"
-    ),
-    Setting("KAFKA_SSL_CAFILE", "", _file, "file of the authorities to trust; empty: the system's"),
-    Setting("KAFKA_SSL_CERTFILE", "", _file, "client certificate file"),
-    Setting("KAFKA_SSL_KEYFILE", "", _file, "client key file"),
-    Setting("KAFKA_SESSION_TIMEOUT_SECONDS", "10", _seconds(1, 300), "a silent worker loses its partitions after this"),
-    Setting(
-        "KAFKA_HEARTBEAT_SECONDS", "3", _seconds(0.1, 100), "seconds between heartbeats; below a third of the above"
-    ),
-    Setting(
-        "CLICKHOUSE_URL",
-        "http://localhost:8123/default",
-        _clickhouse_url,
-        "http(s)://user:password@host:port/database, or chdb:///absolute/path for the embedded engine",
-        secret=True,
-    ),
-    Setting("CLICKHOUSE_PASSWORD", "", _optional, "password, where the URL has none", secret=True),
-    Setting("CLICKHOUSE_SSL_CAFILE", "", _file, "file of the authorities to trust with https; empty: the system's"),
-    Setting("CLICKHOUSE_SSL_CERTFILE", "", _file, "client certificate file; the credential where there is no password"),
-    Setting("CLICKHOUSE_SSL_KEYFILE", "", _file, "client key file"),
-    Setting("CLICKHOUSE_CLUSTER", "", _cluster, "cluster the tables are spread over; empty: one server"),
-    Setting("CLICKHOUSE_INSERT_TIMEOUT_SECONDS", "20", _seconds(1, 120), "time limit of one write to ClickHouse"),
-    Setting("LATENESS_SECONDS", "10", _seconds(0, 3600), "how long a bucket stays open for events that are under way"),
-    Setting("FACTS_RETENTION_DAYS", "35", _whole(1, 3650), "days facts are kept; later corrections are dead letters"),
-    Setting("DEAD_LETTER_RETENTION_DAYS", "90", _whole(1, 3650), "days dead letters are kept"),
-    Setting("FUTURE_SKEW_SECONDS", "300", _seconds(0, 3600), "how far an event may be ahead of its record"),
-    Setting("FLUSH_EVENTS", "50000", _whole(1, 1_000_000), "events that make a flush due"),
-    Setting("FLUSH_BYTES", "33554432", _whole(1, 1 << 30), "bytes of events that make a flush due"),
-    Setting("FLUSH_SECONDS", "1", _seconds(0.01, 60), "age of the oldest event that makes a flush due"),
-    Setting(
-        "BUFFER_BYTES", "50331648", _whole(1 << 20, 1 << 32), "bytes of events held in memory before fetching stops"
-    ),
-    Setting("API_HOST", "127.0.0.1", _text, "address the API listens on"),
-    Setting("API_PORT", "8000", _whole(0, 65535), "port the API listens on; 0 picks a free one"),
-    Setting("API_CORS_ORIGINS", "", _origins, "origins allowed to call the API from a browser; empty: none"),
-    Setting("ADMIN_HOST", "127.0.0.1", _text, "address health and metrics listen on"),
-    Setting(
-        "ADMIN_PORT", "0", _whole(0, 65535), "port of health and metrics; 0: 9464 for the worker, 9465 for the API"
-    ),
-    Setting("LOG_FORMAT", "json", _one_of("json", "text"), "log lines as JSON or as text"),
-    Setting("LOG_LEVEL", "info", _one_of("debug", "info", "warning", "error"), "lowest level that is logged"),
-)
+SETTINGS = tuple(Setting(f.name.upper(), **f.metadata) for f in fields(Settings))
+"""The table, a row for each field of Settings."""
 
 WORKER_ADMIN_PORT = 9464
 API_ADMIN_PORT = 9465
 
 
-def _raw(setting: Setting, environ: Mapping[str, str]) -> str:
-    file_variable = setting.variable + "_FILE"
-    if setting.secret and file_variable in environ:
-        if setting.variable in environ:
+def _raw(row: Setting, environ: Mapping[str, str]) -> str:
+    file_variable = row.variable + "_FILE"
+    if row.secret and file_variable in environ:
+        if row.variable in environ:
             raise ValueError(f"is set both directly and as {file_variable}; keep one of them")
         try:
             return Path(environ[file_variable]).read_text().strip()
         except OSError as error:
             raise ValueError(f"cannot be read from the file in {file_variable}: {error.strerror}") from error
-    return environ.get(setting.variable, setting.default)
+    return environ.get(row.variable, row.default)
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Parse all settings. Raises SettingsError with one sentence per mistake; never quotes a secret's value."""
     values: dict[str, Any] = {}
     problems: list[str] = []
-    for setting in SETTINGS:
+    for row in SETTINGS:
         try:
-            raw = _raw(setting, environ)
-            values[setting.name.lower()] = setting.parse(raw)
+            raw = _raw(row, environ)
+            values[row.name.lower()] = row.parse(raw)
         except ValueError as error:
-            found = "" if setting.secret or setting.variable not in environ else f", not {environ[setting.variable]!r}"
-            problems.append(f"{setting.variable} {error}{found}")
+            found = "" if row.secret or row.variable not in environ else f", not {environ[row.variable]!r}"
+            problems.append(f"{row.variable} {error}{found}")
     problems += _unknown(environ) + _contradictions(values)
     if problems:
         raise SettingsError(problems)
@@ -275,13 +249,13 @@ def _contradictions(values: Mapping[str, Any]) -> list[str]:
 
 
 def _rules(of: Callable[[str], Any]) -> list[tuple[bool, str]]:
-    """What must hold between settings, each with the sentence for when it does not; ``of`` is '' for what is unset."""
+    """Conditions between settings, each with the sentence of its refusal; ``of`` gives '' for what is unset."""
     heartbeat, session = of("kafka_heartbeat_seconds") or 0, of("kafka_session_timeout_seconds") or float("inf")
     kafka, is_sasl = PREFIX + "KAFKA", of("kafka_security_protocol").startswith("SASL")
     mechanism, is_oauth = of("kafka_sasl_mechanism"), of("kafka_sasl_mechanism") == "OAUTHBEARER"
     has_user = bool(of("kafka_sasl_username") and of("kafka_sasl_password"))
     ours, scheme = PREFIX + "CLICKHOUSE", urlsplit(of("clickhouse_url")).scheme
-    tls_files = [of(f"clickhouse_ssl_{name}") for name in ("cafile", "certfile", "keyfile")]
+    has_tls_files = any(of(f"clickhouse_ssl_{name}") for name in ("cafile", "certfile", "keyfile"))
     return [
         (
             heartbeat * 3 <= session,
@@ -295,16 +269,15 @@ def _rules(of: Callable[[str], Any]) -> list[tuple[bool, str]]:
             not (is_sasl and is_oauth) or bool(of("kafka_oauth_token_file")),
             f"{kafka}_OAUTH_TOKEN_FILE is needed for OAUTHBEARER",
         ),
-        (
-            bool(of("kafka_ssl_certfile")) == bool(of("kafka_ssl_keyfile")),
-            f"{kafka}_SSL_CERTFILE and {kafka}_SSL_KEYFILE belong together; set both or neither",
+        *(
+            (
+                bool(of(f"{peer}_ssl_certfile")) == bool(of(f"{peer}_ssl_keyfile")),
+                f"{variables}_SSL_CERTFILE and {variables}_SSL_KEYFILE belong together; set both or neither",
+            )
+            for peer, variables in (("kafka", kafka), ("clickhouse", ours))
         ),
         (
-            bool(tls_files[1]) == bool(tls_files[2]),
-            f"{ours}_SSL_CERTFILE and {ours}_SSL_KEYFILE belong together; set both or neither",
-        ),
-        (
-            scheme in ("https", "") or not any(tls_files),
+            scheme in ("https", "") or not has_tls_files,
             f"{ours}_SSL_CAFILE, _CERTFILE and _KEYFILE are for https; {ours}_URL begins with {scheme}://",
         ),
         (
@@ -312,6 +285,3 @@ def _rules(of: Callable[[str], Any]) -> list[tuple[bool, str]]:
             f"{ours}_CLUSTER needs ClickHouse servers; {ours}_URL names the embedded engine",
         ),
     ]
-
-
-assert {s.name.lower() for s in SETTINGS} == {f.name for f in fields(Settings)}
