@@ -12,16 +12,11 @@ from schemas.tables import CLUSTER_SETTINGS
 EMBEDDED_DATABASE = "default"
 
 
-def is_embedded(url: str) -> bool:
-    """Whether the URL names the embedded engine (chdb:///path)."""
-    return urlsplit(url).scheme == "chdb"
-
-
 def redact(url: str) -> str:
     """The URL without user and password, fit for logs and errors."""
-    parts = urlsplit(url)
-    if is_embedded(url):
+    if Endpoint.of(url).is_embedded:
         return url
+    parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 

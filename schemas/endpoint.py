@@ -27,5 +27,5 @@ class Endpoint:
 
     @property
     def is_embedded(self) -> bool:
-        """Whether this is the embedded engine (chdb:///path)."""
+        """True for the embedded engine (chdb:///path)."""
         return urlsplit(self.url).scheme == "chdb"
