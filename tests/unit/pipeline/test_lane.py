@@ -14,7 +14,8 @@ from pipeline.core.watermark import Idle
 from pipeline.runner import Threads
 from pipeline.worker.health import Health
 from pipeline.worker.lanes import LIVE_FLUSHES, Lanes
-from tests.unit.pipeline.test_chunk import NOW_MS, RULES, Record, event
+from tests.support.record import NOW_MS, Record
+from tests.unit.pipeline.core.test_flush import RULES, event
 
 BEGIN = 100
 CLOSED = State(closing_ms=NOW_MS)

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,19 +15,7 @@ from pipeline.runner import Retrying
 from pipeline.worker.health import Health, show_health
 from pipeline.worker.lanes import count_flush
 from pipeline.worker.operations import Operations
-
-NOW_MS = 1_777_982_400_000
-
-
-@dataclass(frozen=True)
-class Record:
-    """A Kafka record without a key."""
-
-    offset: int
-    value: bytes | None
-    timestamp: int | None = NOW_MS
-    key: bytes | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
+from tests.support.record import NOW_MS, Record
 
 
 def sample(name: str, **labels: str) -> float:

@@ -1,8 +1,6 @@
-"""Chunks: progress per partition, and verdicts that come out the same when a record is delivered again."""
+"""Chunks: when one is due, progress per partition, and verdicts that stay the same when a record comes again."""
 
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from pipeline.core.effects import (
     Effect,
@@ -14,21 +12,12 @@ from pipeline.core.effects import (
     State,
     WriteProgress,
 )
-from pipeline.core.flush import Batch, Chunk, Rules, too_late
+from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules, too_late
 from pipeline.core.protocol import flush_steps
 from pipeline.runner import drive
+from tests.support.record import NOW_MS, Record
 
-NOW_MS = int(datetime(2026, 5, 5, 12, tzinfo=UTC).timestamp() * 1000)
 RULES = Rules(lateness_ms=10_000, future_skew_ms=300_000)
-
-
-@dataclass
-class Record:
-    offset: int
-    value: bytes
-    timestamp: int = NOW_MS
-    key: bytes | None = None
-    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 def event(occurred_at: str, event_id: str = "e") -> bytes:
@@ -39,7 +28,7 @@ def event(occurred_at: str, event_id: str = "e") -> bytes:
 
 def batch(*records: Record, known_offset: int = 0, epoch: int = 1, partition: int = 0) -> Batch:
     first, last = records[0].offset, records[-1].offset
-    size = sum(len(record.value) for record in records)
+    size = sum(len(record.value or b"") for record in records)
     return Batch(partition, epoch, first, last + 1, known_offset, records, size)
 
 
@@ -110,3 +99,12 @@ def test_what_belongs_to_an_erased_organization_is_dropped_up_to_its_erasure() -
     assert chunk.columns.offset == [8]
     assert [letter.offset for letter in chunk.letters] == [7], "what nobody can be named for stays"
     assert not chunk.touches({"a": NOW_MS})
+
+
+def test_a_flush_is_due_by_events_by_bytes_or_by_age() -> None:
+    policy = FlushPolicy(events=10, size_bytes=100, seconds=1)
+    assert not policy.is_due(9, 99, 5.0, 5.9)
+    assert policy.is_due(10, 0, 5.0, 5.0)
+    assert policy.is_due(0, 100, 5.0, 5.0)
+    assert policy.is_due(1, 1, 5.0, 6.0)
+    assert not policy.is_due(0, 0, None, 99.0)

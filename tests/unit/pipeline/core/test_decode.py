@@ -1,7 +1,6 @@
 """Every rule of the event contract, and that any bytes become exactly one row or one dead letter."""
 
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -13,8 +12,8 @@ from hypothesis import strategies as st
 from pipeline.core.decode import Decoded, decode_batch
 from pipeline.core.records import Columns
 from schemas.message_event import MAX_EVENT_BYTES
+from tests.support.record import NOW_MS, Record
 
-NOW_MS = int(datetime(2026, 5, 5, 12, tzinfo=UTC).timestamp() * 1000)
 SKEW_MS = 300_000
 GOOD: dict[str, Any] = {
     "event_id": "e1",
@@ -31,18 +30,9 @@ BAD_COSTS: list[Any] = [
 ]
 
 
-@dataclass
-class Record:
-    value: bytes | None
-    offset: int = 7
-    timestamp: int | None = NOW_MS
-    key: bytes | None = b"k"
-    headers: tuple[tuple[str, bytes | None], ...] = (("h", b"v"),)
-
-
 def decode(*values: bytes | None, floor_ms: int = 0, timestamp: int | None = NOW_MS) -> tuple[Columns, Decoded]:
     rows = Columns()
-    records = [Record(value, offset, timestamp) for offset, value in enumerate(values)]
+    records = [Record(offset, value, timestamp, b"k", (("h", b"v"),)) for offset, value in enumerate(values)]
     return rows, decode_batch(3, records, NOW_MS, SKEW_MS, floor_ms, rows)
 
 
