@@ -1,4 +1,4 @@
-"""Settings: one table of name, default, unit and help, and the only reader of the environment.
+"""Settings: one table of name, default, unit and help, and the only parser of the environment.
 
 Every setting is an environment variable ``MSGMETRICS_<NAME>``; a secret may instead be given as the path of a file in
 ``MSGMETRICS_<NAME>_FILE``. All mistakes are reported together, each with the variable's name and what is allowed.
