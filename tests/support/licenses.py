@@ -11,10 +11,12 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 LISTING = ROOT / "deploy" / "LICENSES.md"
 PERMISSIVE = {
-    *("0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-CMU", "MPL-2.0"),
+    *("0BSD", "Apache-2.0", "BSD", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "ISC", "MIT", "MIT-CMU"),
     *("PSF-2.0", "Unlicense", "Zlib", "LicenseRef-Repoze"),
 }
-"""Licences that a service may be built from without asking anybody."""
+"""Licences that ask for nothing but their notice."""
+FILE_COPYLEFT = {"certifi": {"MPL-2.0"}, "tqdm": {"MPL-2.0"}}
+"""Packages whose licence also asks for the source of its own files: nobody here changes them, and PyPI has it."""
 NAMES = {
     "Apache Software License": "Apache-2.0",
     "Apache License 2.0": "Apache-2.0",
