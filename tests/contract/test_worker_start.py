@@ -14,7 +14,9 @@ def worker_on(url: str) -> Worker:
 
 
 def test_a_clock_that_agrees_is_accepted(url: str) -> None:
-    worker_on(url)._open_store("cluster")
+    begun = worker_on(url)
+    begun._open_store("cluster")
+    assert begun.operations.stored()["problem"] is None, "its store answers"
 
 
 @pytest.mark.parametrize("skew_ms", [-3000, 3000])
