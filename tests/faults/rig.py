@@ -7,17 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 
 from pipeline.errors import EXIT_UNREACHABLE
 from tests.faults.proxy import FaultyProxy
-from tests.support.system import GROUP, TOPIC, Process, System, wait_until
-
-COORDINATOR_IS_STARTING = (
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-)
+from tests.support.system import COORDINATOR_MOVES, GROUP, TOPIC, Process, System, wait_until
 
 SESSION_SECONDS = 6
 LEAVE_SECONDS = 10
@@ -110,7 +104,7 @@ class Rig:
         try:
             found = future.result(20).topic_partitions
         except KafkaException as error:
-            if error.args[0].code() in COORDINATOR_IS_STARTING:
+            if error.args[0].code() in COORDINATOR_MOVES:
                 return None
             raise
         return ({tp.partition: tp.offset for tp in found if tp.offset >= 0},)
