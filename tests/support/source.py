@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,8 @@ def imported(source: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def references(source: str) -> set[str]:
+@cache
+def references(source: str) -> frozenset[str]:
     """Everything that a file takes from modules, called or not, under its full name however it was imported.
 
     ``import time as t; start(timer=t.monotonic)`` refers to ``time.monotonic``. The clock of an event loop, which comes
@@ -43,7 +45,7 @@ def references(source: str) -> set[str]:
     tree = ast.parse(source)
     names = _bound(tree)
     found = {_dotted(node, names) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    return {*imported(source), *(name for name in found if name)}
+    return frozenset({*imported(source), *(name for name in found if name)})
 
 
 def _bound(tree: ast.Module) -> dict[str, str]:
