@@ -1,7 +1,9 @@
 """Options of the whole suite."""
 
+import gc
 import os
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,6 +21,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  
     if report.skipped and os.environ.get(NO_SKIP) and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture(autouse=True, scope="module")
+def leaks_fail_where_they_are_made() -> Iterator[None]:
+    """Collects after each file: a socket or coroutine left in a circle would else be found at the end, or by nobody."""
+    yield
+    gc.collect()
 
 
 LONGEST_FIRST = (
