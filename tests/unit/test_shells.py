@@ -22,7 +22,6 @@ ENVIRONMENT = ("os.environ", "os.environb", "os.getenv", "os.getenvb")
 CLOCK_SHELLS = {
     "schemas/instant.py": "defines the wall clock in milliseconds",
     "pipeline/worker/worker.py": "composes the worker and hands the clock on",
-    "pipeline/worker/lanes.py": "the worker's loops",
     "pipeline/worker/operations.py": "uptime",
     "pipeline/kafka/consumer.py": "when batches were read, and how long a fetch may wait",
     "pipeline/clickhouse/store.py": "how long a closing took, and how long statements are waited for",
@@ -40,7 +39,7 @@ CLOCK_SHELLS = {
 CHANCE_SHELLS = {
     "schemas/api_key.py": "makes keys",
     "pipeline/runner.py": "jitter between retries",
-    "pipeline/worker/lanes.py": "ids of recomputes",
+    "pipeline/worker/worker.py": "composes the worker and hands the maker of ids on",
     "pipeline/repair/lease.py": "the id of the lease's holder",
     "pipeline/repair/replay.py": "ids of replays and recomputes",
     "pipeline/repair/replay_forecast.py": "the forecast's id",
