@@ -1,4 +1,4 @@
-"""Kafka connection settings as Faust and aiokafka want them, and the cluster's identity."""
+"""Connection settings in the form of Faust and of aiokafka, and the cluster's id."""
 
 import ssl
 from typing import Any
@@ -56,7 +56,7 @@ def credentials(settings: Settings) -> Any:
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """How aiokafka's own clients reach the brokers."""
+    """Arguments with which aiokafka's own clients reach the brokers."""
     return {
         "bootstrap_servers": settings.kafka_bootstrap,
         **credentials_to_aiokafka_auth(credentials(settings), None),

@@ -1,13 +1,15 @@
-"""Kafka as the lanes see it."""
+"""Kafka as the worker's loops see it: answers instead of errors, from the thread that owns the consumer."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 
 from pipeline.core.watermark import Idle
+from pipeline.kafka import offsets
 from pipeline.kafka.consumer import BatchConsumerThread
 from pipeline.peer import Peer
 
@@ -16,23 +18,44 @@ T = TypeVar("T")
 
 
 class KafkaLog:
-    """What the lanes need of Kafka, run on the thread that owns the consumer. Where Kafka does not answer, it says
-    so to ``peer`` and answers nothing."""
+    """The log of the topic. Where Kafka does not answer, ``peer`` is told and the answer is empty, or None."""
 
-    def __init__(self, thread: Callable[[], BatchConsumerThread], peer: Peer, clock_ms: Callable[[], int]) -> None:
-        self._thread_of_app, self._peer, self._clock_ms = thread, peer, clock_ms
+    def __init__(self, thread: BatchConsumerThread, peer: Peer, clock_ms: Callable[[], int]) -> None:
+        self._thread, self._peer, self._clock_ms = thread, peer, clock_ms
+        self._topic, self._ledger = thread.hooks.topic, thread.hooks.ledger
 
-    @property
-    def _thread(self) -> BatchConsumerThread:
-        return self._thread_of_app()
+    async def caught_up(self) -> dict[int, Idle]:
+        """Partitions of which everything that could be read a moment ago is durable."""
+        return await self._ask(offsets.caught_up(self._thread.kafka, self._topic, self._ledger, self._clock_ms), {})
 
-    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.wrap_future(self._thread.run(work))
+    async def log_ends(self) -> dict[int, int]:
+        """The last stable offset of every partition that is being read: up to there is something to read."""
+        return await self._ask(offsets.log_ends(self._thread.kafka, self._topic, self._ledger.partitions), {})
 
-    async def _ask(self, work: Coroutine[Any, Any, T], otherwise: T) -> T:
+    async def commit_offsets(self, next_offsets: dict[int, int]) -> dict[int, int] | None:
+        """Commit what is still assigned, and return that. None: not now."""
+        return await self._ask(offsets.commit(self._thread.kafka, self._topic, next_offsets), None)
+
+    async def restart(self, partition: int, offset: int) -> None:
+        """Read a partition again from an offset."""
+        await self._call(self._thread.starting.restart, self._thread.kafka, partition, offset, time.monotonic())
+
+    async def start_forgotten(self) -> None:
+        """Start what has been assigned for long and is not read."""
+        await self._call(self._thread.starting.start_forgotten, self._thread.kafka, time.monotonic())
+
+    async def assigned(self) -> frozenset[int]:
+        """The partitions that the group has given to this worker."""
+        return await self._call(offsets.assigned, self._thread.kafka)
+
+    async def topic_partition_numbers(self) -> frozenset[int]:
+        """All partitions in the topic's metadata, which is at most METADATA_MAX_AGE_MS old."""
+        return frozenset(await self._call(self._thread.kafka.partitions_for_topic, self._topic) or ())
+
+    async def _ask(self, question: Coroutine[Any, Any, T], otherwise: T) -> T:
         try:
             with self._peer.asked(self._clock_ms):
-                answer = await self._run(work)
+                answer = await self._run(question)
         except KafkaError as error:
             log.warning("Kafka: %r", error)
             self._peer.outcome(error, self._clock_ms())
@@ -41,23 +64,13 @@ class KafkaLog:
             self._peer.outcome(None, self._clock_ms())
         return answer
 
-    async def caught_up(self) -> dict[int, Idle]:
-        return await self._ask(self._thread.caught_up(self._clock_ms), {})
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function that does not wait on the thread's loop."""
 
-    async def log_ends(self) -> dict[int, int]:
-        return await self._ask(self._thread.log_ends(), {})
+        async def call() -> T:
+            return function(*arguments)
 
-    async def commit_offsets(self, offsets: dict[int, int]) -> dict[int, int] | None:
-        return await self._ask(self._thread.commit_offsets(offsets), None)
+        return await self._run(call())
 
-    async def restart(self, partition: int, offset: int) -> None:
-        await self._run(self._thread.restart(partition, offset))
-
-    async def start_forgotten(self) -> None:
-        await self._run(self._thread.start_forgotten())
-
-    async def assigned(self) -> frozenset[int]:
-        return await self._run(self._thread.assigned())
-
-    async def topic_partition_numbers(self) -> frozenset[int]:
-        return await self._run(self._thread.topic_partition_numbers())
+    async def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.wrap_future(self._thread.run(work))

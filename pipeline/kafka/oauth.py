@@ -1,6 +1,6 @@
 """The token for OAUTHBEARER: read from a file that something else keeps fresh, at every authentication.
 
-A file is what there is everywhere: a projected service account token, or whatever a side-car of the identity provider
+Every platform can provide a file: a projected service account token, or one that a side-car of the identity provider
 writes. So no client secret passes through this program.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 WITHOUT_EXPIRY_SECONDS = 300
-"""How long a token is used that does not say when it expires."""
+"""Lifetime of a token without an `exp` claim: the file is read again after it."""
 
 
 class TokenError(Exception):
@@ -34,7 +34,7 @@ def read_token(path: str) -> str:
 
 
 def expires_at(token: str, now_seconds: float) -> float:
-    """When the token expires (epoch seconds): what it says itself, else a few minutes from now.
+    """Expiry of the token in epoch seconds: its `exp` claim, else WITHOUT_EXPIRY_SECONDS from now.
 
     Only the brokers can judge a token; this merely says when to read the file again.
     """

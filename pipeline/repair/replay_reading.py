@@ -15,6 +15,7 @@ from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.errors import LogGap, Stop
 from pipeline.kafka.client import connection
 from schemas.grain import MS_PER_SECOND
+from schemas.limits import PARTITION_FETCH_BYTES
 from schemas.settings import Settings
 
 
@@ -45,7 +46,6 @@ class Bounds:
 
 POLL_MS = 500
 RECORDS_A_POLL = 20_000
-PARTITION_FETCH_BYTES = 512 * 1024
 EPOCH = 0
 """A replay reads each partition once; the worker counts its readings."""
 

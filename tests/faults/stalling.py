@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 import deploy.cli.main
-from pipeline.kafka.consumer import BatchConsumerThread
+from pipeline.kafka.fetching import Fetching
 from pipeline.worker import health
 
 STALLED_SECONDS = 20.0
@@ -13,7 +13,7 @@ STALLED_SECONDS = 20.0
 
 
 def stall(*_: Any) -> None:
-    BatchConsumerThread._drain = lambda self, fetcher, active_partitions: {}  # type: ignore[method-assign]
+    Fetching.drain = lambda self, fetcher, active: {}  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,130 @@
+"""What is asked of the log and committed, without Kafka: careful commits, limited in time."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
+from aiokafka.errors import KafkaTimeoutError
+from aiokafka.structs import OffsetAndMetadata
+
+from pipeline.core.ledger import Ledger
+from pipeline.core.start import Offsets
+from pipeline.core.watermark import Idle
+from pipeline.kafka import offsets
+from pipeline.kafka.offsets import caught_up, commit, log_ends, position_of, read_offsets
+
+TOPIC = "message-events"
+
+
+def tp(partition: int) -> TopicPartition:
+    return TopicPartition(TOPIC, partition)
+
+
+class Fetcher:
+    """A fetcher that sees other ends at other isolation levels: behind offset 8 is an open transaction."""
+
+    _isolation_level = READ_COMMITTED
+
+    async def end_offsets(self, tps: list[TopicPartition], timeout_ms: int | None) -> dict[TopicPartition, int]:
+        return dict.fromkeys(tps, 10 if self._isolation_level == READ_UNCOMMITTED else 8)
+
+
+class Consumer:
+    """A consumer without Kafka: a group that is being joined or not, an assignment, and positions."""
+
+    def __init__(self, *, rebalancing: bool = False, assigned: dict[int, int | None]) -> None:
+        self.sent: list[Any] = []
+        self._assigned, self._fetcher, self.hangs = {tp(p) for p in assigned}, Fetcher(), False
+        states = {
+            tp(p): SimpleNamespace(has_valid_position=position is not None, position=position)
+            for p, position in assigned.items()
+        }
+        assignment = SimpleNamespace(tps=self._assigned, state_value=states.get)
+        self._subscription = SimpleNamespace(
+            reassignment_in_progress=rebalancing, subscription=SimpleNamespace(assignment=assignment)
+        )
+        self._coordinator = SimpleNamespace(
+            need_rejoin=lambda _: False, _do_commit_offsets=self._commit, fetch_committed_offsets=self._committed
+        )
+
+    def assignment(self) -> set[TopicPartition]:
+        return self._assigned
+
+    async def beginning_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(tps, 3)
+
+    async def end_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        if self.hangs:
+            await asyncio.Event().wait()
+        return await self._fetcher.end_offsets(tps, None)
+
+    async def _committed(self, tps: list[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
+        return {tps[0]: OffsetAndMetadata(4, "")}
+
+    async def _commit(self, _: Any, wanted: Any) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        self.sent.append(wanted)
+
+
+def test_nothing_is_committed_while_the_group_is_being_joined() -> None:
+    consumer = Consumer(rebalancing=True, assigned={0: 0})
+    assert asyncio.run(commit(consumer, TOPIC, {0: 5})) is None
+    assert consumer.sent == []
+
+
+def test_only_what_is_assigned_is_committed() -> None:
+    consumer = Consumer(assigned={0: 0})
+    assert asyncio.run(commit(consumer, TOPIC, {0: 5, 1: 7})) == {0: 5}
+    assert consumer.sent == [{tp(0): OffsetAndMetadata(5, "")}]
+
+
+def test_a_silent_kafka_is_an_error_of_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offsets, "OFFSETS_SECONDS", 0.01)
+    monkeypatch.setattr(offsets, "COMMIT_SECONDS", 0.01)
+    consumer = Consumer(assigned={0: 0})
+    consumer.hangs = True
+    with pytest.raises(KafkaTimeoutError, match=r"no answer to a question for offsets within 0\.01 s"):
+        asyncio.run(read_offsets(consumer, TOPIC, [0]))
+    with pytest.raises(KafkaTimeoutError, match=r"no answer to a commit within 0\.01 s"):
+        asyncio.run(commit(consumer, TOPIC, {0: 5}))
+
+
+def test_starting_points_are_chosen_from_the_logs_bounds_and_what_is_committed() -> None:
+    found = asyncio.run(read_offsets(Consumer(assigned={}), TOPIC, [1, 0]))
+    assert found == {0: Offsets(4, 3, 8), 1: Offsets(None, 3, 8)}
+
+
+def test_the_end_with_what_is_hidden_leaves_the_consumers_own_isolation_level_alone() -> None:
+    consumer = Consumer(assigned={0: 0})
+    assert asyncio.run(log_ends(consumer, TOPIC, [0], with_hidden=True)) == {0: 10}
+    assert asyncio.run(log_ends(consumer, TOPIC, [0])) == {0: 8}
+
+
+def test_a_partition_without_a_position_has_none() -> None:
+    consumer = Consumer(assigned={0: 5, 1: None})
+    assert [position_of(consumer, TOPIC, p) for p in (0, 1, 2)] == [5, None, None]
+    consumer._subscription.subscription.assignment = None
+    assert position_of(consumer, TOPIC, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("position", "durable", "idle"),
+    [
+        (7, 7, {}),
+        (8, 7, {}),
+        (8, 8, {0: Idle(1000, 8, hides=True)}),
+        (10, 10, {0: Idle(1000, 10, hides=False)}),
+    ],
+)
+def test_caught_up_is_what_has_nothing_left_to_read_and_nothing_undurable(
+    position: int, durable: int, idle: dict[int, Idle]
+) -> None:
+    ledger = Ledger()
+    ledger.begin(0, durable, 0, now=0.0)
+    if durable < position:
+        ledger.take(0, [], position, 0, now=0.0)
+    assert asyncio.run(caught_up(Consumer(assigned={0: position}), TOPIC, ledger, lambda: 1000)) == idle

@@ -1,0 +1,174 @@
+"""From an assignment to the first fetch, without Kafka: until it works, once, and not forgotten."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from pipeline.core.ledger import Ledger
+from pipeline.core.start import Offsets, Start
+from pipeline.errors import SinkUnavailable
+from pipeline.kafka import starting
+from pipeline.kafka.starting import FORGOTTEN_SECONDS, Starting
+
+TOPIC = "message-events"
+Choose = Callable[[Mapping[int, Offsets]], Mapping[int, Start]]
+
+
+class Consumer:
+    """A consumer without Kafka: an assignment, and where it was sought to."""
+
+    def __init__(self, *assigned: int) -> None:
+        self.assigned, self.sought = set(assigned), dict[int, int]()
+
+    def assignment(self) -> set[TopicPartition]:
+        return {TopicPartition(TOPIC, p) for p in self.assigned}
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        assert tp in self.assignment(), "aiokafka raises IllegalStateError"
+        self.sought[tp.partition] = offset
+
+
+def choose(offsets: Mapping[int, Offsets]) -> Mapping[int, Start]:
+    return {p: Start(5, 9) for p in offsets}
+
+
+class Failing:
+    """A choice that fails as often as it is told to."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+
+    def __call__(self, offsets: Mapping[int, Offsets]) -> Mapping[int, Start]:
+        if self.errors:
+            raise self.errors.pop(0)
+        return choose(offsets)
+
+
+@pytest.fixture(autouse=True)
+def _offsets_without_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def read_offsets(consumer: Any, topic: str, partitions: frozenset[int]) -> dict[int, Offsets]:
+        return {p: Offsets(None, 0, 10) for p in partitions}
+
+    monkeypatch.setattr(starting, "read_offsets", read_offsets)
+    monkeypatch.setattr(starting, "START_RETRY_SECONDS", 0)
+
+
+def raised(error: BaseException) -> None:
+    raise error
+
+
+def new(choice: Choose = choose, fatal: Callable[[BaseException], None] = raised) -> Starting:
+    return Starting(TOPIC, Ledger(), choice, fatal, lambda: 0.0)
+
+
+async def started(ours: Starting, consumer: Consumer) -> None:
+    ours.begin(consumer)
+    assert ours._task is not None
+    await ours._task
+
+
+@pytest.mark.parametrize("errors", [(), (SinkUnavailable("away"), KafkaError("away"))])
+def test_what_is_assigned_is_read_from_its_starting_point_as_soon_as_that_is_known(errors: tuple[Exception]) -> None:
+    ours, consumer = new(Failing(*errors)), Consumer(0, 1)
+    asyncio.run(started(ours, consumer))
+    assert consumer.sought == {0: 5, 1: 5}
+    assert ours.ledger.durable_offsets() == {0: 5, 1: 5}
+    assert ours.ledger.known_offset(1) == 9
+
+
+def test_any_other_error_ends_the_worker() -> None:
+    problems: list[BaseException] = []
+    ours = new(Failing(ValueError("a bug")), problems.append)
+    asyncio.run(started(ours, Consumer(0)))
+    assert [str(p) for p in problems] == ["a bug"]
+    assert ours.ledger.partitions == frozenset()
+
+
+def test_nothing_is_read_from_the_moment_of_a_new_assignment() -> None:
+    async def run() -> frozenset[int]:
+        ours = new()
+        ours.ledger.begin(3, 0, 0, now=0.0)
+        ours.begin(Consumer(0))
+        return ours.ledger.partitions
+
+    assert asyncio.run(run()) == frozenset()
+
+
+def test_a_start_that_a_rebalance_has_overtaken_seeks_nothing() -> None:
+    consumer = Consumer(0, 1)
+
+    def rebalance(offsets: Mapping[int, Offsets]) -> Mapping[int, Start]:
+        consumer.assigned = {1, 2}
+        return choose(offsets)
+
+    ours = new(rebalance)
+    asyncio.run(started(ours, consumer))
+    assert (consumer.sought, ours.ledger.partitions) == ({}, frozenset())
+
+
+def test_a_newer_start_abandons_the_earlier_one() -> None:
+    async def run() -> tuple[dict[int, int], bool]:
+        ours, consumer = new(), Consumer(0)
+        ours.begin(consumer)
+        first = ours._task
+        assert first is not None
+        consumer.assigned = {1}
+        await started(ours, consumer)
+        return consumer.sought, first.cancelled()
+
+    assert asyncio.run(run()) == ({1: 5}, True)
+
+
+def test_a_partition_that_is_assigned_and_not_read_is_started_again() -> None:
+    async def run() -> list[bool]:
+        ours, consumer = new(), Consumer(0, 1)
+        ours.ledger.begin(0, 0, 0, now=0)
+        began: list[bool] = []
+        for now in (0.0, FORGOTTEN_SECONDS - 1, FORGOTTEN_SECONDS + 1):
+            ours.start_forgotten(consumer, now)
+            began.append(ours._task is not None)
+        return began
+
+    assert asyncio.run(run()) == [False, False, True]
+
+
+def test_what_is_being_started_is_not_forgotten() -> None:
+    async def run() -> tuple[bool, dict[int, int]]:
+        ours, consumer = new(), Consumer(0)
+        ours.begin(consumer)
+        first = ours._task
+        for now in (0.0, FORGOTTEN_SECONDS + 1, 3 * FORGOTTEN_SECONDS):
+            ours.start_forgotten(consumer, now)
+        assert first is not None
+        await first
+        return ours._task is first, consumer.sought
+
+    assert asyncio.run(run()) == (True, {0: 5})
+
+
+def test_partitions_that_are_read_in_between_begin_a_new_wait() -> None:
+    async def run() -> bool:
+        ours, consumer = new(), Consumer(0)
+        ours.start_forgotten(consumer, 0.0)
+        ours.ledger.begin(0, 0, 0, now=0.0)
+        ours.start_forgotten(consumer, FORGOTTEN_SECONDS)
+        ours.ledger.stop([0])
+        ours.start_forgotten(consumer, FORGOTTEN_SECONDS + 1)
+        return ours._task is None
+
+    assert asyncio.run(run())
+
+
+def test_only_what_is_assigned_and_read_is_read_again_from_an_offset() -> None:
+    ours, consumer = new(), Consumer(0, 1)
+    for partition in (0, 2):
+        ours.ledger.begin(partition, 5, 9, now=0.0)
+    for partition in (0, 1, 2):
+        ours.restart(consumer, partition, 3, now=1.0)
+    assert consumer.sought == {0: 3}
+    assert ours.ledger.durable_offsets() == {0: 3, 2: 5}
+    assert ours.ledger.known_offset(0) == 9
