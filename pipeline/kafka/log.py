@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -20,8 +19,14 @@ T = TypeVar("T")
 class KafkaLog:
     """The log of the topic. Where Kafka does not answer, ``peer`` is told and the answer is empty, or None."""
 
-    def __init__(self, thread: BatchConsumerThread, peer: Peer, clock_ms: Callable[[], int]) -> None:
-        self._thread, self._peer, self._clock_ms = thread, peer, clock_ms
+    def __init__(
+        self,
+        thread: BatchConsumerThread,
+        peer: Peer,
+        clock_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._thread, self._peer, self._clock_ms, self._monotonic = thread, peer, clock_ms, monotonic
         self._topic, self._ledger = thread.hooks.topic, thread.hooks.ledger
 
     async def caught_up(self) -> dict[int, Idle]:
@@ -38,11 +43,11 @@ class KafkaLog:
 
     async def restart(self, partition: int, offset: int) -> None:
         """Read a partition again from an offset."""
-        await self._call(self._thread.starting.restart, self._thread.kafka, partition, offset, time.monotonic())
+        await self._call(self._thread.starting.restart, self._thread.kafka, partition, offset, self._monotonic())
 
     async def start_forgotten(self) -> None:
         """Start what has been assigned for long and is not read."""
-        await self._call(self._thread.starting.start_forgotten, self._thread.kafka, time.monotonic())
+        await self._call(self._thread.starting.start_forgotten, self._thread.kafka, self._monotonic())
 
     async def assigned(self) -> frozenset[int]:
         """The partitions that the group has given to this worker."""

@@ -5,12 +5,16 @@ that stands still although both answer, ends the process: whoever supervises it 
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline import metrics
+from pipeline.core.flush import Chunk
+from pipeline.core.protocol import Flushed
 from pipeline.peer import FAILING_SECONDS, Peer
 from schemas.grain import MS_PER_SECOND, Grain
+from schemas.message_event import DeadLetterReason
 
 STALE_SECONDS = 10.0
 """`as_of` may be this much older than the lateness explains."""
@@ -128,3 +132,16 @@ def show_health(health: Health, clock_ms: Callable[[], int]) -> None:
     metrics.AS_OF_AGE.set_function(
         lambda: (clock_ms() - health.as_of_ms) / MS_PER_SECOND if health.as_of_ms else math.nan
     )
+
+
+def count_flush(chunk: Chunk, result: Flushed) -> None:
+    """Count a flush that is durable."""
+    metrics.EVENTS.inc(len(chunk.columns))
+    metrics.ERASED.inc(result.erased)
+    metrics.FLUSH_EVENTS.observe(chunk.records)
+    metrics.FLUSH_BYTES.observe(chunk.size_bytes)
+    metrics.LATE.inc(len(result.late))
+    for reason, count in Counter(letter.reason for letter in chunk.letters).items():
+        metrics.DEAD.labels(reason).inc(count)
+    # What turned out to be too late only when it was written is in no chunk.
+    metrics.DEAD.labels(DeadLetterReason.TOO_LATE).inc(max(0, result.dead_letters - len(chunk.letters)))

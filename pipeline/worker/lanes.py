@@ -8,7 +8,6 @@ exception that is not understood ends the process: the log and ClickHouse hold a
 import asyncio
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -19,12 +18,11 @@ from pipeline.core.effects import Effect, Erasures, Progress, ReadErasures, Read
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
-from pipeline.core.protocol import Flushed, flush_steps, progress_steps, recompute_steps, roll_steps, sweep_steps
+from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps, sweep_steps
 from pipeline.core.watermark import RETENTION_MARGIN_MS, Idle, partition_watermark, retention_floor
 from pipeline.runner import Runner
-from pipeline.worker.health import Health
+from pipeline.worker.health import Health, count_flush
 from schemas.grain import Grain
-from schemas.message_event import DeadLetterReason
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -293,16 +291,3 @@ def _ask(effect: Effect) -> Steps[Any]:
     """One effect as a protocol that returns its answer."""
     answer = yield effect
     return answer
-
-
-def count_flush(chunk: Chunk, result: Flushed) -> None:
-    """Count a flush that is durable."""
-    metrics.EVENTS.inc(len(chunk.columns))
-    metrics.ERASED.inc(result.erased)
-    metrics.FLUSH_EVENTS.observe(chunk.records)
-    metrics.FLUSH_BYTES.observe(chunk.size_bytes)
-    metrics.LATE.inc(len(result.late))
-    for reason, count in Counter(letter.reason for letter in chunk.letters).items():
-        metrics.DEAD.labels(reason).inc(count)
-    # What turned out to be too late only when it was written is in no chunk.
-    metrics.DEAD.labels(DeadLetterReason.TOO_LATE).inc(max(0, result.dead_letters - len(chunk.letters)))

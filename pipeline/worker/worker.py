@@ -118,7 +118,7 @@ class Worker:
             fatal=self.fatal,
         )
         app = build_app(self.settings, hooks, self._consume)
-        self._lanes = self._build_lanes(KafkaLog(app.kafka_thread, self.health.kafka, wall_clock_ms))
+        self._lanes = self._build_lanes(KafkaLog(app.kafka_thread, self.health.kafka, wall_clock_ms, time.monotonic))
         try:
             await app.start()
         except KafkaError as error:

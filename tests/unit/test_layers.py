@@ -27,8 +27,7 @@ EXEMPT = {"pipeline/core/ledger.py": {"threading"}}
 
 MOST_LINES = 300
 LONG = {
-    *("pipeline/clickhouse/store.py", "pipeline/kafka/consumer.py"),
-    *("pipeline/worker/lanes.py", "pipeline/worker/worker.py"),
+    *("pipeline/clickhouse/store.py", "pipeline/worker/worker.py"),
     *("tests/contract/test_endpoint.py", "tests/contract/test_endpoint_sentences.py"),
     *("tests/support/system.py", "tests/unit/api/test_pure.py"),
 }

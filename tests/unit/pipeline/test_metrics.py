@@ -12,8 +12,7 @@ from pipeline.core.late_keys import NO_KEYS
 from pipeline.core.protocol import Flushed
 from pipeline.errors import SinkUnavailable
 from pipeline.runner import Retrying
-from pipeline.worker.health import Health, show_health
-from pipeline.worker.lanes import count_flush
+from pipeline.worker.health import Health, count_flush, show_health
 from pipeline.worker.operations import Operations
 from tests.support.record import NOW_MS, Record
 
