@@ -41,11 +41,16 @@ class Starting:
     choose: Callable[[Mapping[int, Offsets]], Mapping[int, Start]]
     fatal: Callable[[BaseException], None]
     monotonic: Callable[[], float]
+    is_over: bool = False
+    """Set when the worker leaves, from its own thread. Faust then seeks once more, since nothing flows; that would end
+    the readings whose last offsets are still to be committed."""
     _task: asyncio.Task[None] | None = None
     _at_odds_since: float | None = None
 
     def begin(self, consumer: AIOKafkaConsumer) -> None:
         """Stop reading, and start what is assigned now. An earlier start is abandoned."""
+        if self.is_over:
+            return
         self.ledger.stop(self.ledger.partitions)
         if self._task is not None:
             self._task.cancel()

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-import faust
 from aiokafka.errors import KafkaError
 
 from pipeline import metrics
@@ -25,7 +24,7 @@ from pipeline.core.start import Gap, Offsets, Start, Stored, choose_start, clock
 from pipeline.errors import EXIT_UNREACHABLE, KafkaUnavailable, LogGap, SinkUnavailable, Stalled, Stop, WrongClock
 from pipeline.kafka.client import read_cluster_id
 from pipeline.kafka.consumer import Hooks
-from pipeline.kafka.faust_app import build_app
+from pipeline.kafka.faust_app import App, build_app
 from pipeline.kafka.log import KafkaLog
 from pipeline.runner import Retrying, Threads
 from pipeline.worker.admin import AdminServer, admin_app
@@ -249,7 +248,7 @@ class Worker:
         except SinkUnavailable as error:
             self.health.sink.outcome(error, now_ms)
 
-    async def _watch(self, app: faust.App) -> None:
+    async def _watch(self, app: App) -> None:
         """Faust gives up in its own way, or stands still for no reason; make that ours."""
         while not app.crashed:
             await asyncio.sleep(WATCH_SECONDS)
@@ -267,10 +266,11 @@ class Worker:
         except Exception as error:
             self.fatal(error)
 
-    async def _leave(self, app: faust.App, lanes: Lanes, loops: list[asyncio.Task[None]]) -> None:
+    async def _leave(self, app: App, lanes: Lanes, loops: list[asyncio.Task[None]]) -> None:
         """Flush, commit and leave the group, as far as that goes within LEAVE_SECONDS."""
         log.info("stopping")
         self._leaving = True
+        app.kafka_thread.starting.is_over = True
         app.consumer.stop_flow()
         try:
             async with asyncio.timeout(LEAVE_SECONDS):

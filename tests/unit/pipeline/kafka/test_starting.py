@@ -98,6 +98,15 @@ def test_nothing_is_read_from_the_moment_of_a_new_assignment() -> None:
     assert asyncio.run(run()) == frozenset()
 
 
+def test_a_worker_that_leaves_keeps_its_readings_when_faust_seeks_once_more() -> None:
+    ours = new()
+    ours.ledger.begin(0, 0, 0, now=0.0)
+    before = ours.ledger.readings()
+    ours.is_over = True
+    ours.begin(Consumer(0))
+    assert ours.ledger.readings() == before != {}
+
+
 def test_a_start_that_a_rebalance_has_overtaken_seeks_nothing() -> None:
     consumer = Consumer(0, 1)
 
