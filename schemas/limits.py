@@ -2,3 +2,5 @@
 
 PARTITION_FETCH_BYTES = 512 * 1024
 """Compressed records of one partition that one fetch brings, to a worker as to a replay."""
+LONGEST_STATEMENT_SECONDS = 60
+"""The time limit of every statement of ours, workers' and commands', is at most this: an erasure relies on it."""

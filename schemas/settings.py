@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from schemas.endpoint import Endpoint
+from schemas.limits import LONGEST_STATEMENT_SECONDS
 
 PREFIX = "MSGMETRICS_"
 Parsed = TypeVar("Parsed")
@@ -157,7 +158,11 @@ class Settings:
     )
     clickhouse_ssl_keyfile: str = setting("", _file, "client key file")
     clickhouse_cluster: str = setting("", _cluster, "cluster the tables are spread over; empty: one server")
-    clickhouse_insert_timeout_seconds: float = setting("20", _seconds(1, 120), "time limit of one write to ClickHouse")
+    clickhouse_insert_timeout_seconds: float = setting(
+        "20",
+        _seconds(1, LONGEST_STATEMENT_SECONDS),
+        f"time limit of one write to ClickHouse, at most {LONGEST_STATEMENT_SECONDS}",
+    )
     lateness_seconds: float = setting(
         "10", _seconds(0, 3600), "how long a bucket stays open for events that are under way"
     )

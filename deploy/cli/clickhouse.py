@@ -8,6 +8,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from deploy.errors import CommandError, Refused, Unreachable
 from schemas.connection import connect, redact
+from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
 from schemas.sharding import everywhere
 from schemas.tables import WRITE_SETTINGS
@@ -21,7 +22,7 @@ def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Clien
     """A client for commands. Raises Unreachable or Refused."""
     target, url = settings.clickhouse, settings.clickhouse_url
     try:
-        return connect(target, timeout_seconds=60, settings=dict(WRITE_SETTINGS))
+        return connect(target, timeout_seconds=LONGEST_STATEMENT_SECONDS, settings=dict(WRITE_SETTINGS))
     except (ClickHouseError, OSError) as error:
         if getattr(error, "code", None) == UNKNOWN_DATABASE and make_database and not target.is_embedded:
             name = urlsplit(url).path.strip("/")
@@ -29,7 +30,7 @@ def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Clien
                 f"CREATE DATABASE IF NOT EXISTS {{name:Identifier}}{everywhere(target.cluster)}",
                 parameters={"name": name},
             )
-            return connect(target, timeout_seconds=60, settings=dict(WRITE_SETTINGS))
+            return connect(target, timeout_seconds=LONGEST_STATEMENT_SECONDS, settings=dict(WRITE_SETTINGS))
         raise clickhouse_problem(settings, error) from None
 
 

@@ -13,9 +13,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from deploy.errors import CommandError, Refused, Unreachable, Usage
 from schemas.instant import Span
+from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings, SettingsError, read_settings
-
-COMMAND_STATEMENT_SECONDS = 60.0
 
 
 class Context:
@@ -70,7 +69,7 @@ def with_store(context: Context, work: Callable[[Any, Settings], Any]) -> Any:
     settings = context.settings
     cluster_id = known_cluster_id(settings, open_clickhouse(settings))
     store = Store(
-        settings.clickhouse, cluster_id, settings.kafka_topic, f"command-{os.getpid()}", COMMAND_STATEMENT_SECONDS
+        settings.clickhouse, cluster_id, settings.kafka_topic, f"command-{os.getpid()}", LONGEST_STATEMENT_SECONDS
     )
     try:
         return work(store, settings)

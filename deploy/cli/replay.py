@@ -17,13 +17,12 @@ from pipeline.repair.replay_progress import Replays
 from pipeline.repair.replay_reading import Wanted
 from pipeline.runner import Retrying
 from schemas.instant import wall_clock_ms
+from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
-
-STATEMENT_SECONDS = 60.0
 
 
 def _open_store(settings: Settings, cluster_id: str) -> Store:
-    return Store(settings.clickhouse, cluster_id, settings.kafka_topic, "replay", STATEMENT_SECONDS)
+    return Store(settings.clickhouse, cluster_id, settings.kafka_topic, "replay", LONGEST_STATEMENT_SECONDS)
 
 
 def run_replay(settings: Settings, wanted: Wanted, floor_ms: int, *, resume: bool, watched: bool) -> str:

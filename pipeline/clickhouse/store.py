@@ -42,6 +42,7 @@ from schemas import tables
 from schemas.endpoint import Endpoint
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.instant import utc
+from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.message_event import OTHER_KEY
 from schemas.sharding import alter_target
 
@@ -49,8 +50,6 @@ MAX_PAIRS = 1000
 """(channel, error code) pairs kept per bucket; the smallest beyond are folded into one."""
 NO_BATCH = "00000000-0000-0000-0000-000000000000"
 AWAIT_POLL_SECONDS = 0.05
-LONGEST_STATEMENT_SECONDS = 60.0
-"""The time limit of every statement of ours, workers' and commands', is at most this."""
 
 
 class Store(ClickHouse):
