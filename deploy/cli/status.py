@@ -77,7 +77,7 @@ def read_status(client: Client, settings: Settings) -> Status:
     """Gather the status. Log ends come from Kafka where it answers, else from what the workers last saw."""
     as_of_ms, generation, now_ms = map(int, client.query(_SCALARS).result_rows[0])
     where = {"topic": settings.kafka_topic, "cluster_id": known_cluster_id(settings, client)}
-    rows = client.query(sql("look/look_partitions"), parameters=where).result_rows
+    rows = client.query(sql("look/partitions"), parameters=where).result_rows
     reasons: list[str] = []
     try:
         total = describe_topic(settings).partitions

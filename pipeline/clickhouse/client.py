@@ -2,8 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -11,17 +9,16 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pipeline.clickhouse.errors import sink_error
-from schemas import tables
+from schemas import statements, tables
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 
 T = TypeVar("T")
 
 
-@cache
 def sql(name: str) -> str:
     """The statement in ``pipeline/clickhouse/sql/NAME.sql``; a name has the folder in it."""
-    return (files("pipeline.clickhouse") / "sql" / f"{name}.sql").read_text()
+    return statements.load("pipeline.clickhouse", name)
 
 
 class ClickHouse:

@@ -89,7 +89,7 @@ class Store(ClickHouse):
 
     @_perform.register
     def _(self, effect: ReadState) -> State:
-        return State(*map(int, self.rows(sql("state/read_state"))[0]))
+        return State(*map(int, self.rows(sql("state/read"))[0]))
 
     @_perform.register
     def _(self, effect: RaiseState) -> None:
@@ -97,7 +97,7 @@ class Store(ClickHouse):
         if s.closing_ms:
             self._closing_since = time.monotonic()
         self.write(
-            sql("state/raise_state"),
+            sql("state/raise"),
             as_of_ms=s.as_of_ms,
             closing_ms=s.closing_ms,
             facts_floor_ms=s.facts_floor_ms,
@@ -154,11 +154,11 @@ class Store(ClickHouse):
 
     @_perform.register
     def _(self, effect: ReadErasures) -> Erasures:
-        return self._erasures("erasure/read_erasures")
+        return self._erasures("erasure/list")
 
     @_perform.register
     def _(self, effect: FindErased) -> Erasures:
-        return self._erasures("erasure/find_erased")
+        return self._erasures("erasure/find")
 
     def _erasures(self, name: str) -> Erasures:
         return {org: int(at_ms) for org, at_ms in self.rows(sql(name))}
@@ -167,12 +167,12 @@ class Store(ClickHouse):
     def _(self, effect: EraseRows) -> Erased:
         place = {"org": effect.org_id, "at_ms": effect.at_ms}
         announcement = self._announcement(effect.org_id)
-        rows = int(self.rows(sql("erasure/count_erased"), **place)[0][0])
+        rows = int(self.rows(sql("erasure/count_rows"), **place)[0][0])
         if rows or not announcement:
-            self.write(sql("erasure/announce_erasure"), **place)
+            self.write(sql("erasure/announce"), **place)
         if rows:
             for table in (tables.FACTS, tables.DEAD_LETTERS):
-                self._alter("erasure/erase_rows", table, **place)
+                self._alter("erasure/delete_rows", table, **place)
         return Erased(announcement, rows)
 
     @_perform.register
@@ -180,9 +180,9 @@ class Store(ClickHouse):
         org = effect.org_id
         if self._announcement(org) > effect.announcement:
             return None
-        self.write(sql("erasure/announce_erasure"), org=org, at_ms=0)
+        self.write(sql("erasure/announce"), org=org, at_ms=0)
         announcement = self._announcement(org)
-        self._alter("erasure/erase_rollup", tables.rollup_table(effect.grain), org=org)
+        self._alter("erasure/delete_rollup", tables.rollup_table(effect.grain), org=org)
         return announcement
 
     def _alter(self, name: str, table: str, **parameters: Any) -> None:
@@ -191,18 +191,18 @@ class Store(ClickHouse):
 
     def _announcement(self, org_id: str) -> int:
         """The newest announcement of an organization's erasure, 0 before the first."""
-        return int(self.rows(sql("erasure/read_announcement"), org=org_id)[0][0])
+        return int(self.rows(sql("erasure/announcement"), org=org_id)[0][0])
 
     @_perform.register
     def _(self, effect: FinishErasure) -> None:
-        self.write(sql("erasure/finish_erasure"), org=effect.org_id, announcement=effect.announcement)
+        self.write(sql("erasure/finish"), org=effect.org_id, announcement=effect.announcement)
 
     @_perform.register
     def _(self, effect: AwaitStatements) -> None:
         if self.endpoint.cluster:  # one server does not know what the others run
             time.sleep(LONGEST_STATEMENT_SECONDS)
             return
-        (asked_at,) = self.rows("SELECT toUnixTimestamp64Micro(now64(6))")[0]
+        (asked_at,) = self.rows(sql("state/clock"))[0]
         deadline = time.monotonic() + self.timeout_seconds
         while time.monotonic() < deadline and self.rows(sql("state/older_statements"), asked_at=asked_at)[0][0]:
             time.sleep(AWAIT_POLL_SECONDS)
@@ -243,10 +243,10 @@ class Store(ClickHouse):
             "other": OTHER_KEY,
         }
         if grain.source is None:
-            self.write(sql("rollup/rollup_minute"), **asked)
+            self.write(sql("rollup/minute"), **asked)
             return
         self.write(
-            sql("rollup/rollup_coarser"),
+            sql("rollup/coarser"),
             target=tables.rollup_table(grain),
             source=tables.rollup_table(grain.source),
             width=grain.seconds,
@@ -255,7 +255,7 @@ class Store(ClickHouse):
         )
 
     def _progress(self) -> Sequence[Sequence[int]]:
-        rows = self.rows(sql("state/read_progress"), cluster_id=self.cluster_id, topic=self.topic)
+        rows = self.rows(sql("state/progress"), cluster_id=self.cluster_id, topic=self.topic)
         return [tuple(map(int, row)) for row in rows]
 
     def _incarnation(self, partition: int) -> int:
@@ -300,9 +300,7 @@ class Store(ClickHouse):
 
     def clock_ms(self) -> int:
         """ClickHouse's clock."""
-        return self.guarded(
-            "reading the clock", lambda: int(self.rows("SELECT toUnixTimestamp64Milli(now64(3))")[0][0])
-        )
+        return self.guarded("reading the clock", lambda: int(self.rows(sql("state/clock"))[0][0]) // 1000)
 
 
 def _doing(effect: Effect) -> str:

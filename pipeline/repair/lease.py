@@ -41,16 +41,14 @@ class Lease:
         self._renewed_at = time.monotonic()
         self._store.guarded(
             "claiming the maintenance lease",
-            lambda: self._store.write(
-                sql("lease/claim_lease"), holder=self._holder, command=self._command, seconds=seconds
-            ),
+            lambda: self._store.write(sql("lease/claim"), holder=self._holder, command=self._command, seconds=seconds),
         )
 
     def take(self) -> None:
         """Claim it. Raises LeaseTaken where another holds it."""
         self._claim(LEASE_SECONDS)
         ((holder, command, seconds),) = self._store.guarded(
-            "reading the maintenance lease", lambda: self._store.rows(sql("lease/lease_holder"))
+            "reading the maintenance lease", lambda: self._store.rows(sql("lease/holder"))
         )
         if holder != self._holder:
             self.give_back()

@@ -115,26 +115,22 @@ class Reconciler:
 
     def _count(self, step: Step) -> int:
         grain, start, end = step
-        return int(
-            self._rows("reconcile/reconcile_count", target=tables.rollup_table(grain), start=start, end=end)[0][0]
-        )
+        return int(self._rows("reconcile/count_rows", target=tables.rollup_table(grain), start=start, end=end)[0][0])
 
     def _differences(self, step: Step) -> Iterator[Difference]:
         grain, start, end = step
-        where: dict[str, Any] = {"start": start, "end": end, "limit": MAX_DIFFERENCES}
+        target = tables.rollup_table(grain)
+        where: dict[str, Any] = {"target": target, "start": start, "end": end, "limit": MAX_DIFFERENCES}
         source = "minute"
         if grain.source is not None:
             source = "coarser"
             where |= {
-                "target": tables.rollup_table(grain),
                 "source": tables.rollup_table(grain.source),
                 "width": grain.seconds,
             }
-        for org, bucket, *numbers in self._rows(f"reconcile/reconcile_{source}", **where):
+        for org, bucket, *numbers in self._rows(f"reconcile/{source}", **where):
             yield from _expand(grain, org, bucket, numbers, dict(zip(TOTALS, TOTALS, strict=True)))
-        for org, bucket, *numbers, channel, code in self._rows(
-            f"reconcile/reconcile_{source}_groups", other=OTHER_KEY, **where
-        ):
+        for org, bucket, *numbers, channel, code in self._rows(f"reconcile/{source}_groups", other=OTHER_KEY, **where):
             names = {name: f"groups[{channel},{code}].{name}" for name in GROUPED}
             yield from _expand(grain, org, bucket, numbers, names)
 

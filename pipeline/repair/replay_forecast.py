@@ -83,9 +83,10 @@ class DryRun(Reading):
     def _known_letters(self, chunk: Chunk) -> int:
         if not chunk.letters:
             return 0
-        places = [(letter.partition, letter.offset) for letter in chunk.letters]
-        where = {"cluster_id": self.store.cluster_id, "topic": self.store.topic, "places": places}
-        return int(self.store.guarded("counting", lambda: self.store.rows(sql("replay/known_letters"), **where))[0][0])
+        log = (self.store.cluster_id, self.store.topic)
+        places = [(*log, letter.partition, letter.offset) for letter in chunk.letters]
+        known = self.store.guarded("counting", lambda: self.store.rows(sql("replay/known_letters"), places=places))
+        return int(known[0][0])
 
     def _count_new(self, batch_id: str) -> int:
         """How many different identities were met that are no facts yet."""

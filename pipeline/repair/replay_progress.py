@@ -30,9 +30,7 @@ class Replays:
         asked = {"cluster_id": self._store.cluster_id, "topic": self._store.topic}
         rows = self._store.guarded(
             "reading replays",
-            lambda: self._store.rows(
-                sql("replay/interrupted_replay"), from_ms=wanted.from_ms, to_ms=wanted.to_ms, **asked
-            ),
+            lambda: self._store.rows(sql("replay/interrupted"), from_ms=wanted.from_ms, to_ms=wanted.to_ms, **asked),
         )
         if not rows:
             raise NothingToReplay("no replay of that span was interrupted; run it without --resume")

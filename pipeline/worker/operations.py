@@ -79,15 +79,15 @@ class Operations:
 
 def _read_stored(look: Look) -> dict[str, Any]:
     return {
-        "partitions": [_partition(row) for row in look("look/look_partitions")],
+        "partitions": [_partition(row) for row in look("look/partitions")],
         "closings": _named(
             ("closed_from", "closed_to", "generation", "worker", "duration", "closed_at"),
-            look("look/look_closings", limit=CLOSINGS),
+            look("look/closings", limit=CLOSINGS),
         ),
-        "dead_letter_reasons": _named(("reason", "count", "newest"), look("look/look_dead_letter_reasons")),
+        "dead_letter_reasons": _named(("reason", "count", "newest"), look("look/dead_letter_reasons")),
         "dead_letters": _named(
             ("topic", "partition", "offset", "reason", "detail", "org_id", "seen_at", "size", "excerpt"),
-            look("look/look_dead_letters", limit=LETTERS, excerpt_bytes=EXCERPT_BYTES),
+            look("look/dead_letters", limit=LETTERS, excerpt_bytes=EXCERPT_BYTES),
         ),
     }
 

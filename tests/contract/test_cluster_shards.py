@@ -71,7 +71,7 @@ def test_the_keys_of_a_recompute_are_looked_up_on_each_shard(pair: Endpoint) -> 
     parameters |= {"rebuild": 0, "org": ""}
     for target, code in ((pair, UNREACHABLE), (pair.url, DENIED)):
         with pytest.raises(DatabaseError) as error:
-            connect(target).command(sql("rollup/rollup_minute"), parameters=parameters)
+            connect(target).command(sql("rollup/minute"), parameters=parameters)
         assert error.value.code == code
 
 

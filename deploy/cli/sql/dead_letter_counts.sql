@@ -2,8 +2,12 @@
 SELECT
     reason,
     count(),
-    countIf((partition, offset) IN
-        (SELECT partition, offset FROM redrives WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}))
+    countIf((cluster_id, topic, partition, offset) IN
+    (
+        SELECT cluster_id, topic, partition, offset
+        FROM redrives
+        WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
+    ))
 FROM dead_letters FINAL
 WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
   AND ({org:String} = '' OR org_id = {org:String})

@@ -33,11 +33,11 @@ SELECT
 FROM (SELECT * FROM dead_letters FINAL) AS l
 LEFT JOIN
 (
-    SELECT partition, offset, count() AS times
+    SELECT cluster_id, topic, partition, offset, count() AS times
     FROM redrives
     WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
-    GROUP BY partition, offset
-) AS r ON r.partition = l.partition AND r.offset = l.offset
+    GROUP BY cluster_id, topic, partition, offset
+) AS r ON r.cluster_id = l.cluster_id AND r.topic = l.topic AND r.partition = l.partition AND r.offset = l.offset
 WHERE l.topic = {topic:String} AND l.cluster_id = {cluster_id:String}
   AND ({reason:String} = '' OR l.reason = {reason:String})
   AND ({org:String} = '' OR l.org_id = {org:String})

@@ -1,5 +1,6 @@
 -- How many event ids of [start, end) were used for more than one minute, among one in `parts` of all.
--- A hash stands for the identity, so that memory does not depend on how long ids are. Repetitions do no harm.
+-- A hash stands for the identity, so that memory does not depend on how long ids are; one thread holds one table of
+-- them. No FINAL: the same event inserted twice lies in the same minute.
 SELECT count()
 FROM
 (

@@ -1,5 +1,5 @@
--- How much of [start, end) can be looked at: from which minute on there are at most `limit` facts, how many, and how
--- many there are in all.
+-- The part of [start, end) that is scanned, counted back from its end: the minute from which on there are at most
+-- `limit` facts, how many these are, and how many there are in the whole span.
 SELECT toUnixTimestamp(minIf(bucket, running <= {limit:UInt64})), maxIf(running, running <= {limit:UInt64}), max(running)
 FROM
 (

@@ -1,4 +1,4 @@
--- How many statements have been running since before an instant (epoch microseconds), this one not counted.
+-- How many statements of this server began before an instant (epoch microseconds), this one not counted.
 SELECT count()
 FROM system.processes
 WHERE query_id != queryID()

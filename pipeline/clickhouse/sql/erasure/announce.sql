@@ -1,4 +1,4 @@
--- An announcement rises even where the clock does not.
+-- Announces an erasure. Announcements rise even where the clock does not: by a microsecond at least.
 INSERT INTO erasures (org_id, at, announced)
 SELECT
     {org:String},

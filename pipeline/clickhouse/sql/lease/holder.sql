@@ -1,4 +1,4 @@
--- The earliest claim that is not over: its holder, what it does, and how many seconds it may still last.
+-- The earliest claim that has not expired: its holder, the command, and the seconds until it expires.
 SELECT holder, command, dateDiff('second', now64(6, 'UTC'), expires_at)
 FROM leases FINAL
 WHERE expires_at > now64(6, 'UTC')

@@ -1,4 +1,4 @@
--- Claims, renews (the same claimed_at) or gives back (no seconds) a lease.
+-- Claims a lease, renews it (claimed_at stays) or gives it back (seconds = 0).
 INSERT INTO leases (holder, command, claimed_at, expires_at, version)
 SELECT
     {holder:String},

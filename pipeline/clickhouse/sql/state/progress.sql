@@ -1,4 +1,4 @@
--- The newest incarnation of each partition.
+-- Progress of the newest incarnation of each partition: a topic that was made anew begins again at offset 0.
 SELECT
     partition,
     max(incarnation) AS newest,

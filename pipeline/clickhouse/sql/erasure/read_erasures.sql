@@ -1,1 +1,0 @@
-SELECT org_id, toUnixTimestamp64Milli(max(at)) FROM erasures GROUP BY org_id
