@@ -1,15 +1,18 @@
-"""Performs the steps of a protocol, repeating what ClickHouse does not take."""
+"""Runs protocols: performs their effects one by one, and repeats what ClickHouse does not take."""
 
 import asyncio
 import random
-import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pipeline import metrics
 from pipeline.core.effects import Effect, Steps
 from pipeline.errors import SinkUnavailable
+from pipeline.peer import Peer
+from schemas.instant import wall_clock_ms
 
 T = TypeVar("T")
 
@@ -23,13 +26,13 @@ Perform = Callable[[Effect], Any]
 
 
 class Runner(Protocol):
-    """Where the loops have their work done: live in threads, in the simulation step by step."""
+    """Runs the loops' work: live in threads, in the simulation step by step."""
 
     async def perform_steps(self, steps: Steps[T]) -> T:
         """Run a protocol to its end and return what it returns."""
 
     async def call(self, work: Callable[..., T], /, *args: Any) -> T:
-        """Run something that blocks or computes for long."""
+        """Run a call that blocks or computes for long."""
 
 
 def drive(steps: Steps[T], perform: Perform) -> T:
@@ -43,30 +46,45 @@ def drive(steps: Steps[T], perform: Perform) -> T:
         answer = perform(effect)
 
 
-class Retrying:
-    """Performs an effect until ClickHouse takes it, or until ``abandon`` is set: then SinkUnavailable gets through.
+def _wait_and_go_on(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
-    Delays double from 0.1 s to 3 s, each cut by a random part so that workers do not come in step.
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """Performs an effect until ClickHouse takes it, with exponential backoff, and tells ``peer`` of every attempt.
+
+    ``wait`` blocks for some seconds and returns whether to give up: then SinkUnavailable gets through. ``jitter`` is
+    the share of a delay that is waited, so that workers do not come in step. ``warn`` is told of every failure.
     """
 
-    def __init__(
-        self, perform: Perform, abandon: threading.Event, on_outcome: Callable[[SinkUnavailable | None], None]
-    ) -> None:
-        self._perform, self._abandon, self._on_outcome = perform, abandon, on_outcome
+    perform: Perform
+    peer: Peer
+    wait: Callable[[float], bool] = _wait_and_go_on
+    clock_ms: Callable[[], int] = wall_clock_ms
+    jitter: Callable[[], float] = lambda: random.uniform(0.5, 1)
+    warn: Callable[[str], None] = lambda _: None
 
     def __call__(self, effect: Effect) -> Any:
+        return self.call(self.perform, effect)
+
+    def call(self, work: Callable[..., T], /, *args: Any) -> T:
+        """Repeat any call that may raise SinkUnavailable and may be made again."""
         delay = FIRST_DELAY_SECONDS
         while True:
             try:
-                answer = self._perform(effect)
+                with self.peer.asked(self.clock_ms):
+                    answer = work(*args)
             except SinkUnavailable as error:
                 metrics.SINK_RETRIES.inc()
-                self._on_outcome(error)
-                if self._abandon.wait(delay * random.uniform(0.5, 1)):
+                self.peer.outcome(error, self.clock_ms())
+                self.warn(str(error))
+                if self.wait(delay * self.jitter()):
                     raise
                 delay = min(delay * 2, LONGEST_DELAY_SECONDS)
             else:
-                self._on_outcome(None)
+                self.peer.outcome(None, self.clock_ms())
                 return answer
 
 

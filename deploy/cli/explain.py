@@ -37,7 +37,7 @@ def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: st
 
 
 def _rows(store: Store, name: str, **parameters: Any) -> Any:
-    return store.guarded("explaining", lambda: store.rows(sql(name), **parameters))
+    return store.rows("explaining", sql(name), **parameters)
 
 
 def _state(is_closed: bool, rows: Any, state: State) -> str:

@@ -104,9 +104,7 @@ def read_letters(
 
 def counts(store: Store, wanted: Filter) -> list[tuple[str, int, int]]:
     """(reason, letters, of them sent back), whatever reason the filter names."""
-    rows = store.guarded(
-        "counting dead letters", lambda: store.rows(sql("dead_letter_counts"), **wanted.parameters(store))
-    )
+    rows = store.rows("counting dead letters", sql("dead_letter_counts"), **wanted.parameters(store))
     return [(reason, int(letters), int(redriven)) for reason, letters, redriven in rows]
 
 

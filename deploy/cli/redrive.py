@@ -99,4 +99,4 @@ class _Sender:
         rows = [(*place, letter.partition, letter.offset) for letter in self._acknowledged]
         self._acknowledged = []
         if rows:
-            self._store.guarded("noting a redrive", lambda: self._store.insert(tables.REDRIVES, names, rows))
+            self._store.insert("noting a redrive", tables.REDRIVES, names, rows)

@@ -1,7 +1,6 @@
 """The command ``replay``: progress for a person, and a sentence at the end."""
 
 import asyncio
-import threading
 
 import click
 from aiokafka.errors import KafkaError
@@ -11,6 +10,7 @@ from deploy.errors import Refused, Unreachable, Usage
 from pipeline.clickhouse.store import Store
 from pipeline.errors import SinkUnavailable, Stop
 from pipeline.kafka.client import read_cluster_id
+from pipeline.peer import Peer
 from pipeline.repair.replay import Replay
 from pipeline.repair.replay_forecast import DryRun
 from pipeline.repair.replay_progress import Replays
@@ -54,14 +54,14 @@ async def _replay(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm, 
     store = _open_store(settings, await read_cluster_id(settings))
     stored = await asyncio.to_thread(store.read_stored)
 
-    def outcome(problem: SinkUnavailable | None) -> None:
-        if problem is not None:
-            click.echo(f"waiting: {problem}", err=True)
+    def warn(problem: str) -> None:
+        click.echo(f"waiting: {problem}", err=True)
 
+    retrying = Retrying(store.perform, Peer("ClickHouse"), warn=warn)
     done = await Replay(
         settings=settings,
-        perform=Retrying(store.perform, threading.Event(), outcome),
-        replays=Replays(store),
+        perform=retrying,
+        replays=Replays(store, retrying.call),
         wanted=wanted,
         clock_ms=wall_clock_ms,
         floor_ms=floor_ms,

@@ -1,10 +1,9 @@
-"""One maintenance command at a time, by courtesy: two would be safe and do their work twice.
+"""A lease that lets one maintenance command run at a time. Two would be safe, and do their work twice.
 
-A claim is a row with an end that its holder keeps pushing on; the earliest claim that is not over holds. Two that claim
-at the same moment may both believe they hold for an instant; each looks once more after its own claim is in.
+A claim is a row that expires unless its holder renews it; the earliest claim that has not expired holds the lease. A
+command claims first and then reads who holds it, so of two that claim at once one gives way.
 """
 
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,7 +13,8 @@ from typing import Any, TypeVar
 from pipeline.clickhouse.client import ClickHouse, sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import Effect, Steps
-from pipeline.errors import SinkUnavailable, Stop
+from pipeline.errors import Stop
+from pipeline.peer import Peer
 from pipeline.runner import Retrying, drive
 
 LEASE_SECONDS = 60
@@ -26,30 +26,31 @@ class LeaseTaken(Stop):
 
 
 class Lease:
-    """A held lease. ``renew`` may be called as often as one likes."""
+    """The lease of one command. ``renew`` may be called at any rate."""
 
     def __init__(self, store: ClickHouse, command: str) -> None:
         self._store, self._command, self._holder = store, command, str(uuid.uuid4())
         self._renewed_at = time.monotonic()
 
     def renew(self) -> None:
-        """Push the end on, where it is time to."""
+        """Renew the claim where it is due."""
         if time.monotonic() - self._renewed_at > RENEW_SECONDS:
             self._claim(LEASE_SECONDS)
 
     def _claim(self, seconds: int) -> None:
         self._renewed_at = time.monotonic()
-        self._store.guarded(
+        self._store.write(
             "claiming the maintenance lease",
-            lambda: self._store.write(sql("lease/claim"), holder=self._holder, command=self._command, seconds=seconds),
+            sql("lease/claim"),
+            holder=self._holder,
+            command=self._command,
+            seconds=seconds,
         )
 
     def take(self) -> None:
-        """Claim it. Raises LeaseTaken where another holds it."""
+        """Claim the lease. Raises LeaseTaken where another command holds it."""
         self._claim(LEASE_SECONDS)
-        ((holder, command, seconds),) = self._store.guarded(
-            "reading the maintenance lease", lambda: self._store.rows(sql("lease/holder"))
-        )
+        ((holder, command, seconds),) = self._store.rows("reading the maintenance lease", sql("lease/holder"))
         if holder != self._holder:
             self.give_back()
             raise LeaseTaken(
@@ -58,6 +59,7 @@ class Lease:
             )
 
     def give_back(self) -> None:
+        """Let the claim expire now."""
         self._claim(0)
 
 
@@ -75,27 +77,21 @@ def leased(store: ClickHouse, command: str) -> Iterator[Lease]:
 T = TypeVar("T")
 
 
-Progress = Callable[[Effect], None]
-"""Told of every effect that is done."""
-
-
-def run_leased(store: Store, command: str, steps: Steps[T], progress: Progress, warn: Callable[[str], None]) -> T:
+def run_leased(
+    store: Store, command: str, steps: Steps[T], on_effect: Callable[[Effect], None], warn: Callable[[str], None]
+) -> T:
     """Run a protocol under the maintenance lease. Raises LeaseTaken or Stop.
 
-    ClickHouse may be away for a while: ``warn`` is told, and the effect is repeated until it is taken.
+    ``on_effect`` is told of every effect that is done. ClickHouse may be away for a while: ``warn`` is told, and the
+    effect is repeated until it is taken.
     """
-
-    def outcome(problem: SinkUnavailable | None) -> None:
-        if problem is not None:
-            warn(str(problem))
-
-    retrying = Retrying(store.perform, threading.Event(), outcome)
+    retrying = Retrying(store.perform, Peer("ClickHouse"), warn=warn)
     with leased(store, command) as lease:
 
         def perform(effect: Effect) -> Any:
             answer = retrying(effect)
             lease.renew()
-            progress(effect)
+            on_effect(effect)
             return answer
 
         return drive(steps, perform)

@@ -1,8 +1,8 @@
-"""Holds rollups against what they were computed from: minutes against facts, hours against minutes, days against hours.
+"""Compares rollups with what they were computed from: minutes with facts, hours with minutes, days with hours.
 
-Only below `as_of`, and minutes only where facts are complete. A span is looked at in steps, so that memory is bounded
-however long it is. What differs may just be under way, a late event that is not recomputed yet: so it is read again
-after the time within which that ends, and only what still differs by the same number counts.
+Only below `as_of`, and minutes only where facts are complete. A span is compared in steps, so that memory is bounded
+however long it is. A difference may be a late event that is not recomputed yet: so it is read again when every
+recompute that was under way has ended, and counts only if the number found is still the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from schemas.grain import MS_PER_SECOND, Grain
 from schemas.message_event import OTHER_KEY
 
 MAX_DIFFERENCES = 10_000
-"""More are not collected: then everything is wrong, and a rebuild is due."""
+"""More are not collected: by then everything is wrong, and a rebuild is due."""
 FACTS_A_PORTION = 1_000_000
 SETTLE_SECONDS = 15.0
 """A late event is in the rollups within 10 s under a backlog, and the statements that put it there take a few more."""
@@ -32,12 +32,12 @@ GROUPED = TOTALS[:4]
 
 Number = int | Decimal
 Step = tuple[Grain, int, int]
-"""A grain, and the span [start, end) in epoch seconds of its buckets that are looked at in one go."""
+"""A grain, and the span [start, end) in epoch seconds of its buckets that one statement compares."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A number of a rollup that is not what it was computed from says. ``bucket_start`` is epoch seconds.
+    """A wrong number of a rollup, beside the number that its source gives. ``bucket_start`` is epoch seconds.
 
     ``field`` is a column, or ``groups[channel,error code].column``. rank_sum is the checksum over the facts' content.
     """
@@ -54,7 +54,7 @@ Found = tuple[Grain, str, int, str, Number]
 
 
 def _found(difference: Difference) -> Found:
-    """The wrong number and its place: the same twice means that nobody has written it meanwhile."""
+    """The wrong number and its place. The same twice means that no writer has changed it in between."""
     d = difference
     return d.grain, d.org_id, d.bucket_start, d.field, d.found
 
@@ -71,7 +71,7 @@ class Violation:
 
 @dataclass(slots=True)
 class Reconciliation:
-    """What was looked at, and what is wrong with it. ``checked`` counts rollup rows by grain."""
+    """The result: how many rollup rows were compared, by grain, and what is wrong with them."""
 
     start: int
     end: int
@@ -82,7 +82,7 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Reads through a store; ``wait`` is told the seconds after which what was under way has ended."""
+    """Compares through a store. ``wait`` sleeps for some seconds, until recomputes that were under way have ended."""
 
     store: Store
     org_id: str
@@ -90,7 +90,7 @@ class Reconciler:
     on_step: Callable[[Step], None] = lambda _: None
 
     def run(self, start: int, end: int, retention_floor_ms: int) -> Reconciliation:
-        """Look at the whole buckets that [start, end) touches and that are closed. Raises SinkUnavailable or Stop."""
+        """Compare the whole, closed buckets that [start, end) touches. Raises SinkUnavailable or Stop."""
         state: State = self.store.perform(ReadState())
         floor = max(state.facts_floor_ms, retention_floor_ms) // MS_PER_SECOND
         result = Reconciliation(start, end)
@@ -110,43 +110,38 @@ class Reconciler:
         return result
 
     def _rows(self, name: str, **parameters: Any) -> Sequence[Sequence[Any]]:
-        ask = {"org": self.org_id, **parameters}
-        return self.store.guarded("reconciling", lambda: self.store.rows(sql(name), **ask))
+        return self.store.rows("reconciling", sql(f"reconcile/{name}"), org=self.org_id, **parameters)
 
     def _count(self, step: Step) -> int:
         grain, start, end = step
-        return int(self._rows("reconcile/count_rows", target=tables.rollup_table(grain), start=start, end=end)[0][0])
+        return int(self._rows("count_rows", target=tables.rollup_table(grain), start=start, end=end)[0][0])
 
     def _differences(self, step: Step) -> Iterator[Difference]:
         grain, start, end = step
         target = tables.rollup_table(grain)
         where: dict[str, Any] = {"target": target, "start": start, "end": end, "limit": MAX_DIFFERENCES}
-        source = "minute"
+        statement = "minute"
         if grain.source is not None:
-            source = "coarser"
-            where |= {
-                "source": tables.rollup_table(grain.source),
-                "width": grain.seconds,
-            }
-        for org, bucket, *numbers in self._rows(f"reconcile/{source}", **where):
+            statement = "coarser"
+            where |= {"source": tables.rollup_table(grain.source), "width": grain.seconds}
+        for org, bucket, *numbers in self._rows(statement, **where):
             yield from _expand(grain, org, bucket, numbers, dict(zip(TOTALS, TOTALS, strict=True)))
-        for org, bucket, *numbers, channel, code in self._rows(f"reconcile/{source}_groups", other=OTHER_KEY, **where):
+        for org, bucket, *numbers, channel, code in self._rows(f"{statement}_groups", other=OTHER_KEY, **where):
             names = {name: f"groups[{channel},{code}].{name}" for name in GROUPED}
             yield from _expand(grain, org, bucket, numbers, names)
 
     def _violations(self, start: int, end: int) -> Iterator[Violation]:
-        """The identities are looked at in portions that fit into memory."""
+        """Find them in portions of the identities that fit into memory."""
         where = {"start": start, "end": end}
-        parts = 1 + int(self._rows("reconcile/count_facts", **where)[0][0]) // FACTS_A_PORTION
+        parts = 1 + int(self._rows("count_facts", **where)[0][0]) // FACTS_A_PORTION
         for part in range(parts):
-            for org, event, times, places in self._rows(
-                "reconcile/violations", parts=parts, part=part, limit=MAX_DIFFERENCES, **where
-            ):
+            found = self._rows("violations", parts=parts, part=part, limit=MAX_DIFFERENCES, **where)
+            for org, event, times, places in found:
                 yield Violation(org, event, tuple(times), tuple((int(p), int(o)) for p, o in places))
 
 
 def plan(start: int, end: int, as_of: int, facts_floor: int) -> Iterable[Step]:
-    """The steps in which the closed buckets that [start, end) touches are looked at (all epoch seconds)."""
+    """The steps in which the closed buckets that [start, end) touches are compared (all epoch seconds)."""
     for grain in Grain:
         first = grain.floor(start)
         if grain.source is None:
@@ -161,7 +156,7 @@ def plan(start: int, end: int, as_of: int, facts_floor: int) -> Iterable[Step]:
 def _expand(
     grain: Grain, org_id: str, bucket: int, numbers: Sequence[Number], names: Mapping[str, str]
 ) -> Iterator[Difference]:
-    """A row of both sides of every number, as those numbers that differ."""
+    """The numbers of a row that differ; the row has both sides of each, the expected one first."""
     for name, expected, found in zip(names.values(), numbers[::2], numbers[1::2], strict=True):
         if expected != found:
             yield Difference(grain, org_id, int(bucket), name, expected, found)

@@ -1,8 +1,8 @@
 """Reads a span of the topic once more, through the code of the worker, beside the live ones.
 
-A replay has a consumer of its own and no group, so that the live offsets stay untouched, and it claims nothing: no
-watermark, no progress. Its facts are repetitions or were missing; what is late by now is recomputed as ever. How far it
-came is stored after what it read is durable *and* recomputed, so that an interrupted one goes on from there.
+A replay has a consumer of its own and no group, so that the live offsets stay untouched, and writes no watermark and no
+progress of partitions. Its facts are repetitions or were missing; late ones are recomputed as ever. Its own progress is
+stored once the facts are durable *and* recomputed, so that an interrupted replay can be resumed there.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from pipeline.runner import Perform, drive
 
 @dataclass(slots=True)
 class Replayed:
-    """What a replay has done so far."""
+    """Counts of a replay so far."""
 
     records: int = 0
     facts: int = 0
@@ -35,7 +35,7 @@ class Replayed:
 
 @dataclass(slots=True)
 class Replay(Reading):
-    """One replay. ``perform`` repeats what ClickHouse does not take; ``on_progress`` hears the offsets passed."""
+    """One replay. ``perform`` repeats what ClickHouse does not take; ``on_progress`` is told the offsets passed."""
 
     perform: Perform
     replays: Replays
@@ -48,14 +48,14 @@ class Replay(Reading):
     async def run(self, *, resume: bool) -> Replayed:
         """Read, flush and recompute to the end. Raises KafkaError, SinkUnavailable or Stop."""
         async with open_consumer(self.settings) as consumer:
-            bounds = self.replays.resume(self.wanted) if resume else await self._begin(consumer)
+            bounds = await (asyncio.to_thread(self.replays.resume, self.wanted) if resume else self._begin(consumer))
             self.on_start(sum(b.end - b.start for b in bounds.values()))
             await self._read(consumer, bounds)
         return self.done
 
     async def _begin(self, consumer: AIOKafkaConsumer) -> dict[int, Bounds]:
         bounds = await find_bounds(consumer, self.settings.kafka_topic, self.wanted)
-        self.replays.begin(uuid.uuid4(), self.wanted, bounds)
+        await asyncio.to_thread(self.replays.begin, uuid.uuid4(), self.wanted, bounds)
         return bounds
 
     async def _read(self, consumer: AIOKafkaConsumer, bounds: Mapping[int, Bounds]) -> None:
@@ -68,7 +68,7 @@ class Replay(Reading):
         await asyncio.to_thread(self.replays.finish)
 
     async def _make_durable(self, chunk: Chunk, erasures: Erasures) -> Erasures:
-        """Flush, and recompute what is late when that is due."""
+        """Flush, recompute late keys when that is due, and store the progress."""
         flushed = await asyncio.to_thread(drive, flush_steps(chunk, (), self.floor_ms, erasures), self.perform)
         if flushed.sweep:
             await asyncio.to_thread(drive, sweep_steps(self.floor_ms), self.perform)

@@ -1,4 +1,4 @@
-"""What a replay would do: the same reading and decoding, held against what is stored. Writes no facts, no letters."""
+"""The dry run of a replay: reads and decodes as a replay does, and compares with what is stored. Writes no facts."""
 
 import asyncio
 import uuid
@@ -18,10 +18,10 @@ from schemas.grain import Grain
 
 @dataclass(slots=True)
 class Forecast:
-    """Records that would be read, and what would become of them.
+    """Records that would be read, counted by their fate.
 
     ``duplicates`` are valid events that are facts already, or come more than once in the span. Known dead letters are
-    stored, or were judged by their time when they were first read, which is not done twice.
+    stored, or were refused for their time when they were first read: a replay does not judge time again.
     """
 
     records: int = 0
@@ -34,14 +34,14 @@ class Forecast:
 
 @dataclass(slots=True)
 class DryRun(Reading):
-    """One look. The identities that are met are kept in a table of their own, for an hour."""
+    """One dry run. The identities that it meets are kept in a table of their own, for an hour."""
 
     store: Store
     on_start: Callable[[int], None] = lambda _: None
     on_progress: Callable[[int], None] = lambda _: None
 
     async def run(self) -> Forecast:
-        """Raises KafkaError, SinkUnavailable or Stop."""
+        """Read the span and count. Raises KafkaError, SinkUnavailable or Stop."""
         forecast, batch_id, valid = Forecast(), str(uuid.uuid4()), 0
         erasures: Erasures = await asyncio.to_thread(self.store.perform, ReadErasures())
         async with open_consumer(self.settings) as consumer:
@@ -78,22 +78,17 @@ class DryRun(Reading):
                 "event_id": pa.array(columns.event_id, pa.string()),
             }
         )
-        self.store.guarded("noting identities", lambda: self.store.insert_arrow(tables.REPLAY_KEYS, keys))
+        self.store.insert_arrow("noting identities", tables.REPLAY_KEYS, keys)
 
     def _known_letters(self, chunk: Chunk) -> int:
         if not chunk.letters:
             return 0
         log = (self.store.cluster_id, self.store.topic)
         places = [(*log, letter.partition, letter.offset) for letter in chunk.letters]
-        known = self.store.guarded("counting", lambda: self.store.rows(sql("replay/known_letters"), places=places))
-        return int(known[0][0])
+        return int(self.store.rows("counting", sql("replay/known_letters"), places=places)[0][0])
 
     def _count_new(self, batch_id: str) -> int:
-        """How many different identities were met that are no facts yet."""
-
-        def count() -> int:
-            days = [day for (day,) in self.store.rows(sql("replay/dry_run_days"), batch=batch_id)]
-            counts = [self.store.rows(sql("replay/dry_run"), batch=batch_id, day=day)[0] for day in days]
-            return sum(int(met) - int(known) for met, known in counts)
-
-        return self.store.guarded("counting", count)
+        """How many different identities were met that are no facts yet, counted day by day to bound memory."""
+        days = [day for (day,) in self.store.rows("counting", sql("replay/dry_run_days"), batch=batch_id)]
+        counts = [self.store.rows("counting", sql("replay/dry_run"), batch=batch_id, day=day)[0] for day in days]
+        return sum(int(met) - int(known) for met, known in counts)

@@ -1,37 +1,44 @@
-"""How far each replay has come, kept in ClickHouse so that an interrupted one can go on."""
+"""Progress of replays, kept in ClickHouse so that an interrupted one can be resumed."""
 
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.repair.replay_reading import Bounds, NothingToReplay, Wanted
 from schemas import tables
 
+T = TypeVar("T")
+
+
+class Repeat(Protocol):
+    """Repeats a call until ClickHouse takes it, as ``pipeline.runner.Retrying.call`` does."""
+
+    def __call__(self, work: Callable[..., T], /, *args: Any) -> T: ...
+
 
 class Replays:
-    """The stored progress of one replay at a time. Raises SinkUnavailable or Stop."""
+    """The stored progress of one replay at a time. Every method blocks and repeats its statement by ``repeat``.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    Raises SinkUnavailable where ``repeat`` gives up, or Stop. Rows only rise, so a repetition changes nothing.
+    """
+
+    def __init__(self, store: Store, repeat: Repeat) -> None:
+        self._store, self._repeat = store, repeat
         self._replay = uuid.UUID(int=0)
         self._wanted = Wanted(0, 0)
         self._first: dict[int, Bounds] = {}
         self._next: dict[int, int] = {}
 
     def begin(self, replay: uuid.UUID, wanted: Wanted, bounds: Mapping[int, Bounds]) -> None:
-        """A new replay of these offsets."""
+        """Note a new replay of these offsets."""
         self._remember(replay, wanted, bounds)
         self._write({p: b.start for p, b in bounds.items()})
 
     def resume(self, wanted: Wanted) -> dict[int, Bounds]:
-        """What is left of the newest interrupted replay of the same span. Raises NothingToReplay."""
-        asked = {"cluster_id": self._store.cluster_id, "topic": self._store.topic}
-        rows = self._store.guarded(
-            "reading replays",
-            lambda: self._store.rows(sql("replay/interrupted"), from_ms=wanted.from_ms, to_ms=wanted.to_ms, **asked),
-        )
+        """Offsets left of the newest interrupted replay of the same span. Raises NothingToReplay."""
+        rows = self._repeat(self._read_interrupted, wanted)
         if not rows:
             raise NothingToReplay("no replay of that span was interrupted; run it without --resume")
         bounds = {int(p): Bounds(int(start), int(end)) for _, p, start, end in rows}
@@ -42,18 +49,29 @@ class Replays:
         self._remember(uuid.UUID(str(rows[0][0])), wanted, bounds)
         return bounds
 
+    def _read_interrupted(self, wanted: Wanted) -> Sequence[Sequence[Any]]:
+        """Rows of (replay, partition, offset reached, end offset)."""
+        return self._store.rows(
+            "reading replays",
+            sql("replay/interrupted"),
+            cluster_id=self._store.cluster_id,
+            topic=self._store.topic,
+            from_ms=wanted.from_ms,
+            to_ms=wanted.to_ms,
+        )
+
     def _remember(self, replay: uuid.UUID, wanted: Wanted, bounds: Mapping[int, Bounds]) -> None:
         self._replay, self._wanted, self._first = replay, wanted, dict(bounds)
         self._next = {p: b.start for p, b in bounds.items()}
 
     def advance(self, passed: Mapping[int, int]) -> int:
-        """Everything below these offsets is in. Returns how many offsets are passed in all."""
+        """Note that everything below these offsets is in. Returns how many offsets are passed in all."""
         self._next |= passed
         self._write(passed)
         return sum(self._next[p] - b.start for p, b in self._first.items())
 
     def finish(self) -> None:
-        """All is read, also where the last offsets hold no records."""
+        """Note that all is read, also where the last offsets hold no records."""
         self._write({p: b.end for p, b in self._first.items()})
 
     def _write(self, offsets: Mapping[int, int]) -> None:
@@ -62,4 +80,4 @@ class Replays:
         span = (self._wanted.from_ms, self._wanted.to_ms)
         rows = [(*place, *span, p, offset, self._first[p].end) for p, offset in offsets.items()]
         if rows:
-            self._store.guarded("storing a replay", lambda: self._store.insert(tables.REPLAYS, names, rows))
+            self._repeat(self._store.insert, "storing a replay", tables.REPLAYS, names, rows)

@@ -1,12 +1,13 @@
-"""What the operations page shows: this process by its own metrics, and the pipeline as it stands in ClickHouse."""
+"""Data of the operations page: this process by its own metrics, and the pipeline as it stands in ClickHouse."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline import metrics
+from pipeline.clickhouse.store import Look
 from pipeline.errors import SinkUnavailable, Stop
 from pipeline.worker.health import Health
 
@@ -14,12 +15,6 @@ HISTORY_STEP_MS = 10_000
 HISTORY_STEPS = 360
 """One hour."""
 CLOSINGS, LETTERS, EXCERPT_BYTES = 12, 10, 120
-
-
-class Look(Protocol):
-    """Rows of a statement that is only for looking, by its name. Blocks; raises SinkUnavailable or Stop."""
-
-    def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]: ...
 
 
 @dataclass(slots=True)
@@ -56,7 +51,7 @@ class Operations:
         }
 
     def _process(self) -> dict[str, Any]:
-        """Totals since the process began: who asks twice knows a rate."""
+        """Totals since the process began; two readings make a rate."""
         return {
             "uptime_seconds": time.monotonic() - self._began,
             "events": metrics.value(metrics.EVENTS),
@@ -68,7 +63,7 @@ class Operations:
         }
 
     def stored(self) -> dict[str, Any]:
-        """What is in ClickHouse, or the sentence that says why it is not known. Blocks; for any thread."""
+        """State in ClickHouse, or the sentence that says why it is not known. Asks once. Blocks; for any thread."""
         if self.look is None:
             return {"stored": None, "problem": "ClickHouse has not answered yet"}
         try:

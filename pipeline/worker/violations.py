@@ -1,7 +1,7 @@
 """Watches for producers that use one event id for more than one time: each of the times is counted, and billed.
 
-Only for looking, and bounded whatever the load: the newest hour that is closed, or what of it has SCANNED_FACTS; and of
-many events an even share of the identities, from which the rest is estimated. `reconcile` names the events.
+Only for looking, and bounded whatever the load: it scans the newest closed hour, or its last SCANNED_FACTS facts, and
+samples the identities where there are many. `reconcile` names the events.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 
 from pipeline import metrics
+from pipeline.clickhouse.store import Look
 from pipeline.errors import SinkUnavailable, Stop
-from pipeline.worker.operations import Look
 from schemas.grain import MS_PER_SECOND, Grain
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ HELD_IDENTITIES = 1_000_000
 
 
 def count_violations(look: Look, as_of_ms: int) -> float:
-    """How many there are in the newest hour below ``as_of_ms``; NaN where nobody can tell. Blocks."""
+    """Estimate how many there are in the newest hour below ``as_of_ms``; NaN where it cannot be told. Blocks."""
     end = Grain.MINUTE.floor(as_of_ms // MS_PER_SECOND)
     if end < SPAN_SECONDS:
         return math.nan
@@ -36,10 +36,17 @@ def count_violations(look: Look, as_of_ms: int) -> float:
     return float(parts * found)
 
 
-async def watch_violations(is_mine: Callable[[], bool], as_of_ms: Callable[[], int], look: Look) -> None:
-    """Keep the metric, for as long as this worker is the one to do so; without end.
+async def watch_violations(
+    is_mine: Callable[[], bool],
+    as_of_ms: Callable[[], int],
+    look: Look,
+    *,
+    pause_seconds: float = WATCH_SECONDS,
+    retry_seconds: float = RETRY_SECONDS,
+) -> None:
+    """Keep the metric while ``is_mine`` says that this worker is the one to do so. Never returns.
 
-    The metric is NaN where another worker looks, and where nothing can be known: that is no reason to stop.
+    The metric is NaN where another worker looks and where ClickHouse does not answer, which is no reason to stop.
     """
     while True:
         found = math.nan
@@ -49,4 +56,4 @@ async def watch_violations(is_mine: Callable[[], bool], as_of_ms: Callable[[], i
             except (SinkUnavailable, Stop) as error:
                 log.info("violations were not counted: %s", error)
         metrics.VIOLATIONS.set(found)
-        await asyncio.sleep(RETRY_SECONDS if math.isnan(found) else WATCH_SECONDS)
+        await asyncio.sleep(retry_seconds if math.isnan(found) else pause_seconds)

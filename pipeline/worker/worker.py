@@ -17,7 +17,6 @@ from aiokafka.errors import KafkaError
 
 from pipeline import metrics
 from pipeline.clickhouse.store import Store
-from pipeline.core.effects import Effect
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
 from pipeline.core.start import Gap, Offsets, Start, Stored, choose_start, clock_skew_ms
@@ -167,11 +166,7 @@ class Worker:
         return Lanes(
             ledger=self.ledger,
             kafka=kafka,
-            runner=Threads(
-                Retrying(
-                    self._perform, self._abandon, lambda problem: self.health.sink.outcome(problem, wall_clock_ms())
-                )
-            ),
+            runner=Threads(Retrying(self._store.perform, self.health.sink, self._abandon.wait)),
             policy=FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds),
             rules=Rules(int(s.lateness_seconds * MS_PER_SECOND), int(s.future_skew_seconds * MS_PER_SECOND)),
             retention_days=s.facts_retention_days,
@@ -181,10 +176,6 @@ class Worker:
             new_id=lambda: str(uuid.uuid4()),
             report=self._report,
         )
-
-    def _perform(self, effect: Effect) -> Any:
-        with self.health.sink.asked(wall_clock_ms):
-            return self._store.perform(effect)
 
     async def _consume(self, stream: Any) -> None:
         """The Faust agent: every message is a batch."""
@@ -233,7 +224,7 @@ class Worker:
         return choice
 
     def _report(self, durable: dict[int, int], ends: dict[int, int], pending: int) -> None:
-        """Leave a trace for `status`; not being able to is no reason to stop."""
+        """Leave a trace for `status`. Asked once, and not told to health: an outage is seen by the effects."""
         now_ms = wall_clock_ms()
         metrics.partitions(durable, ends)
         metrics.PENDING.set(pending)
@@ -246,7 +237,7 @@ class Worker:
             self._store.report_partitions(rows, now_ms)
             self._store.report_worker(self.health.reasons(now_ms), pending, now_ms)
         except SinkUnavailable as error:
-            self.health.sink.outcome(error, now_ms)
+            log.info("this worker's report was not stored: %s", error)
 
     async def _watch(self, app: App) -> None:
         """Faust gives up in its own way, or stands still for no reason; make that ours."""

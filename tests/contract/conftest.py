@@ -70,11 +70,22 @@ def new_name() -> str:
     return f"t{uuid.uuid4().hex}"
 
 
-@pytest.fixture
-def cluster(request: pytest.FixtureRequest) -> Endpoint:
+def new_cluster(request: pytest.FixtureRequest) -> Endpoint:
     """A fresh database with all migrations as a cluster has them, on the cluster that the variable names or on ours."""
     named = os.environ.get("MSGMETRICS_TEST_CLUSTER_URL")
     return migrated(f"{named or request.getfixturevalue('shards').url}/{new_name()}")
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest) -> Endpoint:
+    """A fresh database of a cluster with all migrations."""
+    return new_cluster(request)
+
+
+@pytest.fixture(scope="module")
+def module_cluster(request: pytest.FixtureRequest) -> Endpoint:
+    """The same for all tests of a module."""
+    return new_cluster(request)
 
 
 @pytest.fixture(params=["fake", "clickhouse", "cluster"])

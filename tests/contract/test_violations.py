@@ -63,10 +63,7 @@ def test_of_many_events_a_share_is_looked_at_and_the_rest_estimated(
     assert count_violations(store.look, AS_OF * 1000) == pytest.approx(400, rel=0.4)
 
 
-def test_who_does_not_own_partition_0_and_whom_clickhouse_does_not_answer_knows_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(violations, "WATCH_SECONDS", 0)
+def test_who_does_not_own_partition_0_and_whom_clickhouse_does_not_answer_knows_nothing() -> None:
     answers: list[Any] = [SinkUnavailable("away"), [(END - 60, 7, 7)], [(3,)]]
     owns, seen = [False, True, True, False], []
 
@@ -81,7 +78,7 @@ def test_who_does_not_own_partition_0_and_whom_clickhouse_does_not_answer_knows_
         return owns.pop(0)  # and an IndexError is the end
 
     with pytest.raises(IndexError):
-        asyncio.run(watch_violations(is_mine, lambda: AS_OF * 1000, look))
+        asyncio.run(watch_violations(is_mine, lambda: AS_OF * 1000, look, pause_seconds=0, retry_seconds=0))
     assert seen[1:] == pytest.approx([math.nan, math.nan, 3, math.nan], nan_ok=True)
     assert not answers
     assert math.isnan(count_violations(look, 0)), "before the first as_of nothing is asked"

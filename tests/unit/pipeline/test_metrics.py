@@ -1,6 +1,5 @@
 """What the worker counts, and what the operations page is told."""
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.late_keys import NO_KEYS
 from pipeline.core.protocol import Flushed
 from pipeline.errors import SinkUnavailable
+from pipeline.peer import Peer
 from pipeline.runner import Retrying
 from pipeline.worker.health import Health, count_flush, show_health
 from pipeline.worker.operations import Operations
@@ -70,7 +70,7 @@ def test_each_statement_that_is_repeated_is_counted() -> None:
         return answer
 
     before = sample("msgmetrics_worker_sink_retries_total")
-    assert Retrying(perform, threading.Event(), lambda _: None)(None) == 1  # type: ignore[arg-type]
+    assert Retrying(perform, Peer("ClickHouse"), lambda _: False)(None) == 1  # type: ignore[arg-type]
     assert sample("msgmetrics_worker_sink_retries_total") == before + 2
 
 

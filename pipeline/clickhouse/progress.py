@@ -1,0 +1,80 @@
+"""Stores how far each partition has come, offsets accepted as lost, and reports for people."""
+
+from collections.abc import Iterable, Sequence
+
+from pipeline.clickhouse.client import ClickHouse, sql
+from pipeline.core.effects import Progress
+from pipeline.core.start import Gap, Stored
+from schemas import tables
+from schemas.endpoint import Endpoint
+from schemas.instant import utc
+
+PROGRESS = "reading or writing progress"
+
+
+class ProgressStore(ClickHouse):
+    """ClickHouse as one (cluster, topic) sees it.
+
+    ``timeout_seconds`` bounds every statement; it must be well below the time in which Kafka would take this worker's
+    partitions away.
+    """
+
+    def __init__(
+        self, clickhouse: str | Endpoint, cluster_id: str, topic: str, worker: str, timeout_seconds: float
+    ) -> None:
+        super().__init__(clickhouse, timeout_seconds)
+        self.cluster_id, self.topic, self.worker = cluster_id, topic, worker
+        self._incarnations: dict[int, int] = {}
+
+    # -- progress -----------------------------------------------------------------------------------------------
+
+    def read_stored(self) -> dict[int, Stored]:
+        """Progress of every partition of the topic that has any."""
+        rows = self._read_progress("reading progress")
+        stored = {p: Stored(next_offset, incarnation) for p, incarnation, next_offset, _ in rows}
+        self._incarnations.update({p: s.incarnation for p, s in stored.items()})
+        return stored
+
+    def begin_incarnation(self, partition: int, incarnation: int) -> None:
+        """Store progress from here on apart from the old topic's: the topic was made anew."""
+        self._incarnations[partition] = incarnation
+
+    def _read_watermarks(self) -> dict[int, int]:
+        """Partition to watermark (epoch milliseconds), only partitions that have one."""
+        return {partition: mark for partition, _, _, mark in self._read_progress(PROGRESS) if mark}
+
+    def _read_progress(self, doing: str) -> Sequence[Sequence[int]]:
+        """Rows of (partition, incarnation, next offset, watermark in epoch milliseconds)."""
+        rows = self.rows(doing, sql("state/progress"), cluster_id=self.cluster_id, topic=self.topic)
+        return [tuple(map(int, row)) for row in rows]
+
+    def _write_progress(self, progress: Iterable[Progress]) -> None:
+        names = ["cluster_id", "topic", "partition", "incarnation", "watermark", "next_offset"]
+        place = (self.cluster_id, self.topic)
+        rows = [
+            (*place, p.partition, self._incarnations.get(p.partition, 0), utc(p.watermark_ms), p.next_offset)
+            for p in progress
+        ]
+        if rows:
+            self.insert(PROGRESS, tables.PARTITION_WATERMARKS, names, rows)
+
+    def record_gap(self, partition: int, gap: Gap) -> None:
+        """Record that an operator accepted the loss of these offsets."""
+        names = ["cluster_id", "topic", "partition", "from_offset", "to_offset"]
+        row = (self.cluster_id, self.topic, partition, gap.from_offset, gap.to_offset)
+        self.insert("recording a gap", tables.ACCEPTED_GAPS, names, [row])
+
+    # -- reports: shown to people, never read by the pipeline ---------------------------------------------------
+
+    def report_partitions(self, rows: Iterable[tuple[int, str, int, int]], now_ms: int) -> None:
+        """Report rows of (partition, status, next_offset, log_end_offset)."""
+        names = ["cluster_id", "topic", "partition", "owner", "status", "next_offset", "log_end_offset", "updated_at"]
+        full = [(self.cluster_id, self.topic, p, self.worker, s, n, e, utc(now_ms)) for p, s, n, e in rows]
+        if full:
+            self.insert("reporting", tables.PARTITION_STATUS, names, full)
+
+    def report_worker(self, reasons: Sequence[str], pending_recomputes: int, now_ms: int) -> None:
+        """Report this worker's readiness."""
+        names = ["worker", "ready", "reasons", "pending_recomputes", "updated_at"]
+        row = (self.worker, int(not reasons), list(reasons), pending_recomputes, utc(now_ms))
+        self.insert("reporting", tables.WORKER_STATUS, names, [row])
