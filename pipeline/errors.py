@@ -1,15 +1,15 @@
-"""What can go wrong, split by what the caller does next.
+"""Errors of the pipeline, split by the caller's next step.
 
 ::
 
     PipelineError
     ├── SinkUnavailable      ClickHouse did not take it; try again, nothing is lost
-    └── Stop                 the worker cannot go on; one sentence and an exit code
+    └── Stop                 the worker cannot go on: it logs one sentence and ends with an exit code
         ├── SinkRefuses      ClickHouse will never take it (schema, rights)
         ├── LogGap           records are gone from the log that were never read
         ├── KafkaUnavailable Kafka went away while the worker was starting
         ├── WrongClock       this machine's clock disagrees with ClickHouse's
-        └── Stalled          a partition stands still although everybody answers; a new process may do better
+        └── Stalled          a partition stands still although both answer; a new process may do better
 """
 
 EXIT_PROBLEMS = 1
@@ -40,7 +40,7 @@ class LogGap(Stop):
 
 
 class KafkaUnavailable(Stop):
-    """Kafka went away between the first question and the start; a new process waits for it."""
+    """Kafka answered, and went away before the start was complete; a new process waits for it."""
 
     exit_code = EXIT_UNREACHABLE
 
@@ -50,6 +50,6 @@ class WrongClock(Stop):
 
 
 class Stalled(Stop):
-    """The worker makes no progress and nobody else is to blame."""
+    """The worker makes no progress, although Kafka and ClickHouse answer."""
 
     exit_code = EXIT_PROBLEMS

@@ -1,4 +1,4 @@
-"""Whether ClickHouse or Kafka answers, as one process sees it."""
+"""Availability of ClickHouse or Kafka, as one process sees it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from schemas.grain import MS_PER_SECOND
 
 FAILING_SECONDS = 5.0
-"""ClickHouse or Kafka may refuse for so long before the worker is not ready."""
+"""Failures may go on for this long before the worker is not ready."""
 SILENT_SECONDS = 10.0
-"""A statement or request may be under way for so long."""
+"""A statement or request may be under way for this long before the worker is not ready."""
 SUSPECT_SECONDS = 10.0
-"""A refusal is named beside other reasons for so long, though others have been answered since."""
+"""A failure is named beside other reasons for this long, though requests have succeeded since."""
 
 
 @dataclass(slots=True)
 class Peer:
-    """Whether somebody we need answers. Called from several threads; times are epoch milliseconds."""
+    """Availability of one of the two. May be called from any thread; times are epoch milliseconds."""
 
     name: str
     problem: str = ""
@@ -28,7 +28,7 @@ class Peer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def outcome(self, problem: Exception | None, now_ms: int) -> None:
-        """An attempt has succeeded (None) or not."""
+        """Note that an attempt has succeeded (None) or failed."""
         with self._lock:
             if problem is None:
                 self.failing_since_ms = 0
@@ -38,7 +38,7 @@ class Peer:
 
     @contextmanager
     def asked(self, clock_ms: Callable[[], int]) -> Iterator[None]:
-        """Something is asked for as long as the block lasts."""
+        """Note an attempt under way for as long as the block lasts."""
         with self._lock:
             self._numbers += 1
             number = self._numbers
@@ -50,11 +50,11 @@ class Peer:
                 del self._under_way[number]
 
     def is_troubled(self, now_ms: int) -> bool:
-        """Whether it fails right now, or has been silent for too long."""
+        """Whether the last attempt failed, or one has been under way for too long."""
         return bool(self.failing_since_ms) or self.reason(now_ms) is not None
 
     def reason(self, now_ms: int) -> str | None:
-        """Why this peer keeps the worker from being ready, or None."""
+        """The sentence why this peer keeps the worker from being ready, or None."""
         with self._lock:
             failing_ms = now_ms - self.failing_since_ms if self.failing_since_ms else 0
             silent_ms = now_ms - min(self._under_way.values(), default=now_ms)
@@ -65,9 +65,9 @@ class Peer:
         return None
 
     def suspicion(self, now_ms: int) -> str | None:
-        """What may be behind another reason: something failed a moment ago, though other things succeed meanwhile.
+        """A recent failure, to be named beside another reason although attempts have succeeded since; or None.
 
-        So it is with one shard of several away: what belongs to the others goes through.
+        With one shard of several away, statements on the others succeed between the failures.
         """
         with self._lock:
             ago_ms = now_ms - self.failed_ms

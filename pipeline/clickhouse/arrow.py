@@ -1,4 +1,4 @@
-"""What is inserted: columns of Python values as Arrow tables, without a row in between; and rows of dead letters."""
+"""Converts to what is inserted: Python columns to Arrow tables, with no row in between, and dead letters to rows."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -19,7 +19,7 @@ _MONEY = pa.decimal128(18, 6)
 def _money(micros: list[int]) -> pa.Array:
     """Millionths as Decimal(18, 6): the integers are the decimals' own representation, widened to 128 bits."""
     wide: npt.NDArray[np.int64] = np.zeros((len(micros), 2), dtype=np.int64)
-    wide[:, 0] = micros
+    wide[:, 0] = micros  # the high half stays 0: costs are never negative
     return pa.Array.from_buffers(_MONEY, len(micros), [None, pa.py_buffer(wide)])
 
 
@@ -43,6 +43,7 @@ def facts_table(columns: Columns) -> pa.Table:
 
 def recompute_keys_table(batch: str, keys: LateKeys) -> pa.Table:
     """The keys of one late recompute, as rows of the table that its statements read them from."""
+    # A dictionary array names each organization once, however many keys it has.
     orgs = pa.DictionaryArray.from_arrays(keys.places.astype(np.int32), pa.array(keys.orgs, pa.string()))
     return pa.table(
         {

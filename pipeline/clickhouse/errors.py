@@ -1,4 +1,4 @@
-"""The driver's errors as the pipeline means them: to be repeated, or a reason to stop."""
+"""Translates the driver's errors into the pipeline's: to be repeated, or a reason to stop."""
 
 from clickhouse_connect.driver.exceptions import (
     ClickHouseError,
@@ -16,13 +16,14 @@ RETRYABLE_CODES = frozenset({
 })  # fmt: skip
 TOO_MANY_PARTS = 252
 OUR_MISTAKES = (DataError, NotSupportedError, ProgrammingError)
+"""Raised by the driver itself, without a code of the server."""
 
 
 def sink_error(error: Exception, doing: str) -> PipelineError:
-    """What an exception of the ClickHouse driver means for the caller."""
+    """The pipeline's error for an exception of the driver, by whether the same may succeed later."""
     text = str(error).split("\n", 1)[0][:300]
     code = getattr(error, "code", None)
-    if code == TOO_MANY_PARTS and "partitions" in text.lower():
+    if code == TOO_MANY_PARTS and "partitions" in text.lower():  # one block over too many partitions never fits
         return SinkRefuses(f"ClickHouse refuses {doing}: {text}")
     if code in RETRYABLE_CODES or (code is None and isinstance(error, OperationalError | OSError)):
         return SinkUnavailable(f"ClickHouse is unavailable while {doing}: {text}")

@@ -1,4 +1,4 @@
-"""What a replay reads: which records are wanted, where they are in the log, and their batches."""
+"""The reading side of a replay: the wanted records, their offsets in the log, and their batches."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ class NothingToReplay(Stop):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to read again: records whose Kafka timestamp (epoch ms) lies in [from_ms, to_ms), of some partitions or all.
+    """The records to read again: Kafka timestamp (epoch ms) in [from_ms, to_ms), of some partitions or all.
 
     ``rate`` is records per second at the most, 0 for no limit.
     """
@@ -52,7 +52,7 @@ EPOCH = 0
 
 @dataclass(slots=True)
 class Reading:
-    """What is read once more, and how: by a replay, or by its dry run."""
+    """Settings of a reading of the log; the base of a replay and of its dry run."""
 
     settings: Settings
     wanted: Wanted
@@ -77,7 +77,7 @@ class Reading:
 
 @contextlib.asynccontextmanager
 async def open_consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer without a group, which sees what the worker sees: no aborted transactions."""
+    """A consumer without a group. As the worker's, it does not see aborted transactions."""
     consumer = AIOKafkaConsumer(
         **connection(settings),
         enable_auto_commit=False,
@@ -94,9 +94,9 @@ async def open_consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 
 
 async def find_bounds(consumer: AIOKafkaConsumer, topic: str, wanted: Wanted) -> dict[int, Bounds]:
-    """Which offsets to read of each partition, as the log stands now. Raises NothingToReplay.
+    """The offsets to read of each partition, as the log stands now. Raises NothingToReplay.
 
-    Where the broker cannot look up times, everything is read and what lies outside the span is passed over.
+    Where the broker cannot look up times, all offsets are read, and records outside the span are dropped.
     """
     known = {tp.partition for tp in await _topic_partitions(consumer, topic)}
     if missing := wanted.partitions - known:
