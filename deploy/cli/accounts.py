@@ -1,18 +1,116 @@
-"""Organizations and their API keys."""
+"""``msgmetrics orgs`` and ``keys``: organizations, their tiers and their API keys."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import click
+import msgspec
 from clickhouse_connect.driver.client import Client
 from ulid import ULID
 
+from deploy.cli.clickhouse import connected
+from deploy.cli.context import INSTANT, Context, now
 from deploy.errors import Refused, Usage
 from schemas import tables
-from schemas.api_key import SCOPE_PATTERN, key_hash, key_prefix, new_key
+from schemas.api_key import READ_SCOPE, SCOPE_PATTERN, key_hash, key_prefix, new_key
+from schemas.instant import utc
 from schemas.message_event import MAX_ORG_CHARACTERS
 from schemas.tiers import DEFAULT_TIER, Tier
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@click.group()
+def orgs() -> None:
+    """Organizations and their plan tiers."""
+
+
+@orgs.command("set")
+@click.argument("org")
+@click.option("--tier", required=True, type=click.Choice([t.value for t in Tier]), help="plan tier")
+@click.pass_obj
+def orgs_set(context: Context, org: str, tier: str) -> None:
+    """Make the organization ORG, or change its tier; it takes effect within 5 seconds.
+
+    \b
+    Example:
+      msgmetrics orgs set acme --tier growth
+    """
+    check_org(org)
+    connected(context, lambda client, _: set_tier(client, org, Tier(tier)))
+    click.echo(f"{org} has tier {tier}")
+
+
+@click.group()
+def keys() -> None:
+    """API keys."""
+
+
+@keys.command("create")
+@click.argument("org")
+@click.option("--scope", "scopes", multiple=True, help=f"may be repeated [{READ_SCOPE}]")
+@click.option("--expires", type=INSTANT, help="RFC 3339 time after which the key stops working")
+@click.pass_obj
+def keys_create(context: Context, org: str, scopes: tuple[str, ...], expires: int | None) -> None:
+    """Make a key for the organization ORG. It is shown this once.
+
+    \b
+    Examples:
+      msgmetrics keys create acme
+      msgmetrics keys create acme --expires 2099-01-01T00:00:00Z
+    """
+    check_org(org)
+    wanted = tuple(check_scope(scope) for scope in scopes) or (READ_SCOPE,)
+    until = _parse_expiry(expires)
+    key = connected(context, lambda client, _: create_key(client, org, wanted, until, now()))
+    click.echo(key)
+    click.echo(f"This is the only time the key of {org} is shown; scopes: {', '.join(wanted)}", err=True)
+
+
+def _parse_expiry(seconds: int | None) -> datetime | None:
+    if seconds is None:
+        return None
+    until = datetime.fromtimestamp(seconds, UTC)
+    if until <= now():
+        raise Usage(f"--expires must lie in the future, not {until.isoformat()}")
+    return until
+
+
+@keys.command("list")
+@click.option("--org", help="only this organization's")
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+@click.pass_obj
+def keys_list(context: Context, org: str | None, as_json: bool) -> None:
+    """List keys, without the keys themselves.
+
+    \b
+    Example:
+      msgmetrics keys list --org acme
+    """
+    found = connected(context, lambda client, _: list_keys(client, org))
+    if as_json:
+        click.echo(msgspec.json.encode(found))
+        return
+    click.echo(f"{'id':<26}  {'prefix':<12}  {'organization':<24}  {'state':<28}  scopes")
+    for key in found:
+        state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}Z" if key.revoked_at else "valid"
+        if not key.revoked_at and key.expires_at:
+            state = f"{'expired' if key.expires_at <= now() else 'expires'} {key.expires_at:%Y-%m-%d %H:%M}Z"
+        click.echo(f"{key.id:<26}  {key.prefix:<12}  {key.org_id:<24}  {state:<28}  {', '.join(key.scopes)}")
+
+
+@keys.command("revoke")
+@click.argument("name", metavar="ID|PREFIX")
+@click.pass_obj
+def keys_revoke(context: Context, name: str) -> None:
+    """Revoke a key by its id or prefix; it stops working within 5 seconds.
+
+    \b
+    Example:
+      msgmetrics keys revoke am_live_p63v
+    """
+    key = connected(context, lambda client, _: revoke_key(client, name, now()))
+    click.echo(f"revoked {key.id} of {key.org_id}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +127,26 @@ class Key:
 
 
 def check_org(org_id: str) -> str:
-    """The rule of the event's org_id. Raises Usage."""
+    """The id, if it obeys the rule of the event's org_id. Raises Usage."""
     if not 1 <= len(org_id) <= MAX_ORG_CHARACTERS:
         raise Usage(f"an organization's id has 1 to {MAX_ORG_CHARACTERS} characters; this one has {len(org_id)}")
     return org_id
 
 
 def check_scope(scope: str) -> str:
-    """The form of a scope. Raises Usage."""
+    """The scope, if it has the form of one. Raises Usage."""
     if SCOPE_PATTERN.fullmatch(scope) is None:
         raise Usage(f"a scope has the form noun:verb in [a-z_], like metrics:read; not {scope!r}")
     return scope
 
 
 def set_tier(client: Client, org_id: str, tier: Tier) -> None:
-    """Make an organization, or change its tier; takes effect within 5 s."""
+    """Make an organization, or change its tier; takes effect within 5 s. Raises Usage."""
     client.insert(tables.ORGS, [[check_org(org_id), tier.value]], column_names=["org_id", "tier"])
 
 
 def create_key(client: Client, org_id: str, scopes: tuple[str, ...], expires_at: datetime | None, now: datetime) -> str:
-    """Make a key and return it: this is the only time it is known. A missing organization is made."""
+    """Make a key and return it: only its hash is stored. A missing organization is made. Raises Usage."""
     for scope in scopes:
         check_scope(scope)
     known = client.query(
@@ -78,8 +176,8 @@ def list_keys(client: Client, org_id: str | None = None) -> list[Key]:
     return [Key(i, p, o, tuple(s), _time(c) or EPOCH, _time(e), _time(r)) for i, p, o, s, c, e, r in rows]
 
 
-def _time(milliseconds: int) -> datetime | None:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+def _time(instant_ms: int) -> datetime | None:
+    return utc(instant_ms) if instant_ms else None
 
 
 def revoke_key(client: Client, name: str, now: datetime) -> Key:
@@ -100,6 +198,6 @@ def revoke_key(client: Client, name: str, now: datetime) -> Key:
                fromUnixTimestamp64Milli({now:Int64}, 'UTC')
         FROM api_keys FINAL WHERE id = {id:String}
         """,
-        parameters={"id": key.id, "now": int(now.timestamp() * 1000)},
+        parameters={"id": key.id, "now": (now - EPOCH) // timedelta(milliseconds=1)},
     )
     return key

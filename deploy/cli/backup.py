@@ -11,8 +11,11 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import click
 from clickhouse_connect.driver.client import Client
 
+from deploy.cli.clickhouse import connected
+from deploy.cli.context import Context
 from deploy.cli.kafka import committed_offsets
 from deploy.errors import CommandError, Refused, Usage
 from schemas import tables
@@ -22,6 +25,50 @@ from schemas.sharding import everywhere
 PROGRESS = (tables.PARTITION_WATERMARKS, tables.WATERMARK)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}", re.ASCII)
 WAIT_SECONDS, POLL_SECONDS = 600, 0.5
+
+
+PLACE = click.option(
+    "--place", default="File('{}')", show_default=True, help="where, in ClickHouse's words, with {} for the name"
+)
+
+
+@click.group()
+def backup() -> None:
+    """Backups of ClickHouse, taken while workers run; deploy/README.md says how often."""
+
+
+@backup.command("create")
+@click.argument("name")
+@PLACE
+@click.pass_obj
+def backup_create(context: Context, name: str, place: str) -> None:
+    """Back up all tables as NAME-progress and NAME-data, in the order that is right to restore from.
+
+    \b
+    Examples:
+      msgmetrics backup create 2026-11-25
+      msgmetrics backup create 2026-11-25 --place "S3(backups, '{}')"
+    """
+    connected(context, lambda client, settings: create(client, settings, name, place, click.echo))
+
+
+@backup.command("restore")
+@click.argument("name")
+@PLACE
+@click.option("--facts-only", is_flag=True, help="only the facts; the workers compute all else again")
+@click.pass_obj
+def backup_restore(context: Context, name: str, place: str, facts_only: bool) -> None:
+    """Restore into an empty database; workers must be stopped.
+
+    \b
+    Examples:
+      msgmetrics backup restore 2026-11-25
+      msgmetrics backup restore 2026-11-25 --facts-only
+    """
+    connected(
+        context,
+        lambda client, settings: restore(client, settings, name, place, click.echo, facts_only=facts_only),
+    )
 
 
 def create(client: Client, settings: Settings, name: str, place: str, tell: Callable[[str], None]) -> None:
@@ -40,7 +87,10 @@ def create(client: Client, settings: Settings, name: str, place: str, tell: Call
 def restore(
     client: Client, settings: Settings, name: str, place: str, tell: Callable[[str], None], *, facts_only: bool = False
 ) -> None:
-    """Restore into an empty database; with ``facts_only`` nothing but the facts, for the workers to count anew."""
+    """Restore into an empty database; with ``facts_only`` nothing but the facts, for the workers to count anew.
+
+    Raises Refused where the database has tables.
+    """
     found = _tables(client)
     if found:
         raise Refused(

@@ -1,21 +1,30 @@
-"""ClickHouse as the commands see it: a connection, or a sentence that says why there is none."""
+"""ClickHouse for the commands: a client, or the pipeline's store, with errors that are sentences."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from deploy.errors import CommandError, Refused, Unreachable
-from schemas.connection import connect, redact
+from deploy.cli.context import Context
+from deploy.cli.problems import UNKNOWN_DATABASE, clickhouse_problem, command_errors
+from schemas.connection import connect
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
 from schemas.sharding import everywhere
 from schemas.tables import WRITE_SETTINGS
 
-UNKNOWN_DATABASE = 81
-UNKNOWN_TABLE = 60
-AUTHENTICATION_FAILED = 516
+if TYPE_CHECKING:
+    from pipeline.clickhouse.store import Store
+
+T = TypeVar("T")
+
+_NEWEST = "SELECT argMax(cluster_id, updated_at) FROM partition_status WHERE topic = {topic:String}"
 
 
 def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Client:
@@ -34,16 +43,30 @@ def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Clien
         raise clickhouse_problem(settings, error) from None
 
 
-def clickhouse_problem(settings: Settings, error: Exception) -> CommandError:
-    """The sentence for an error of ClickHouse: unreachable, not migrated, or refused."""
-    code, first_line = getattr(error, "code", None), str(error).split("\n", 1)[0][:300]
-    where = redact(settings.clickhouse_url)
-    if code == UNKNOWN_TABLE:
-        return Refused(f"the database at {where} is not set up; run `msgmetrics migrate`")
-    if code == UNKNOWN_DATABASE:
-        return Refused(f"the database of {where} does not exist; run `msgmetrics migrate`")
-    if code == AUTHENTICATION_FAILED:
-        return Refused(f"ClickHouse at {where} refuses user and password of MSGMETRICS_CLICKHOUSE_URL")
-    if code is None:
-        return Unreachable(f"ClickHouse does not answer at {where}; start it, or set MSGMETRICS_CLICKHOUSE_URL")
-    return CommandError(f"ClickHouse at {where} answered: {first_line}")
+def known_cluster_id(settings: Settings, client: Client) -> str:
+    """The Kafka cluster that stored progress belongs to, for commands that only look at ClickHouse.
+
+    The setting, or the cluster of the topic that a worker last reported on; '' before the first report.
+    """
+    if settings.kafka_cluster_id:
+        return settings.kafka_cluster_id
+    return str(client.query(_NEWEST, parameters={"topic": settings.kafka_topic}).result_rows[0][0])
+
+
+def connected(context: Context, work: Callable[[Client, Settings], T]) -> T:
+    """Run ``work`` with a client of ClickHouse. Raises CommandError."""
+    settings = context.settings
+    with command_errors(settings):
+        return work(open_clickhouse(settings), settings)
+
+
+def with_store(context: Context, work: Callable[[Store, Settings], T]) -> T:
+    """Run ``work`` with the pipeline's store. Raises CommandError."""
+    from pipeline.clickhouse.store import Store  # brings pyarrow, which takes as long as all else together
+
+    settings = context.settings
+    with command_errors(settings):
+        cluster_id = known_cluster_id(settings, open_clickhouse(settings))
+        name = f"command-{os.getpid()}"
+        store = Store(settings.clickhouse, cluster_id, settings.kafka_topic, name, LONGEST_STATEMENT_SECONDS)
+        return work(store, settings)

@@ -2,88 +2,111 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import signal
 import socket
+import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
-import msgspec
+from clickhouse_connect.driver.client import Client
 
 from api.server import api_server, serve_all
 from deploy.cli.accounts import create_key, set_tier
+from deploy.cli.context import Context, now, tell
 from deploy.cli.demo import Traffic, run_demo
+from deploy.cli.dev_file import DEV_FILE, DevFile, read_dev_file, write_dev_file
 from deploy.cli.kafka import describe_topic
-from deploy.errors import Refused, Unreachable
+from deploy.engines.mock_kafka import MockKafka
+from deploy.errors import CommandError, Refused, Unreachable
 from deploy.logs import configure_logs
 from deploy.migrations.apply import migrate
 from pipeline.worker.worker import Worker
 from schemas.api_key import READ_SCOPE
 from schemas.connection import connect
 from schemas.instant import wall_clock_ms
-from schemas.settings import PREFIX, Settings
+from schemas.settings import Settings
 from schemas.tables import FACTS, WRITE_SETTINGS
 from schemas.tiers import Tier
 
-DEV_FILE = "dev.json"
 DEMO_TIER = Tier.GROWTH
 READY_POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class DevFile:
-    """What ``DIR/dev.json`` tells other commands about a running ``dev``."""
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="address the API listens on")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="its port; 0 picks one")
+@click.option("--data", default=".data", show_default=True, type=click.Path(path_type=Path), help="directory to keep")
+@click.option("--no-demo", is_flag=True, help="no demo traffic")
+@click.pass_obj
+def dev(context: Context, host: str, port: int, data: Path, no_demo: bool) -> None:
+    """Run the whole system in one process, to try it out.
 
-    pid: int
-    api_url: str
-    admin_url: str
-    clickhouse_url: str
-    kafka_bootstrap: str
-    kafka_cluster_id: str
-    topic: str
-    orgs: Mapping[str, Mapping[str, str]]
+    Broker, ClickHouse, worker, API and demo traffic; the data stays in the directory.
 
-
-def read_dev_file(directory: Path) -> DevFile:
-    """The running ``dev`` of a directory. Raises Unreachable where none runs there."""
+    \b
+    Example:
+      msgmetrics dev --data .data --port 8080 --no-demo
+    """
+    code = 1
     try:
-        found = msgspec.json.decode((directory / DEV_FILE).read_bytes(), type=DevFile)
-    except FileNotFoundError:
-        raise Unreachable(f"no `msgmetrics dev` runs in {directory}; start one with --data {directory}") from None
-    except msgspec.DecodeError as error:
-        raise Unreachable(f"{directory / DEV_FILE} cannot be read ({error}); start `msgmetrics dev` again") from None
-    if not _is_alive(found.pid):
-        raise Unreachable(f"the `msgmetrics dev` of {directory} has ended; start it again")
-    return found
+        settings = replace(context.settings, api_host=host, api_port=port)
+        code = run_dev(settings, data, demo=not no_demo, own_broker=not context.names_a_broker)
+    except CommandError as error:
+        tell(error)
+        code = error.exit_code
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # the embedded engine's threads do not survive an orderly exit of the interpreter
 
 
-def dev_settings(settings: Settings, found: DevFile) -> Settings:
-    """The settings by which other commands reach a running ``dev``."""
-    return dataclasses.replace(
-        settings,
-        kafka_bootstrap=found.kafka_bootstrap,
-        kafka_topic=found.topic,
-        kafka_cluster_id=found.kafka_cluster_id,
-        clickhouse_url=found.clickhouse_url,
-        clickhouse_cluster="",
-    )
+def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> int:
+    """Run until Ctrl-C, on a broker of its own or the one of the settings. Raises Refused or Unreachable.
 
+    Returns the exit code; the caller must end the process with it at once.
+    """
+    from deploy.engines.chdb_http import ChdbHttpServer  # the embedded engine is an extra
 
-def _is_alive(pid: int) -> bool:
+    _refuse_a_second(data)
+    settings = replace(settings, api_port=settings.api_port or _free_port())
+    _check_port(settings.api_host, settings.api_port)
+    data.mkdir(parents=True, exist_ok=True)
+    configure_logs("text", settings.log_level, data / "dev.log")
+    directory = (data / "clickhouse").resolve()
+    engine = ChdbHttpServer(directory).start()
+    broker = MockKafka() if own_broker else None
+    settings = replace(_with_topic(settings, broker), clickhouse_url=f"chdb://{directory}", admin_port=_free_port())
+    client = connect(settings.clickhouse_url, settings=dict(WRITE_SETTINGS))
+    migrate(client, settings.facts_retention_days, settings.dead_letter_retention_days)
+    content = _dev_file(settings, engine.url, _make_orgs(client, now()))
+    is_new = not client.query(f"SELECT count() FROM {FACTS}").result_rows[0][0]
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        return asyncio.run(_run(settings, content, data, demo=demo, history=is_new))
+    finally:
+        (data / DEV_FILE).unlink(missing_ok=True)
+        del broker  # it lives as long as its object: until here
+
+
+def _refuse_a_second(data: Path) -> None:
+    with contextlib.suppress(Unreachable):
+        running = read_dev_file(data)
+        raise Refused(f"a `msgmetrics dev` runs in {data} already (pid {running.pid}); stop it or name another --data")
+
+
+def _with_topic(settings: Settings, broker: MockKafka | None) -> Settings:
+    """The settings with this broker, whose topic is made; without one the topic must be there. Raises Refused."""
+    if broker is not None:
+        broker.create_topic(settings.kafka_topic)
+        cluster_id = f"dev-{os.getpid()}-{time.time_ns()}"  # its log is lost with it: another one is another cluster
+        return replace(settings, kafka_bootstrap=broker.bootstrap, kafka_cluster_id=cluster_id)
+    if not describe_topic(settings).partitions:
+        raise Refused(f"the topic {settings.kafka_topic} does not exist; run `msgmetrics migrate`")
+    return settings
 
 
 def _free_port() -> int:
@@ -101,21 +124,26 @@ def _check_port(host: str, port: int) -> None:
             raise Refused(f"{host}:{port} cannot be used ({error.strerror}); choose another port with --port") from None
 
 
-def _write_dev_file(directory: Path, content: DevFile) -> None:
-    """Readable by its owner only, and never half written."""
-    target, draft = directory / DEV_FILE, directory / f".{DEV_FILE}.{os.getpid()}"
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-    draft.rename(target)
-
-
-def _make_orgs(client: Any, now: datetime) -> dict[str, dict[str, str]]:
+def _make_orgs(client: Client, now: datetime) -> dict[str, dict[str, str]]:
     made = {}
     for tier in Tier:
         org = f"demo-{tier.value}"
         set_tier(client, org, tier)
         made[tier.value] = {"org_id": org, "api_key": create_key(client, org, (READ_SCOPE,), None, now)}
     return made
+
+
+def _dev_file(settings: Settings, clickhouse_url: str, orgs: dict[str, dict[str, str]]) -> DevFile:
+    return DevFile(
+        pid=os.getpid(),
+        api_url=f"http://{settings.api_host}:{settings.api_port}",
+        admin_url=f"http://{settings.admin_host}:{settings.admin_port}",
+        clickhouse_url=clickhouse_url,
+        kafka_bootstrap=settings.kafka_bootstrap,
+        kafka_cluster_id=settings.kafka_cluster_id,
+        topic=settings.kafka_topic,
+        orgs=orgs,
+    )
 
 
 def _greeting(found: DevFile) -> str:
@@ -127,55 +155,6 @@ def _greeting(found: DevFile) -> str:
         f"The same as pictures: {found.api_url}/ (it asks for a key)\n"
         f"How the worker is doing: {found.admin_url}/\n\nCtrl-C stops everything.\n"
     )
-
-
-def run_dev(settings: Settings, host: str, port: int, data: Path, *, demo: bool) -> int:
-    """Run until Ctrl-C. Returns the exit code; the caller must end the process with it at once."""
-    from deploy.engines.chdb_http import ChdbHttpServer  # the embedded engine is an extra
-    from deploy.engines.mock_kafka import MockKafka
-
-    with contextlib.suppress(Unreachable):
-        running = read_dev_file(data)
-        raise Refused(f"a `msgmetrics dev` runs in {data} already (pid {running.pid}); stop it or name another --data")
-    port = port or _free_port()
-    _check_port(host, port)
-    data.mkdir(parents=True, exist_ok=True)
-    configure_logs("text", settings.log_level, data / "dev.log")
-    engine = ChdbHttpServer((data / "clickhouse").resolve()).start()
-    broker = None
-    if PREFIX + "KAFKA_BOOTSTRAP" not in os.environ:
-        broker = MockKafka()
-        broker.create_topic(settings.kafka_topic)
-        settings = dataclasses.replace(
-            settings, kafka_bootstrap=broker.bootstrap, kafka_cluster_id=f"dev-{os.getpid()}-{time.time_ns()}"
-        )
-    elif not describe_topic(settings).partitions:
-        raise Refused(f"the topic {settings.kafka_topic} does not exist; run `msgmetrics migrate`")
-    settings = dataclasses.replace(
-        settings,
-        clickhouse_url=f"chdb://{(data / 'clickhouse').resolve()}",
-        api_host=host,
-        api_port=port,
-        admin_port=_free_port(),
-    )
-    client = connect(settings.clickhouse_url, settings=dict(WRITE_SETTINGS))
-    migrate(client, settings.facts_retention_days, settings.dead_letter_retention_days)
-    content = DevFile(
-        pid=os.getpid(),
-        api_url=f"http://{host}:{port}",
-        admin_url=f"http://{settings.admin_host}:{settings.admin_port}",
-        clickhouse_url=engine.url,
-        kafka_bootstrap=settings.kafka_bootstrap,
-        kafka_cluster_id=settings.kafka_cluster_id,
-        topic=settings.kafka_topic,
-        orgs=_make_orgs(client, datetime.now(UTC)),
-    )
-    is_new = not client.query(f"SELECT count() FROM {FACTS}").result_rows[0][0]
-    try:
-        return asyncio.run(_run(settings, content, data, demo=demo, history=is_new))
-    finally:
-        (data / DEV_FILE).unlink(missing_ok=True)
-        del broker
 
 
 async def _run(settings: Settings, content: DevFile, data: Path, *, demo: bool, history: bool) -> int:
@@ -196,7 +175,7 @@ async def _run(settings: Settings, content: DevFile, data: Path, *, demo: bool, 
     while not (stop.is_set() or (api.started and worker.admin.started)):  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(READY_POLL_SECONDS)
     if not stop.is_set():
-        _write_dev_file(data, content)
+        write_dev_file(data, content)
         click.echo(_greeting(content))
     await stop.wait()
     click.echo("stopping …")

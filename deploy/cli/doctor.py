@@ -1,23 +1,41 @@
-"""Checks what a worker and the API need, one line each, with the remedy."""
+"""``msgmetrics doctor``: a line for everything that a worker and the API need, with the remedy."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+import click
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from deploy.cli.clickhouse import clickhouse_problem, open_clickhouse
+from deploy.cli.clickhouse import open_clickhouse
+from deploy.cli.context import Context
 from deploy.cli.kafka import describe_topic, topic_warnings
+from deploy.cli.problems import command_errors
 from deploy.errors import CommandError
 from deploy.migrations.apply import pending
 from pipeline.core.start import clock_skew_ms
 from schemas.connection import redact
+from schemas.instant import wall_clock_ms
 from schemas.settings import Settings
 
 MAX_SKEW_MS = 1000
 LOOPBACK = {"localhost", "127.0.0.1", "::1", "[::1]"}
+
+
+@click.command()
+@click.pass_obj
+def doctor(context: Context) -> None:
+    """Check what a worker needs, and say what to do.
+
+    Settings, Kafka, the topic, ClickHouse, clocks and migrations. Exit code 1 when something fails.
+    """
+    failed = False
+    for finding in examine(context.settings, wall_clock_ms):
+        failed |= finding.verdict is Verdict.FAIL
+        click.echo(f"{finding.verdict.value:<5} {finding.text}")
+    sys.exit(1 if failed else 0)
 
 
 class Verdict(StrEnum):
@@ -35,21 +53,19 @@ class Finding:
 
 
 def examine(settings: Settings, clock_ms: Callable[[], int]) -> Iterator[Finding]:
-    """Everything that was looked at, in the order in which it is needed."""
+    """A finding for everything that was looked at, in the order in which it is needed."""
     yield Finding(Verdict.OK, "settings are complete and agree with each other")
     yield from (Finding(Verdict.WARN, sentence) for sentence in security_warnings(settings))
     yield from _kafka(settings)
     try:
-        client = open_clickhouse(settings)
-        yield from _clickhouse(client, settings, clock_ms)
-    except ClickHouseError as error:
-        yield Finding(Verdict.FAIL, str(clickhouse_problem(settings, error)))
+        with command_errors(settings):
+            yield from _clickhouse(open_clickhouse(settings), settings, clock_ms)
     except CommandError as error:
         yield Finding(Verdict.FAIL, str(error))
 
 
 def security_warnings(settings: Settings) -> list[str]:
-    """What goes over a network in the clear or without a name, as sentences with the remedy. Loopback is no network."""
+    """Sentences on connections without encryption or authentication, with the remedy. Loopback is no network."""
     found = []
     brokers = {address.strip().rpartition(":")[0] for address in settings.kafka_bootstrap.split(",")}
     if not brokers <= LOOPBACK and settings.kafka_security_protocol != "SASL_SSL":

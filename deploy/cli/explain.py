@@ -1,8 +1,12 @@
-"""What is behind a number, and where an event went."""
+"""``msgmetrics explain``: the facts behind a number, or the whereabouts of an event."""
 
 from decimal import Decimal
 from typing import Any
 
+import click
+
+from deploy.cli.clickhouse import with_store
+from deploy.cli.context import INSTANT, Context
 from deploy.cli.letters import sql
 from deploy.errors import Usage
 from pipeline.clickhouse.store import Store
@@ -15,6 +19,36 @@ from schemas.instant import rfc3339, second
 SHOWN_FACTS = 100
 METRICS = ("sent", "delivered", "failed", "cost_cents")
 _TYPES = {"sent": "message.sent", "delivered": "message.delivered", "failed": "message.failed"}
+
+
+@click.command()
+@click.option("--org", required=True, metavar="ORG", help="the organization")
+@click.option("--bucket", type=INSTANT, help="a time in the bucket to explain")
+@click.option("--granularity", type=click.Choice([g.value for g in Grain]), help="minute, hour or day")
+@click.option("--metric", default="", help="sent, delivered, failed or cost_cents [all]")
+@click.option("--event", help="an event id to look for, instead of a bucket")
+@click.pass_obj
+def explain(
+    context: Context, org: str, bucket: int | None, granularity: str | None, metric: str, event: str | None
+) -> None:
+    """Show what is behind a number.
+
+    Its facts with partition and offset; or where an event went.
+
+    \b
+    Examples:
+      msgmetrics explain --org acme --bucket 2026-05-05T10:00:00Z --granularity hour
+      msgmetrics explain --org acme --event 9f0c6a52
+    """
+    if metric and metric not in METRICS:
+        raise Usage(f"--metric must be one of {', '.join(METRICS)}, not {metric!r}")
+    if event is not None and bucket is None and granularity is None:
+        click.echo(with_store(context, lambda store, _: explain_event(store, org, event)))
+    elif event is None and bucket is not None and granularity is not None:
+        grain = Grain(granularity)
+        click.echo(with_store(context, lambda store, _: explain_bucket(store, org, bucket, grain, metric)))
+    else:
+        raise Usage("give either --event, or --bucket and --granularity")
 
 
 def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: str) -> str:
@@ -79,7 +113,7 @@ def _facts(facts: Any, metric: str) -> list[str]:
 
 
 def explain_event(store: Store, org: str, event: str) -> str:
-    """Where an event of an organization is: a fact, a dead letter, erased, or not seen."""
+    """Where an event of an organization is: a fact, a dead letter, erased, or not seen. Raises Usage without an id."""
     if not event:
         raise Usage("--event needs an id")
     facts = _rows(store, "explain_event", org=org, event=event)

@@ -1,20 +1,60 @@
-"""The command ``msgmetrics``: says what went wrong in a sentence; deploy/errors.py has the exit codes."""
+"""The command ``msgmetrics``: its table of commands, and exit codes for what goes wrong (deploy/errors.py has them)."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 
-from deploy.cli import serve
 from deploy.cli.context import Context, fail
-from deploy.commands import accounts, backup, events, look, repair
 from deploy.errors import CommandError
 
 INTERRUPTED = 130
 WRONG_USAGE = 2
 
+COMMANDS = {
+    "api": ("serve", "Run the API, until SIGTERM."),
+    "backup": ("backup", "Backups of ClickHouse, taken while workers run; deploy/README.md says how often."),
+    "dead-letters": ("dead_letters", "Records that broke the contract."),
+    "dev": ("dev", "Run the whole system in one process, to try it out."),
+    "doctor": ("doctor", "Check what a worker needs, and say what to do."),
+    "erase": ("erase", "Erase an organization for good."),
+    "explain": ("explain", "Show what is behind a number."),
+    "keys": ("accounts", "API keys."),
+    "migrate": ("migrate", "Set up ClickHouse and Kafka; safe to repeat."),
+    "orgs": ("accounts", "Organizations and their plan tiers."),
+    "produce": ("produce", "Publish a file of events."),
+    "rebuild": ("rebuild", "Compute rollups anew from facts."),
+    "reconcile": ("reconcile", "Prove that rollups are right."),
+    "replay": ("replay", "Read a span of the topic once more."),
+    "status": ("status", "How far aggregation has come, by partition."),
+    "worker": ("serve", "Run a worker: events from Kafka into ClickHouse, until SIGTERM."),
+}
+"""Command -> its module in deploy/cli, where it is a function of the same name, and the first line of its help."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called.
+
+    The list of commands is printed from the table, since to import them all takes a second.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"deploy.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        listed = [click.Command(name, help=line) for name, (_, line) in COMMANDS.items()]
+        click.Group(commands=listed).format_commands(ctx, formatter)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
     "--dev", type=click.Path(path_type=Path), metavar="DIR", help="talk to the `msgmetrics dev` that runs in DIR"
 )
@@ -28,18 +68,8 @@ def cli(context: click.Context, dev: Path | None) -> None:
     context.obj = Context(dev)
 
 
-for command in (
-    *(serve.dev, serve.worker, serve.api, serve.migrate),
-    *(accounts.orgs, accounts.keys),
-    *(events.produce, events.replay, events.dead_letters),
-    *(repair.rebuild, repair.reconcile, repair.erase, backup.backup),
-    *(look.status, look.doctor, look.explain),
-):
-    cli.add_command(command)
-
-
 def main() -> None:
-    """Run a command; what it cannot do is one sentence on stderr and an exit code."""
+    """Run a command; print a failure as one sentence on stderr, and exit with its code."""
     try:
         cli.main(standalone_mode=False)
     except CommandError as error:

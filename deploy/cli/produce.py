@@ -1,4 +1,4 @@
-"""Publishes a file of events: validates every line first, then sends them all. Constant memory."""
+"""``msgmetrics produce``: validate every line of a file, then send them all. Constant memory."""
 
 import gzip
 import io
@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+import click
 import zstandard
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from tqdm import tqdm
 
+from deploy.cli.context import Context, is_terminal
 from deploy.cli.kafka import client_settings, describe_topic
 from deploy.errors import CommandError, Unreachable, Usage
 from pipeline.core.decode import decode_event, explain
@@ -25,9 +27,29 @@ FLUSH_SECONDS = 60
 COPY_BYTES = 1 << 20
 
 
+@click.command()
+@click.argument("file", metavar="FILE|-")
+@click.option("--dry-run", is_flag=True, help="only check the lines")
+@click.option("--no-key", is_flag=True, help="send without a key instead of keying by org_id")
+@click.pass_obj
+def produce(context: Context, file: str, dry_run: bool, no_key: bool) -> None:
+    """Publish a file of events.
+
+    One JSON object a line; plain, .gz or .zst, or - for standard input. Nothing is sent unless every line is valid.
+
+    \b
+    Example:
+      msgmetrics produce events.ndjson.zst
+    """
+    click.echo(produce_file(context.settings, file, dry_run=dry_run, keyed=not no_key))
+
+
 @contextmanager
 def open_events(name: str) -> Iterator[IO[bytes]]:
-    """The lines of a file (plain, .gz or .zst) or of standard input, which is kept in a temporary file."""
+    """The lines of a file (plain, .gz or .zst) or of standard input, which is kept in a temporary file.
+
+    Raises Usage where the file cannot be read.
+    """
     if name == "-":
         with tempfile.TemporaryFile() as spool:
             while block := sys.stdin.buffer.read(COPY_BYTES):
@@ -110,7 +132,7 @@ def send(settings: Settings, source: IO[bytes], *, keyed: bool, echo: bool) -> i
     sent = 0
     for sent, (_, line) in enumerate(tqdm(lines(source), "sending", unit=" events", disable=not echo), 1):
         key = decode_event(line)[0].org_id if keyed else None
-        _produce(producer, settings.kafka_topic, line, key)
+        _enqueue(producer, settings.kafka_topic, line, key)
         if sent % POLL_EVERY == 0:
             producer.poll(0)
     try:
@@ -128,7 +150,7 @@ def send(settings: Settings, source: IO[bytes], *, keyed: bool, echo: bool) -> i
     return sent
 
 
-def _produce(producer: Producer, topic: str, line: bytes, key: str | None) -> None:
+def _enqueue(producer: Producer, topic: str, line: bytes, key: str | None) -> None:
     while True:
         try:
             producer.produce(topic, line, key=key)
@@ -140,7 +162,7 @@ def _produce(producer: Producer, topic: str, line: bytes, key: str | None) -> No
 
 def produce_file(settings: Settings, name: str, *, dry_run: bool, keyed: bool) -> str:
     """Validate, then send. Returns a sentence; raises CommandError with every problem where a line is bad."""
-    echo = sys.stderr.isatty()
+    echo = is_terminal()
     with open_events(name) as source:
         good, problems, bad = validate(source, echo)
         if bad:

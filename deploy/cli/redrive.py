@@ -1,13 +1,16 @@
-"""Sends dead letters back to the topic."""
+"""``msgmetrics dead-letters redrive``: dead letters sent back to the topic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import click
 from confluent_kafka import KafkaError, Message, Producer
 
+from deploy.cli.clickhouse import with_store
+from deploy.cli.context import Context
 from deploy.cli.kafka import client_settings
-from deploy.cli.letters import REDRIVEN_HEADER, Filter, Letter, letter_id, read_letters
+from deploy.cli.letters import REDRIVEN_HEADER, Filter, Letter, filtered, letter_id, read_letters
 from deploy.errors import Unreachable
 from pipeline.clickhouse.store import Store
 from schemas import tables
@@ -15,6 +18,23 @@ from schemas.settings import Settings
 
 PAGE = 1_000
 DELIVERY_SECONDS = 60
+
+
+@click.command("redrive")
+@filtered
+@click.option("--again", is_flag=True, help="also those that were sent back before")
+@click.option("--dry-run", is_flag=True, help="only count")
+@click.pass_obj
+def redrive(context: Context, wanted: Filter, again: bool, dry_run: bool) -> None:
+    """Send dead letters back to the topic, with key, value and headers as they were.
+
+    A header marks them, so that one that fails again is not sent for ever. An event that is valid now counts once.
+
+    \b
+    Example:
+      msgmetrics dead-letters redrive --reason future_timestamp --dry-run
+    """
+    click.echo(with_store(context, lambda store, s: send_back(store, s, wanted, again=again, dry_run=dry_run)))
 
 
 @dataclass(slots=True)
@@ -35,7 +55,7 @@ class Redriven:
         )
 
 
-def redrive(store: Store, settings: Settings, wanted: Filter, *, again: bool, dry_run: bool) -> str:
+def send_back(store: Store, settings: Settings, wanted: Filter, *, again: bool, dry_run: bool) -> str:
     """Send letters back as new records with key, value and headers as they were, marked by a header.
 
     A record is noted as sent back after the brokers acknowledged it: sent twice after a crash, its event counts once.

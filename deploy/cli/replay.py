@@ -1,14 +1,16 @@
-"""The command ``replay``: progress for a person, and a sentence at the end."""
+"""``msgmetrics replay``: a span of the topic read once more, with progress, and a sentence at the end."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import click
-from aiokafka.errors import KafkaError
 from tqdm import tqdm
 
-from deploy.errors import Refused, Unreachable, Usage
+from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, retention_floor_ms, warn
+from deploy.cli.problems import command_errors
+from deploy.errors import Usage
 from pipeline.clickhouse.store import Store
-from pipeline.errors import SinkUnavailable, Stop
 from pipeline.kafka.client import read_cluster_id
 from pipeline.peer import Peer
 from pipeline.repair.replay import Replay
@@ -16,9 +18,37 @@ from pipeline.repair.replay_forecast import DryRun
 from pipeline.repair.replay_progress import Replays
 from pipeline.repair.replay_reading import Wanted
 from pipeline.runner import Retrying
+from schemas.grain import MS_PER_SECOND
 from schemas.instant import wall_clock_ms
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
+
+
+@click.command()
+@FROM
+@TO
+@click.option("--partition", "partitions", multiple=True, type=click.IntRange(0), help="only this one; may be repeated")
+@click.option("--rate", default=0, type=click.IntRange(0), help="records per second at the most [no limit]")
+@click.option("--resume", is_flag=True, help="go on with the interrupted replay of the same span")
+@click.option("--dry-run", is_flag=True, help="only say what it would do")
+@click.pass_obj
+def replay(
+    context: Context, start: int, end: int, partitions: tuple[int, ...], rate: int, resume: bool, dry_run: bool
+) -> None:
+    """Read a span of the topic once more.
+
+    By Kafka's timestamps, beside the live workers; each event still counts once. The span ends where the log ends now.
+    Interrupted by Ctrl-C or worse, it goes on with --resume.
+
+    \b
+    Example:
+      msgmetrics replay --from 2026-05-05T00:00:00Z --to 2026-05-06T00:00:00Z --dry-run
+    """
+    span = check_span(start, end)
+    wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, frozenset(partitions), rate)
+    settings = context.settings
+    work = forecast if dry_run else run_replay
+    click.echo(work(settings, wanted, retention_floor_ms(settings), resume=resume, watched=is_terminal()))
 
 
 def _open_store(settings: Settings, cluster_id: str) -> Store:
@@ -39,23 +69,14 @@ def forecast(settings: Settings, wanted: Wanted, floor_ms: int, *, resume: bool,
         return _run(settings, _forecast(settings, wanted, floor_ms, bar))
 
 
-def _run(settings: Settings, work: object) -> str:
-    try:
-        return asyncio.run(work)  # type: ignore[arg-type]
-    except KafkaError as error:
-        raise Unreachable(f"Kafka does not answer at {settings.kafka_bootstrap} ({error!r})") from None
-    except SinkUnavailable as error:
-        raise Unreachable(str(error)) from None
-    except Stop as error:
-        raise Refused(str(error)) from None
+def _run(settings: Settings, work: Coroutine[Any, Any, str]) -> str:
+    with command_errors(settings):
+        return asyncio.run(work)
 
 
 async def _replay(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm, *, resume: bool) -> str:
     store = _open_store(settings, await read_cluster_id(settings))
     stored = await asyncio.to_thread(store.read_stored)
-
-    def warn(problem: str) -> None:
-        click.echo(f"waiting: {problem}", err=True)
 
     retrying = Retrying(store.perform, Peer("ClickHouse"), warn=warn)
     done = await Replay(

@@ -1,12 +1,17 @@
-"""How the pipeline stands, from what the workers left in ClickHouse and from the ends of the log."""
+"""``msgmetrics status``: progress of the pipeline, from the workers' reports in ClickHouse and the ends of the log."""
 
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import click
+import msgspec
 from clickhouse_connect.driver.client import Client
 
-from deploy.cli.clusters import known_cluster_id
+from deploy.cli.clickhouse import connected, known_cluster_id
+from deploy.cli.context import Context
 from deploy.cli.kafka import describe_topic, log_ends
 from deploy.errors import CommandError
 from pipeline.clickhouse.client import sql
@@ -16,6 +21,31 @@ from schemas.settings import Settings
 
 STALE_SECONDS = 10
 DEAD_LETTER_HOURS = 24
+WATCH_SECONDS = 2
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+@click.option("--watch", is_flag=True, help=f"again every {WATCH_SECONDS} s, until Ctrl-C")
+@click.pass_obj
+def status(context: Context, as_json: bool, watch: bool) -> None:
+    """How far aggregation has come, by partition.
+
+    Exit code 1 when it is not ready; the reasons say what to do.
+
+    \b
+    Examples:
+      msgmetrics status
+      msgmetrics status --watch
+    """
+    while True:
+        found = connected(context, read_status)
+        if watch and not as_json:
+            click.clear()
+        click.echo(msgspec.json.encode(found.as_json()) if as_json else render(found))
+        if not watch:
+            sys.exit(0 if found.ready else 1)
+        time.sleep(WATCH_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,16 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-import click
 import pytest
 
 from api import errors
 from api.params import PARSERS
-from deploy.cli.main import cli
 from pipeline.core.decode import decode_event
 from pipeline.worker.health import Health
 from schemas.message_event import DeadLetterReason, MessageEvent
 from schemas.tiers import Tier
 from tests.docs.blocks import ANSWERS, RUN, anchors, blocks, documents, links, read
+from tests.support.commands import COMMANDS
 
 NOT_RUN = {
     ("README.md", "it starts what this document is tested on"),
@@ -30,18 +29,6 @@ LINKED = [*documents(), "pipeline/README.md", "deploy/README.md", "deploy/UPGRAD
 AMERICAN = re.compile(
     r"\b\w*(color|behavior|center|catalog\b|labeled|cancel(ed|ing)|favor|yze|[^s]ynchroniz|ecogniz)\w*"
 )
-
-
-def commands(group: click.Group, *words: str) -> Iterator[tuple[str, click.Command]]:
-    """Every command with its words, groups left out."""
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, *words, name)
-        else:
-            yield " ".join((*words, name)), command
-
-
-COMMANDS = dict(commands(cli))
 
 
 @pytest.mark.parametrize("document", documents())

@@ -5,11 +5,11 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from deploy.cli.context import clock_ms
 from deploy.cli.doctor import Verdict, examine
 from deploy.cli.kafka import describe_topic, ensure_topic, topic_warnings
 from deploy.clickhouse_server.make_users import DATABASE
 from schemas.connection import connect
+from schemas.instant import wall_clock_ms
 from schemas.settings import read_settings
 from tests.support.compose import services
 from tests.support.engine import ROOT, clickhouse_process
@@ -50,7 +50,7 @@ def test_the_real_broker_starts_with_the_properties_and_makes_the_topic(tmp_path
         broker.create_topic("own-times", 1, {"message.timestamp.type": "CreateTime"})
         own_times = dataclasses.replace(settings, kafka_topic="own-times")
         wait_until("the topic", lambda: describe_topic(own_times).partitions, 20)
-        warned = list(examine(own_times, clock_ms))
+        warned = list(examine(own_times, wall_clock_ms))
         assert any(x.verdict is Verdict.WARN and "LogAppendTime" in x.text for x in warned), warned
         unknown = re.findall(r"unknown|unrecognized", (broker.data / "broker.log").read_text(), re.IGNORECASE)
         assert not unknown

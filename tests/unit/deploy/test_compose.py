@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from deploy.cli.main import cli
 from deploy.clickhouse_server.make_users import DATABASE, USERS
 from schemas.settings import API_ADMIN_PORT, PREFIX, SETTINGS, WORKER_ADMIN_PORT, read_settings
+from tests.support.commands import COMMANDS
 from tests.support.compose import OURS, compose, services
 from tests.support.engine import ROOT
 
@@ -44,7 +44,7 @@ def test_the_settings_of_each_process_are_complete_and_agree(name: str, secrets:
 def test_each_process_runs_a_command_that_exists(name: str) -> None:
     program, command, *rest = services()[name]["command"]
     assert (program, rest) == ("msgmetrics", [])
-    assert command in cli.commands
+    assert command in COMMANDS
 
 
 def test_two_workers_and_one_of_everything_else() -> None:

@@ -8,9 +8,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.cli.main import cli
 from deploy.clickhouse_server.make_users import DATABASE
 from schemas.settings import API_ADMIN_PORT, WORKER_ADMIN_PORT, Settings, read_settings
+from tests.support.commands import COMMANDS
 from tests.support.engine import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -89,7 +89,7 @@ def test_the_settings_of_each_process_are_complete_and_agree(name: str, tmp_path
 def test_each_process_runs_a_command_that_exists_as_a_user_without_rights(name: str) -> None:
     program, command = container(name)["args"]
     assert program == "msgmetrics"
-    assert command in cli.commands
+    assert command in COMMANDS
     own, shared = container(name)["securityContext"], pod(name)["securityContext"]
     assert own == {
         "allowPrivilegeEscalation": False,

@@ -1,0 +1,177 @@
+"""``msgmetrics dead-letters``: list, show and export them; redrive.py sends them back."""
+
+import base64
+import sys
+
+import click
+import msgspec
+
+from deploy.cli.clickhouse import with_store
+from deploy.cli.context import Context
+from deploy.cli.letters import Filter, Letter, filtered, letter_id, read_letters, sql
+from deploy.cli.redrive import redrive
+from deploy.errors import Refused, Usage
+from pipeline.clickhouse.store import Store
+from schemas.instant import rfc3339
+from schemas.settings import Settings
+
+SHOWN_BYTES = 4096
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Records that broke the contract.
+
+    Kept with the reason and the original bytes.
+
+    \b
+    Example:
+      msgmetrics dead-letters list --reason future_timestamp
+    """
+
+
+dead_letters.add_command(redrive)
+
+
+@dead_letters.command("list")
+@filtered
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="letters shown")
+@click.pass_obj
+def letters_list(context: Context, wanted: Filter, limit: int) -> None:
+    """How many there are by reason, and the first of them.
+
+    \b
+    Example:
+      msgmetrics dead-letters list --reason future_timestamp --org acme
+    """
+    click.echo(with_store(context, lambda store, _: listing(store, wanted, limit)))
+
+
+@dead_letters.command("show")
+@click.argument("name", metavar="ID")
+@click.pass_obj
+def letters_show(context: Context, name: str) -> None:
+    """Everything about the dead letter ID, which is topic/partition/offset, its bytes included.
+
+    \b
+    Example:
+      msgmetrics dead-letters show message-events/0/1234
+    """
+    place = parse_place(name, context.settings.kafka_topic)
+    click.echo(with_store(context, lambda store, _: describe(store, place)))
+
+
+@dead_letters.command("export")
+@filtered
+@click.pass_obj
+def letters_export(context: Context, wanted: Filter) -> None:
+    """All of them as NDJSON on stdout, bytes as base64.
+
+    \b
+    Example:
+      msgmetrics dead-letters export --from 2026-05-05T00:00:00Z
+    """
+
+    def export(store: Store, _: Settings) -> None:
+        for letter in read_letters(store, wanted):
+            sys.stdout.buffer.write(as_line(store.topic, letter) + b"\n")
+
+    with_store(context, export)
+
+
+def parse_place(text: str, topic: str) -> tuple[int, int]:
+    """(partition, offset) of an id like topic/partition/offset. Raises Usage."""
+    named, *place = text.rsplit("/", 2)
+    if len(place) != 2 or named != topic or not all(part.isascii() and part.isdigit() for part in place):
+        raise Usage(f"a dead letter's id is topic/partition/offset, like {topic}/0/1234; not {text!r}")
+    return int(place[0]), int(place[1])
+
+
+def listing(store: Store, wanted: Filter, limit: int) -> str:
+    """Lines with the counts by reason, and the first letters."""
+    by_reason = counts(store, wanted)
+    letters = list(read_letters(store, wanted, limit=limit))
+    if not by_reason:
+        return "no dead letters"
+    lines = [f"{number:>8} {reason}" + (f", {sent} sent back" if sent else "") for reason, number, sent in by_reason]
+    lines += ["", f"{'id':<32} {'reason':<17} {'organization':<16} {'record time':<24} why"]
+    lines += [
+        f"{letter_id(store.topic, x):<32} {x.reason:<17} {x.org_id[:16]:<16} {rfc3339(x.record_ms) or '':<24} "
+        f"{x.detail}{_state(x)}"
+        for x in letters
+    ]
+    return "\n".join(lines)
+
+
+def counts(store: Store, wanted: Filter) -> list[tuple[str, int, int]]:
+    """(reason, letters, of them sent back), for every reason, also those that the filter leaves out."""
+    rows = store.rows("counting dead letters", sql("dead_letter_counts"), **wanted.parameters(store))
+    return [(reason, int(letters), int(redriven)) for reason, letters, redriven in rows]
+
+
+def _state(letter: Letter) -> str:
+    words = ["its event is counted by now"] if letter.is_resolved else []
+    words += [f"sent back {letter.redrives} times" if letter.redrives > 1 else "sent back"] if letter.redrives else []
+    words += ["is itself a record that was sent back"] if letter.was_redriven else []
+    return f" [{'; '.join(words)}]" if words else ""
+
+
+def describe(store: Store, place: tuple[int, int]) -> str:
+    """Everything about one letter, its bytes included. Raises Refused where there is none."""
+    letter = next(read_letters(store, Filter(), limit=1, place=place), None)
+    if letter is None:
+        raise Refused(
+            f"no dead letter is at {store.topic}/{place[0]}/{place[1]}; `msgmetrics dead-letters list` shows which are"
+        )
+    facts = {
+        "id": letter_id(store.topic, letter),
+        "reason": letter.reason,
+        "why": letter.detail,
+        "organization": letter.org_id or "cannot be told",
+        "event": letter.event_id or "cannot be told",
+        "occurred at": rfc3339(letter.occurred_ms) or "cannot be told",
+        "record time": rfc3339(letter.record_ms) or "none",
+        "seen at": rfc3339(letter.seen_ms) or "",
+        "state": _state(letter).strip(" []") or "waits",
+        "key": _readable(letter.key),
+        "headers": ", ".join(f"{name}={_readable(value)}" for name, value in letter.headers) or "none",
+    }
+    size = "no value" if letter.value is None else f"value, {len(letter.value)} bytes:"
+    lines = [f"{name:<13} {text}" for name, text in facts.items()]
+    return "\n".join([*lines, "", size, _readable(letter.value) if letter.value is not None else ""]).rstrip()
+
+
+def _readable(value: bytes | None) -> str:
+    """Bytes as text; control characters, and bytes that are no UTF-8, are escaped."""
+    if value is None:
+        return "none"
+    text = value[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return shown + (f" … and {len(value) - SHOWN_BYTES} bytes more" if len(value) > SHOWN_BYTES else "")
+
+
+def as_line(topic: str, letter: Letter) -> bytes:
+    """A letter as a line of NDJSON; bytes are base64, null where there were none."""
+
+    def text(value: bytes | None) -> str | None:
+        return None if value is None else base64.b64encode(value).decode()
+
+    document = {
+        "id": letter_id(topic, letter),
+        "topic": topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "org_id": letter.org_id or None,
+        "event_id": letter.event_id or None,
+        "occurred_at": rfc3339(letter.occurred_ms),
+        "record_at": rfc3339(letter.record_ms),
+        "seen_at": rfc3339(letter.seen_ms),
+        "key_base64": text(letter.key),
+        "value_base64": text(letter.value),
+        "headers": [{"name": name, "value_base64": text(value)} for name, value in letter.headers],
+        "redrives": letter.redrives,
+        "resolved": letter.is_resolved,
+    }
+    return msgspec.json.encode(document)

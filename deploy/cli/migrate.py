@@ -1,0 +1,30 @@
+"""``msgmetrics migrate``: ClickHouse's tables and Kafka's topic."""
+
+import click
+
+from deploy.cli.clickhouse import open_clickhouse
+from deploy.cli.context import Context
+from deploy.cli.kafka import ensure_topic
+from deploy.cli.problems import command_errors
+from deploy.migrations import apply
+
+
+@click.command()
+@click.option("--partitions", type=click.IntRange(1, 10_000), help="partitions of the topic, where it is made [8]")
+@click.pass_obj
+def migrate(context: Context, partitions: int | None) -> None:
+    """Set up ClickHouse and Kafka; safe to repeat.
+
+    Applies the migrations and the retention settings, and makes the topic where it is missing.
+
+    \b
+    Example:
+      msgmetrics migrate --partitions 16
+    """
+    settings = context.settings
+    with command_errors(settings):
+        client = open_clickhouse(settings, make_database=True)
+        days = settings.facts_retention_days, settings.dead_letter_retention_days
+        applied = apply.migrate(client, *days, settings.clickhouse_cluster)
+    click.echo("\n".join(f"applied {name}" for name in applied) or "ClickHouse is up to date")
+    click.echo(ensure_topic(settings, partitions))

@@ -1,0 +1,59 @@
+"""Errors of the drivers and of the pipeline as errors of the commands: the one place that gives them exit codes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from deploy.errors import CommandError, Refused, Unreachable
+from pipeline.core.generation import NoGenerationLeft
+from pipeline.errors import SinkUnavailable, Stop
+from schemas.connection import redact
+from schemas.settings import Settings
+
+UNKNOWN_DATABASE = 81
+UNKNOWN_TABLE = 60
+AUTHENTICATION_FAILED = 516
+
+
+@contextmanager
+def command_errors(settings: Settings) -> Iterator[None]:
+    """Raise CommandError for every error that `command_error` knows; others pass."""
+    try:
+        yield
+    except Exception as error:
+        known = command_error(settings, error)
+        if known is None:
+            raise
+        raise known from None
+
+
+def command_error(settings: Settings, error: Exception) -> CommandError | None:
+    """The command's error for one of the drivers or of the pipeline; None for any other, which is a bug of ours."""
+    from aiokafka.errors import KafkaError  # slow, and only a command that fails needs it
+
+    match error:
+        case ClickHouseError():
+            return clickhouse_problem(settings, error)
+        case KafkaError():
+            return Unreachable(f"Kafka does not answer at {settings.kafka_bootstrap} ({error!r})")
+        case SinkUnavailable():
+            return Unreachable(str(error))
+        case Stop() | NoGenerationLeft():
+            return Refused(str(error))
+    return None
+
+
+def clickhouse_problem(settings: Settings, error: Exception) -> CommandError:
+    """The sentence for an error of ClickHouse: unreachable, not migrated, or refused."""
+    code, first_line = getattr(error, "code", None), str(error).split("\n", 1)[0][:300]
+    where = redact(settings.clickhouse_url)
+    if code == UNKNOWN_TABLE:
+        return Refused(f"the database at {where} is not set up; run `msgmetrics migrate`")
+    if code == UNKNOWN_DATABASE:
+        return Refused(f"the database of {where} does not exist; run `msgmetrics migrate`")
+    if code == AUTHENTICATION_FAILED:
+        return Refused(f"ClickHouse at {where} refuses user and password of MSGMETRICS_CLICKHOUSE_URL")
+    if code is None:
+        return Unreachable(f"ClickHouse does not answer at {where}; start it, or set MSGMETRICS_CLICKHOUSE_URL")
+    return CommandError(f"ClickHouse at {where} answered: {first_line}")
