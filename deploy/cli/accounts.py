@@ -11,6 +11,7 @@ from ulid import ULID
 from deploy.cli.clickhouse import connected
 from deploy.cli.context import INSTANT, Context, now
 from deploy.errors import Refused, Usage
+from deploy.sql import sql
 from schemas import tables
 from schemas.api_key import READ_SCOPE, SCOPE_PATTERN, key_hash, key_prefix, new_key
 from schemas.instant import utc
@@ -149,9 +150,7 @@ def create_key(client: Client, org_id: str, scopes: tuple[str, ...], expires_at:
     """Make a key and return it: only its hash is stored. A missing organization is made. Raises Usage."""
     for scope in scopes:
         check_scope(scope)
-    known = client.query(
-        "SELECT count() FROM orgs WHERE org_id = {org:String}", parameters={"org": check_org(org_id)}
-    ).result_rows[0][0]
+    known = client.query(sql("cli/count_organizations"), parameters={"org": check_org(org_id)}).result_rows[0][0]
     if not known:
         set_tier(client, org_id, DEFAULT_TIER)
     key = new_key()
@@ -163,16 +162,7 @@ def create_key(client: Client, org_id: str, scopes: tuple[str, ...], expires_at:
 
 def list_keys(client: Client, org_id: str | None = None) -> list[Key]:
     """All keys, oldest first; those of one organization if named."""
-    rows = client.query(
-        """
-        SELECT id, prefix, org_id, scopes, toUnixTimestamp64Milli(created_at),
-               toUnixTimestamp64Milli(expires_at), toUnixTimestamp64Milli(revoked_at)
-        FROM api_keys FINAL
-        WHERE {org:String} = '' OR org_id = {org:String}
-        ORDER BY created_at, id
-        """,
-        parameters={"org": org_id or ""},
-    ).result_rows
+    rows = client.query(sql("cli/keys"), parameters={"org": org_id or ""}).result_rows
     return [Key(i, p, o, tuple(s), _time(c) or EPOCH, _time(e), _time(r)) for i, p, o, s, c, e, r in rows]
 
 
@@ -191,13 +181,6 @@ def revoke_key(client: Client, name: str, now: datetime) -> Key:
     key = matching[0]
     if key.revoked_at:
         raise Refused(f"key {key.id} was revoked already at {key.revoked_at.isoformat()}")
-    client.command(
-        """
-        INSERT INTO api_keys (key_hash, id, prefix, org_id, scopes, created_at, expires_at, revoked_at)
-        SELECT key_hash, id, prefix, org_id, scopes, created_at, expires_at,
-               fromUnixTimestamp64Milli({now:Int64}, 'UTC')
-        FROM api_keys FINAL WHERE id = {id:String}
-        """,
-        parameters={"id": key.id, "now": (now - EPOCH) // timedelta(milliseconds=1)},
-    )
+    revoked_ms = (now - EPOCH) // timedelta(milliseconds=1)
+    client.command(sql("cli/revoke_key"), parameters={"id": key.id, "now": revoked_ms})
     return key

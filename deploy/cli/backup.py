@@ -18,6 +18,7 @@ from deploy.cli.clickhouse import connected
 from deploy.cli.context import Context
 from deploy.cli.kafka import committed_offsets
 from deploy.errors import CommandError, Refused, Usage
+from deploy.sql import sql
 from schemas import tables
 from schemas.settings import Settings
 from schemas.sharding import everywhere
@@ -103,7 +104,7 @@ def restore(
         _run(client, "RESTORE", [tables.FACTS], "FROM", data, cluster)
         tell("facts are restored; run `msgmetrics migrate`, then workers, which close every bucket from them")
         return
-    database = str(client.query("SELECT currentDatabase()").result_rows[0][0])
+    database = str(client.query(sql("cli/database")).result_rows[0][0])
     for source in (data, _destination(place, name, "progress")):
         client.command(f"RESTORE DATABASE `{database}`{everywhere(cluster)} FROM {source}")
     tell("restored; run `msgmetrics migrate`, then workers, which read on from where the backup stands")
@@ -111,18 +112,7 @@ def restore(
 
 def stored_offsets(client: Client, settings: Settings) -> dict[int, int]:
     """Per partition the next offset that ClickHouse has, of the newest incarnation of the topic."""
-    rows = client.query(
-        """
-        SELECT partition, argMax(next, incarnation)
-        FROM
-        (
-            SELECT partition, incarnation, max(next_offset) AS next FROM partition_watermarks
-            WHERE topic = {topic:String} GROUP BY partition, incarnation
-        )
-        GROUP BY partition
-        """,
-        parameters={"topic": settings.kafka_topic},
-    ).result_rows
+    rows = client.query(sql("cli/stored_offsets"), parameters={"topic": settings.kafka_topic}).result_rows
     return {int(partition): int(offset) for partition, offset in rows}
 
 
@@ -143,9 +133,7 @@ def _behind(committed: Mapping[int, int], stored: Mapping[int, int]) -> list[int
 
 
 def _tables(client: Client) -> list[str]:
-    rows = client.query(
-        "SELECT name FROM system.tables WHERE database = currentDatabase() AND NOT is_temporary ORDER BY name"
-    ).result_rows
+    rows = client.query(sql("cli/tables")).result_rows
     return [str(row[0]) for row in rows]
 
 
@@ -159,5 +147,6 @@ def _destination(place: str, name: str, part: str) -> str:
 
 
 def _run(client: Client, what: str, names: Sequence[str], word: str, destination: str, cluster: str) -> None:
+    # In Python, since BACKUP and RESTORE take no parameters; names of tables come from the code or from ClickHouse.
     wanted = ", ".join(f"TABLE {name}" for name in names)
     client.command(f"{what} {wanted}{everywhere(cluster)} {word} {destination}")

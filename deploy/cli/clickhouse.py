@@ -13,6 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from deploy.cli.context import Context
 from deploy.cli.problems import UNKNOWN_DATABASE, clickhouse_problem, command_errors
+from deploy.sql import sql
 from schemas.connection import connect
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_NEWEST = "SELECT argMax(cluster_id, updated_at) FROM partition_status WHERE topic = {topic:String}"
-
 
 def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Client:
     """A client for commands. Raises Unreachable or Refused."""
@@ -35,6 +34,7 @@ def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Clien
     except (ClickHouseError, OSError) as error:
         if getattr(error, "code", None) == UNKNOWN_DATABASE and make_database and not target.is_embedded:
             name = urlsplit(url).path.strip("/")
+            # ON CLUSTER takes no parameter, so that piece is put in here.
             connect(replace(target, url=url.removesuffix(urlsplit(url).path) + "/system")).command(
                 f"CREATE DATABASE IF NOT EXISTS {{name:Identifier}}{everywhere(target.cluster)}",
                 parameters={"name": name},
@@ -50,7 +50,7 @@ def known_cluster_id(settings: Settings, client: Client) -> str:
     """
     if settings.kafka_cluster_id:
         return settings.kafka_cluster_id
-    return str(client.query(_NEWEST, parameters={"topic": settings.kafka_topic}).result_rows[0][0])
+    return str(client.query(sql("cli/newest_cluster"), parameters={"topic": settings.kafka_topic}).result_rows[0][0])
 
 
 def connected(context: Context, work: Callable[[Client, Settings], T]) -> T:

@@ -8,9 +8,10 @@ import msgspec
 
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context
-from deploy.cli.letters import Filter, Letter, filtered, letter_id, read_letters, sql
+from deploy.cli.letters import Filter, Letter, filtered, letter_id, read_letters
 from deploy.cli.redrive import redrive
 from deploy.errors import Refused, Usage
+from deploy.sql import sql
 from pipeline.clickhouse.store import Store
 from schemas.instant import rfc3339
 from schemas.settings import Settings
@@ -105,7 +106,7 @@ def listing(store: Store, wanted: Filter, limit: int) -> str:
 
 def counts(store: Store, wanted: Filter) -> list[tuple[str, int, int]]:
     """(reason, letters, of them sent back), for every reason, also those that the filter leaves out."""
-    rows = store.rows("counting dead letters", sql("dead_letter_counts"), **wanted.parameters(store))
+    rows = store.rows("counting dead letters", sql("cli/dead_letter_counts"), **wanted.parameters(store))
     return [(reason, int(letters), int(redriven)) for reason, letters, redriven in rows]
 
 

@@ -25,12 +25,13 @@ from deploy.engines.mock_kafka import MockKafka
 from deploy.errors import CommandError, Refused, Unreachable
 from deploy.logs import configure_logs
 from deploy.migrations.apply import migrate
+from deploy.sql import sql
 from pipeline.worker.worker import Worker
 from schemas.api_key import READ_SCOPE
 from schemas.connection import connect
 from schemas.instant import wall_clock_ms
 from schemas.settings import Settings
-from schemas.tables import FACTS, WRITE_SETTINGS
+from schemas.tables import WRITE_SETTINGS
 from schemas.tiers import Tier
 
 DEMO_TIER = Tier.GROWTH
@@ -84,7 +85,7 @@ def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> 
     client = connect(settings.clickhouse_url, settings=dict(WRITE_SETTINGS))
     migrate(client, settings.facts_retention_days, settings.dead_letter_retention_days)
     content = _dev_file(settings, engine.url, _make_orgs(client, now()))
-    is_new = not client.query(f"SELECT count() FROM {FACTS}").result_rows[0][0]
+    is_new = not client.query(sql("cli/count_facts")).result_rows[0][0]
     try:
         return asyncio.run(_run(settings, content, data, demo=demo, history=is_new))
     finally:

@@ -15,6 +15,7 @@ from deploy.cli.kafka import describe_topic, topic_warnings
 from deploy.cli.problems import command_errors
 from deploy.errors import CommandError
 from deploy.migrations.apply import pending
+from deploy.sql import sql
 from pipeline.core.start import clock_skew_ms
 from schemas.connection import redact
 from schemas.instant import wall_clock_ms
@@ -102,7 +103,7 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
 def _clickhouse(client: Client, settings: Settings, clock_ms: Callable[[], int]) -> Iterator[Finding]:
     yield Finding(Verdict.OK, f"ClickHouse {client.server_version} answers at {redact(settings.clickhouse_url)}")
     before = clock_ms()
-    theirs = int(client.query("SELECT toUnixTimestamp64Milli(now64(3))").result_rows[0][0])
+    theirs = int(client.query(sql("cli/server_clock")).result_rows[0][0])
     skew = clock_skew_ms(before, theirs, clock_ms())
     if abs(skew) > MAX_SKEW_MS:
         yield Finding(Verdict.FAIL, f"its clock differs from this machine's by {skew} ms; synchronise both (NTP)")

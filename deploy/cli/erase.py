@@ -8,6 +8,7 @@ from deploy.cli.accounts import list_keys, revoke_key
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, retention_floor_ms, warn
 from deploy.errors import Refused
+from deploy.sql import sql
 from pipeline.clickhouse.client import ClickHouse
 from pipeline.clickhouse.store import Store
 from pipeline.core.protocol import erase_steps
@@ -15,16 +16,6 @@ from pipeline.repair.lease import run_leased
 from schemas.connection import connect
 from schemas.instant import rfc3339, utc
 from schemas.settings import Settings
-
-_COUNT = """
-SELECT
-    (SELECT count() FROM facts FINAL WHERE org_id = {org:String}),
-    (SELECT count() FROM dead_letters FINAL WHERE org_id = {org:String}),
-    (SELECT count() FROM rollup_minute FINAL WHERE org_id = {org:String}),
-    (SELECT count() FROM rollup_hour FINAL WHERE org_id = {org:String}),
-    (SELECT count() FROM rollup_day FINAL WHERE org_id = {org:String}),
-    (SELECT count() FROM api_keys FINAL WHERE org_id = {org:String} AND revoked_at = toDateTime64(0, 3, 'UTC'))
-"""
 
 
 @click.command()
@@ -71,7 +62,7 @@ def erasure_preview(store: Store, settings: Settings, org: str) -> str:
 
 
 def _counts(store: ClickHouse, org: str) -> Any:
-    return store.rows("counting", _COUNT, org=org)[0]
+    return store.rows("counting", sql("cli/organization_counts"), org=org)[0]
 
 
 def erase_organization(store: Store, org: str, at_ms: int, floor_ms: int) -> str:

@@ -7,8 +7,8 @@ import click
 
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import INSTANT, Context
-from deploy.cli.letters import sql
 from deploy.errors import Usage
+from deploy.sql import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadErasures, ReadState, State
 from pipeline.core.generation import generation_of
@@ -56,14 +56,14 @@ def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: st
     start, end = grain.floor(bucket), grain.floor(bucket) + grain.seconds
     state: State = store.perform(ReadState())
     is_closed = end * MS_PER_SECOND <= state.as_of_ms
-    rows = _rows(store, "explain_bucket", table=tables.rollup_table(grain), org=org, bucket=start)
-    facts = _rows(store, "explain_facts", org=org, start=start, end=end, limit=SHOWN_FACTS + 1)
+    rows = _rows(store, "cli/explain_bucket", table=tables.rollup_table(grain), org=org, bucket=start)
+    facts = _rows(store, "cli/explain_facts", org=org, start=start, end=end, limit=SHOWN_FACTS + 1)
     lines = [f"{grain} {second(start)} to {second(end)} of {org}"]
     lines += [_state(is_closed, rows, state)]
     lines += _numbers(rows, metric, is_closed)
     lines += [
         f"closed {rfc3339(at)} by {worker} in {duration} ms, with everything from {rfc3339(since)} to {rfc3339(until)}"
-        for since, until, worker, duration, at in _rows(store, "explain_closings", instant=end)
+        for since, until, worker, duration, at in _rows(store, "cli/explain_closings", instant=end)
     ]
     if state.facts_floor_ms > start * MS_PER_SECOND:
         lines.append(f"facts are kept since {rfc3339(state.facts_floor_ms)} only; the number stays without them")
@@ -116,8 +116,8 @@ def explain_event(store: Store, org: str, event: str) -> str:
     """Where an event of an organization is: a fact, a dead letter, erased, or not seen. Raises Usage without an id."""
     if not event:
         raise Usage("--event needs an id")
-    facts = _rows(store, "explain_event", org=org, event=event)
-    letters = _rows(store, "explain_letters", org=org, event=event)
+    facts = _rows(store, "cli/explain_event", org=org, event=event)
+    letters = _rows(store, "cli/explain_letters", org=org, event=event)
     erased_ms = store.perform(ReadErasures()).get(org, 0)
     lines = [
         f"counted: {kind} at {rfc3339(int(at))}, in minute {second(Grain.MINUTE.floor_ms(int(at)))}; "

@@ -3,14 +3,14 @@
 import base64
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, wraps
-from importlib.resources import files
+from functools import wraps
 from typing import Any
 
 import click
 
 from deploy.cli.context import INSTANT
 from deploy.errors import Usage
+from deploy.sql import sql
 from pipeline.clickhouse.store import Store
 from schemas.grain import MS_PER_SECOND
 from schemas.message_event import DeadLetterReason
@@ -18,12 +18,6 @@ from schemas.message_event import DeadLetterReason
 REDRIVEN_HEADER = "msgmetrics-redriven"
 """Says of a record that it was sent back, and from where: topic/partition/offset."""
 MAX_MS = 4_102_444_800_000  # the end of the years an event may lie in
-
-
-@cache
-def sql(name: str) -> str:
-    """The statement in ``deploy/cli/sql/NAME.sql``."""
-    return (files("deploy.cli") / "sql" / f"{name}.sql").read_text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +114,7 @@ def read_letters(
         "partition": place[0],
         "offset": place[1],
     }
-    yield from map(_letter, store.stream("reading dead letters", sql("dead_letters"), **parameters))
+    yield from map(_letter, store.stream("reading dead letters", sql("cli/dead_letters"), **parameters))
 
 
 def letter_id(topic: str, letter: Letter) -> str:

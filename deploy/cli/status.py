@@ -14,7 +14,8 @@ from deploy.cli.clickhouse import connected, known_cluster_id
 from deploy.cli.context import Context
 from deploy.cli.kafka import describe_topic, log_ends
 from deploy.errors import CommandError
-from pipeline.clickhouse.client import sql
+from deploy.sql import sql
+from pipeline.clickhouse.client import sql as pipeline_sql
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import rfc3339
 from schemas.settings import Settings
@@ -89,25 +90,11 @@ class Status:
         return asdict(self)
 
 
-_SCALARS = "SELECT toUnixTimestamp64Milli(max(as_of)), max(generation), toUnixTimestamp64Milli(now64(3)) FROM watermark"
-_GAPS = """
-SELECT partition, from_offset, to_offset, toUnixTimestamp64Milli(accepted_at)
-FROM accepted_gaps FINAL
-WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
-ORDER BY partition, from_offset
-"""
-_PENDING = "SELECT sum(pending_recomputes) FROM worker_status FINAL WHERE updated_at > now64(3) - toIntervalSecond(10)"
-_DEAD = """
-SELECT reason, count() FROM dead_letters FINAL
-WHERE seen_at > now64(3) - toIntervalHour({hours:UInt32}) GROUP BY reason ORDER BY reason
-"""
-
-
 def read_status(client: Client, settings: Settings) -> Status:
     """Gather the status. Log ends come from Kafka where it answers, else from what the workers last saw."""
-    as_of_ms, generation, now_ms = map(int, client.query(_SCALARS).result_rows[0])
+    as_of_ms, generation, now_ms = map(int, client.query(sql("cli/status_as_of")).result_rows[0])
     where = {"topic": settings.kafka_topic, "cluster_id": known_cluster_id(settings, client)}
-    rows = client.query(sql("look/partitions"), parameters=where).result_rows
+    rows = client.query(pipeline_sql("look/partitions"), parameters=where).result_rows
     reasons: list[str] = []
     try:
         total = describe_topic(settings).partitions
@@ -119,8 +106,9 @@ def read_status(client: Client, settings: Settings) -> Status:
     partitions = [_partition(p, known.get(p), ends.get(p)) for p in range(max(total, len(known)))]
     age = (now_ms - as_of_ms) / MS_PER_SECOND if as_of_ms else None
     reasons += _reasons(settings, age, partitions)
-    dead = client.query(_DEAD, parameters={"hours": DEAD_LETTER_HOURS}).result_rows
-    gaps = client.query(_GAPS, parameters=where).result_rows
+    pending = client.query(sql("cli/status_pending"), parameters={"seconds": STALE_SECONDS})
+    dead = client.query(sql("cli/status_dead_letters"), parameters={"hours": DEAD_LETTER_HOURS}).result_rows
+    gaps = client.query(sql("cli/status_gaps"), parameters=where).result_rows
     return Status(
         as_of=rfc3339(as_of_ms),
         as_of_age_seconds=age,
@@ -128,7 +116,7 @@ def read_status(client: Client, settings: Settings) -> Status:
         reasons=reasons,
         generation=generation,
         partitions=partitions,
-        pending_recomputes=int(client.query(_PENDING).result_rows[0][0]),
+        pending_recomputes=int(pending.result_rows[0][0]),
         dead_letters={reason: int(count) for reason, count in dead},
         accepted_gaps=[AcceptedGap(int(p), int(start), int(end), rfc3339(int(at))) for p, start, end, at in gaps],
     )

@@ -17,22 +17,12 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from deploy.errors import Refused
 from deploy.migrations.cluster_ddl import statements_for
+from deploy.sql import sql
 from schemas import tables
-from schemas.grain import SECONDS_PER_DAY, Grain
+from schemas.grain import Grain
 from schemas.sharding import alter_target, local_name
 
 TABLE_EXISTS = 57
-LEDGER = f"""
-CREATE TABLE IF NOT EXISTS {tables.MIGRATIONS}
-(
-    number UInt32,
-    statement UInt32,
-    name String,
-    checksum String,
-    applied_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC')
-)
-ENGINE = ReplacingMergeTree ORDER BY (number, statement)
-"""
 _COMMENT = re.compile(r"--[^\n]*")
 _TTL_DAYS = re.compile(r"TTL\s+(?:\S+|toDateTime\([^)]*\))\s*\+\s*toIntervalDay\((\d+)\)")
 
@@ -55,9 +45,17 @@ def read_migrations() -> list[Migration]:
 
 
 def _migration(name: str, text: str) -> Migration:
-    bare = _COMMENT.sub("", text)
-    statements = tuple(s.strip() for s in bare.split(";") if s.strip())
-    return Migration(int(name[:4]), name, statements, hashlib.sha256(text.encode()).hexdigest())
+    return Migration(int(name[:4]), name, _statements(text), hashlib.sha256(text.encode()).hexdigest())
+
+
+def _statements(text: str) -> tuple[str, ...]:
+    """The statements of a file, without comments."""
+    return tuple(s.strip() for s in _COMMENT.sub("", text).split(";") if s.strip())
+
+
+def ledger_definition(cluster: str = "") -> list[str]:
+    """The statements that make the ledger's own table."""
+    return [derived for s in _statements(sql("migrations/create_ledger")) for derived in statements_for(s, cluster)]
 
 
 def migrate(client: Client, facts_days: int, dead_letter_days: int, cluster: str = "") -> list[str]:
@@ -66,7 +64,7 @@ def migrate(client: Client, facts_days: int, dead_letter_days: int, cluster: str
     On a cluster each statement becomes what deploy/migrations/cluster_ddl.py derives from it; the ledger is the same.
     Also makes the cursors' secret where it is missing, and applies the retention settings.
     """
-    for statement in statements_for(LEDGER.strip(), cluster):
+    for statement in ledger_definition(cluster):
         client.command(statement)
     migrations = read_migrations()
     done = _ledger(client)
@@ -80,14 +78,14 @@ def migrate(client: Client, facts_days: int, dead_letter_days: int, cluster: str
 
 def pending(client: Client) -> list[str]:
     """Names of the migrations that are not applied yet."""
-    if not client.command(f"EXISTS TABLE {tables.MIGRATIONS}"):
+    if not client.command(sql("migrations/has_ledger")):
         return [m.name for m in read_migrations()]
     done = _ledger(client)
     return [m.name for m in read_migrations() if any((m.number, i) not in done for i in range(len(m.statements)))]
 
 
 def _ledger(client: Client) -> dict[tuple[int, int], tuple[str, str]]:
-    rows = client.query(f"SELECT number, statement, name, checksum FROM {tables.MIGRATIONS} FINAL").result_rows
+    rows = client.query(sql("migrations/ledger")).result_rows
     return {(number, statement): (name, checksum) for number, statement, name, checksum in rows}
 
 
@@ -122,9 +120,7 @@ def _missing(migration: Migration, done: set[int]) -> Iterator[tuple[int, str]]:
 
 
 def _make_secret(client: Client) -> None:
-    found = client.query(
-        f"SELECT count() FROM {tables.SECRETS} WHERE name = {{name:String}}", parameters={"name": tables.CURSOR_SECRET}
-    ).result_rows[0][0]
+    found = client.query(sql("migrations/count_secrets"), parameters={"name": tables.CURSOR_SECRET}).result_rows[0][0]
     if not found:
         row = [tables.CURSOR_SECRET, secrets.token_hex(32)]
         client.insert(tables.SECRETS, [row], column_names=["name", "value"])
@@ -132,20 +128,12 @@ def _make_secret(client: Client) -> None:
 
 def _set_retention(client: Client, table: str, column: str, days: int, cluster: str) -> None:
     """Set a table's TTL; the floor of facts is first raised by the old one, which may have dropped some."""
-    ddl = str(
-        client.query(
-            "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
-            parameters={"table": local_name(table, cluster)},
-        ).result_rows[0][0]
-    )
-    match = _TTL_DAYS.search(ddl)
+    found = client.query(sql("migrations/table_definition"), parameters={"table": local_name(table, cluster)})
+    match = _TTL_DAYS.search(found.result_rows[0][0])
     if match and int(match[1]) == days:
         return
     if match and table == tables.FACTS:
-        margin = Grain.HOUR.seconds
-        client.command(
-            f"INSERT INTO {tables.WATERMARK} (facts_floor) SELECT if(count() = 0, toDateTime64(0, 3, 'UTC'), "
-            f"toDateTime64(toStartOfDay(now('UTC') + {margin} - {int(match[1])} * {SECONDS_PER_DAY}, 'UTC')"
-            f" + {SECONDS_PER_DAY}, 3, 'UTC')) FROM {tables.FACTS}"
-        )
+        floor = {"margin": Grain.HOUR.seconds, "days": int(match[1])}
+        client.command(sql("migrations/raise_facts_floor"), parameters=floor)
+    # In Python, since a TTL and ON CLUSTER take no parameters; a name comes from the code, the days are an int.
     client.command(f"ALTER TABLE {alter_target(table, cluster)} MODIFY TTL {column} + toIntervalDay({int(days)})")

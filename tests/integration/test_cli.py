@@ -115,9 +115,10 @@ def test_doctor_says_what_fails_and_what_to_do(running: dict[str, Any]) -> None:
 
 def test_a_database_that_is_not_set_up_is_said_to_be(tmp_path: Path) -> None:
     with clickhouse_process(tmp_path) as url:
-        code, _, stderr = msgmetrics("keys", "list", MSGMETRICS_CLICKHOUSE_URL=f"{url}/default")
-    assert code == 4
-    assert "msgmetrics migrate" in stderr
+        for words in (("keys", "list"), ("dead-letters", "list")):
+            code, _, stderr = msgmetrics(*words, MSGMETRICS_CLICKHOUSE_URL=f"{url}/default")
+            assert code == 4, words
+            assert "msgmetrics migrate" in stderr
 
 
 def test_a_key_is_made_shown_once_listed_and_revoked(running: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from deploy.migrations.apply import LEDGER, read_migrations
+from deploy.migrations.apply import ledger_definition, read_migrations
 from deploy.migrations.cluster_ddl import statements_for
 from schemas.connection import connect
 from schemas.sharding import LOCAL, SHARDED
@@ -28,7 +28,7 @@ def test_every_table_registers_with_zookeeper_under_its_shard_or_for_all(tmp_pat
         with clickhouse_node(tmp_path / "node", node, more):
             connect(f"{node.url}/default").command("CREATE DATABASE metrics")
             client = connect(f"{node.url}/metrics")
-            originals = [LEDGER.strip(), *(s for m in read_migrations() for s in m.statements)]
+            originals = [*ledger_definition(), *(s for m in read_migrations() for s in m.statements)]
             for statement in (derived for original in originals for derived in statements_for(original, CLUSTER)):
                 client.query("SELECT formatQuery({s:String})", parameters={"s": statement})
                 if statement.startswith("CREATE"):

@@ -1,0 +1,2 @@
+-- The database that the client speaks to.
+SELECT currentDatabase()

@@ -1,0 +1,7 @@
+-- Write a key once more, with the time of its revocation (epoch milliseconds); the newer row replaces the older.
+INSERT INTO api_keys (key_hash, id, prefix, org_id, scopes, created_at, expires_at, revoked_at)
+SELECT
+    key_hash, id, prefix, org_id, scopes, created_at, expires_at,
+    fromUnixTimestamp64Milli({now:Int64}, 'UTC')
+FROM api_keys FINAL
+WHERE id = {id:String}

@@ -1,0 +1,2 @@
+-- ClickHouse's clock in epoch milliseconds.
+SELECT toUnixTimestamp64Milli(now64(3))

@@ -1,0 +1,10 @@
+-- Per partition the next offset that is stored, of the newest incarnation of the topic.
+SELECT partition, argMax(next, incarnation)
+FROM
+(
+    SELECT partition, incarnation, max(next_offset) AS next
+    FROM partition_watermarks
+    WHERE topic = {topic:String}
+    GROUP BY partition, incarnation
+)
+GROUP BY partition

@@ -1,0 +1,2 @@
+-- 1 where any migration was run here, 0 otherwise.
+EXISTS TABLE schema_migrations
