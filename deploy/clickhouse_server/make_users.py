@@ -5,11 +5,12 @@ files) and ``users.sql`` (for those where users are made by statements). A test 
 another runs every task as its user on the engine.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from xml.sax.saxutils import escape
+from typing import Any
+from xml.etree.ElementTree import Comment, Element, SubElement, indent, tostring
 
 from schemas import tables
 from schemas.grain import Grain
@@ -30,8 +31,8 @@ WRITTEN_BY_WORKERS = (
     tables.CLOSINGS,
     tables.ACCEPTED_GAPS,
 )
-KEPT_BY_OPERATORS_AND_WORKERS = ("erasures",)
-"""Workers look up what was erased, and go on with an erasure that was interrupted."""
+KEPT_BY_OPERATORS_AND_WORKERS = (tables.ERASURES,)
+"""Workers look up which organizations were erased, and resume an interrupted erasure."""
 ERASED_FROM = (tables.FACTS, *ROLLUPS, tables.DEAD_LETTERS)
 READ_BY_API = (*ROLLUPS, tables.WATERMARK, tables.API_KEYS, tables.ORGS, tables.SECRETS)
 
@@ -40,7 +41,7 @@ GIB = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One user: what it is for, what it may do, and what it may take.
+    """One user: its purpose, rights and limits.
 
     A client can lower the ``fixed`` limits but not raise them, nor set them to 0, which would be no limit at all.
     """
@@ -58,7 +59,7 @@ def _on(rights: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _ends(name: str) -> tuple[str, ...]:
-    """On a cluster a sharded table is two, of which a caller needs both."""
+    """Suffixes of a table's names: on a cluster a sharded table is two, and a caller needs both."""
     return ("", LOCAL) if name in SHARDED else ("",)
 
 
@@ -115,39 +116,47 @@ PASSWORDS = "Passwords are not here: deploy/make-secrets.sh puts their SHA-256 i
 
 def render_xml() -> str:
     """users.xml, to be put into users.d. The passwordless user `default` is left to loopback, for health checks."""
-    profiles = "".join(_profile_xml(user) for user in USERS)
-    quotas = "".join(_quota_xml(user) for user in USERS)
-    users = "".join(_user_xml(user) for user in USERS)
-    return (
-        f'<?xml version="1.0" encoding="UTF-8"?>\n<!-- {HEADER}\n     {PASSWORDS} -->\n<clickhouse>\n'
-        f"  <profiles>\n{profiles}  </profiles>\n  <quotas>\n{quotas}  </quotas>\n  <users>\n"
-        '    <default>\n      <networks replace="replace">\n        <ip>127.0.0.1</ip>\n        <ip>::1</ip>\n'
-        f"      </networks>\n    </default>\n{users}  </users>\n</clickhouse>\n"
-    )
+    root = Element("clickhouse")
+    _fill(SubElement(root, "profiles"), {user.name: _profile(user) for user in USERS})
+    _fill(SubElement(root, "quotas"), {user.name: _quota(user) for user in USERS})
+    users = SubElement(root, "users")
+    networks = SubElement(SubElement(users, "default"), "networks", {"replace": "replace"})
+    _fill(networks, {"ip": ["127.0.0.1", "::1"]})
+    for user in USERS:
+        users.append(Comment(f" {user.purpose} "))
+        _fill(users, {user.name: _user(user)})
+    indent(root)
+    head = f'<?xml version="1.0" encoding="UTF-8"?>\n<!-- {HEADER}\n     {PASSWORDS} -->\n'
+    return head + tostring(root, "unicode") + "\n"
 
 
-def _profile_xml(user: User) -> str:
-    values = "".join(f"      <{name}>{value}</{name}>\n" for name, value in (user.settings | user.fixed).items())
-    limits = "".join(f"        <{name}><min>1</min><max>{value}</max></{name}>\n" for name, value in user.fixed.items())
-    return f"    <{user.name}>\n{values}      <constraints>\n{limits}      </constraints>\n    </{user.name}>\n"
+def _fill(parent: Element, content: Mapping[str, Any]) -> None:
+    """Add an element for each name: a mapping nests, a list repeats the element, anything else is its text."""
+    for name, value in content.items():
+        for one in value if isinstance(value, list) else [value]:
+            element = SubElement(parent, name)
+            if isinstance(one, Mapping):
+                _fill(element, one)
+            else:
+                element.text = str(one)
 
 
-def _quota_xml(user: User) -> str:
-    interval = f"<duration>60</duration><queries>{user.queries_a_minute}</queries>"
-    return f"    <{user.name}>\n      <interval>{interval}</interval>\n    </{user.name}>\n"
+def _profile(user: User) -> dict[str, Any]:
+    limits = {name: {"min": 1, "max": value} for name, value in user.fixed.items()}
+    return {**user.settings, **user.fixed, "constraints": limits}
 
 
-def _user_xml(user: User) -> str:
-    grants = "".join(f"        <query>{escape(f'GRANT {grant}')}</query>\n" for grant in user.grants)
-    return (
-        f"    <!-- {user.purpose} -->\n    <{user.name}>\n      <networks>\n        <ip>::/0</ip>\n      </networks>\n"
-        f"      <profile>{user.name}</profile>\n      <quota>{user.name}</quota>\n"
-        f"      <grants>\n{grants}      </grants>\n    </{user.name}>\n"
-    )
+def _quota(user: User) -> dict[str, Any]:
+    return {"interval": {"duration": 60, "queries": user.queries_a_minute}}
+
+
+def _user(user: User) -> dict[str, Any]:
+    grants = {"query": [f"GRANT {grant}" for grant in user.grants]}
+    return {"networks": {"ip": "::/0"}, "profile": user.name, "quota": user.name, "grants": grants}
 
 
 def statements() -> list[str]:
-    """The same as statements; ON CLUSTER is added by whoever runs them on one. Passwords are parameters."""
+    """The same users as statements, with passwords as parameters; on a cluster, add ON CLUSTER to each."""
     return [statement for user in USERS for statement in _statements(user)]
 
 
@@ -174,7 +183,7 @@ def render_sql() -> str:
 
 
 def published() -> dict[str, str]:
-    """File names and what is in them."""
+    """The text of each file, by its name."""
     return {"users.xml": render_xml(), "users.sql": render_sql()}
 
 
