@@ -1,16 +1,16 @@
-"""How a command of ours ends when it cannot do what was asked: one sentence, and an exit code.
+"""Errors of the commands: each ends one with a sentence on stderr and an exit code.
 
 ::
 
-    CommandError           exit 1   it was done, and something is wrong
-    ├── Usage              exit 2   the words of the call are wrong
+    CommandError           exit 1   something is wrong with what was looked at: events in a file, the topic, an answer
+    ├── Usage              exit 2   the arguments or settings are wrong
     ├── Unreachable        exit 3   Kafka, ClickHouse or a running `dev` does not answer
-    └── Refused            exit 4   it could be done and must not
+    └── Refused            exit 4   it could be done, and must not be
 """
 
 
 class CommandError(Exception):
-    """Ends the command with its text on stderr."""
+    """The end of a command, with its text on stderr."""
 
     exit_code = 1
 

@@ -20,7 +20,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """The same for people: the fields follow the message."""
+    """A line of text for people: the fields follow the message."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -31,9 +31,9 @@ class TextFormatter(logging.Formatter):
 
 
 def configure_logs(log_format: str, level: str, file: Path | None = None) -> None:
-    """Set up logging for this process. Third-party libraries are heard from warnings on, at debug from info on.
+    """Set up logging for this process. Third-party libraries log from warning on, at debug from info on.
 
-    No line names a thread, a process or a place in the source, so records need not find them out.
+    No line names a thread, a process or a place in the source, so looking them up for each record is switched off.
     """
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None
@@ -46,6 +46,6 @@ def configure_logs(log_format: str, level: str, file: Path | None = None) -> Non
         for theirs in ("aiokafka", "faust"):
             logging.getLogger(theirs).setLevel(logging.INFO)
         return
-    # Both report as errors what they recover from by themselves.
+    # Both log as errors what they recover from by themselves.
     logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
     logging.getLogger("faust").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Statements of ClickHouse's SQL that stand in files, so that they can be pasted into a client."""
+"""Loader of SQL statements, which stand in files so that they can be pasted into a client."""
 
 from functools import cache
 from importlib.resources import files

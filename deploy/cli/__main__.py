@@ -1,4 +1,4 @@
-"""``python -m deploy.cli`` is ``msgmetrics``."""
+"""Entry point of ``python -m deploy.cli``, which is ``msgmetrics``."""
 
 from deploy.cli.main import main
 

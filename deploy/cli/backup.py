@@ -1,4 +1,4 @@
-"""Backups of ClickHouse that are right to restore from while workers go on writing.
+"""``msgmetrics backup``: consistent backups of ClickHouse while workers go on writing.
 
 A backup of several tables is of no single moment. What matters is an order: progress (how far Kafka was read, how far
 buckets were closed) must be *older* than the facts and rollups it speaks for, since what lies beyond it is read from
@@ -73,7 +73,7 @@ def backup_restore(context: Context, name: str, place: str, facts_only: bool) ->
 
 
 def create(client: Client, settings: Settings, name: str, place: str, tell: Callable[[str], None]) -> None:
-    """Back everything up as NAME-progress and NAME-data. Raises CommandError where the workers do not get on."""
+    """Back everything up as NAME-progress and NAME-data. Raises CommandError where the workers make no progress."""
     names = _tables(client)
     data = [table for table in names if table not in PROGRESS]
     if not set(PROGRESS) <= set(names):
@@ -117,7 +117,7 @@ def stored_offsets(client: Client, settings: Settings) -> dict[int, int]:
 
 
 def wait_until_committed(settings: Settings, stored: Mapping[int, int], clock: Callable[[], float]) -> None:
-    """Until the group has committed these offsets. Raises CommandError when that takes longer than WAIT_SECONDS."""
+    """Block until the group has committed these offsets. Raises CommandError after WAIT_SECONDS."""
     deadline = clock() + WAIT_SECONDS
     while behind := _behind(committed_offsets(settings, list(stored)), stored):
         if clock() > deadline:
@@ -138,7 +138,7 @@ def _tables(client: Client) -> list[str]:
 
 
 def _destination(place: str, name: str, part: str) -> str:
-    """ClickHouse's word for where: ``place`` is File('{}') or a named collection's, with {} for the name."""
+    """The destination in ClickHouse's SQL: ``place`` is File('{}') or a named collection's, with {} for the name."""
     if NAME.fullmatch(name) is None:
         raise Usage(f"a backup's name has up to 100 of [A-Za-z0-9._-], not {name!r}")
     if place.count("{}") != 1:

@@ -1,4 +1,4 @@
-"""Demo traffic: a history of two days, then an event a second for ever, some of them late, doubled or broken.
+"""Demo traffic: a history of two days, then an event a second without end, some of them late, doubled or broken.
 
 History and live traffic have about the same rate, so that charts over both make sense.
 """
@@ -27,7 +27,7 @@ CENTS = {"sms": "0.75", "email": "0.02", "whatsapp": "0.5", "mms": "2.25"}
 
 
 class Traffic:
-    """Makes events. ``seed`` decides everything but the clock."""
+    """A generator of events. The same ``seed`` makes the same events at the same instants."""
 
     def __init__(self, orgs: Sequence[str], seed: int) -> None:
         self._orgs, self._random, self._number, self._seed = orgs, random.Random(seed), 0, seed
@@ -70,7 +70,7 @@ class Traffic:
 
 
 def _busyness(instant_ms: int) -> float:
-    """How busy an hour is, by its time of the day (UTC)."""
+    """Relative traffic of an hour, by its time of the day (UTC)."""
     hour = instant_ms / Grain.HOUR.milliseconds % 24
     return 1.2 + math.cos((hour - BUSIEST_HOUR) / 24 * 2 * math.pi)
 

@@ -64,7 +64,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def write_dev_file(directory: Path, content: DevFile) -> None:
-    """Write the file, readable by its owner only; it replaces the old one in one step, so nobody reads half of it."""
+    """Write the file atomically, readable by its owner only."""
     target, draft = directory / DEV_FILE, directory / f".{DEV_FILE}.{os.getpid()}"
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")

@@ -52,7 +52,7 @@ def explain(
 
 
 def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: str) -> str:
-    """A bucket of an organization: its number, its state, and the facts behind it. ``metric`` is '' for all."""
+    """Describe a bucket of an organization: its number, its state, the facts behind it. ``metric`` is '' for all."""
     start, end = grain.floor(bucket), grain.floor(bucket) + grain.seconds
     state: State = store.perform(ReadState())
     is_closed = end * MS_PER_SECOND <= state.as_of_ms
@@ -113,7 +113,7 @@ def _facts(facts: Any, metric: str) -> list[str]:
 
 
 def explain_event(store: Store, org: str, event: str) -> str:
-    """Where an event of an organization is: a fact, a dead letter, erased, or not seen. Raises Usage without an id."""
+    """Find an event of an organization: a fact, a dead letter, erased, or never seen. Raises Usage without an id."""
     if not event:
         raise Usage("--event needs an id")
     facts = _rows(store, "cli/explain_event", org=org, event=event)

@@ -1,4 +1,4 @@
-"""Kafka as the commands see it: settings for librdkafka, the topic, and the ends of its log."""
+"""Kafka for the commands, through librdkafka: its configuration, the topic, and offsets."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ MAX_REPLICAS = 3
 
 
 def client_settings(settings: Settings, **extra: Any) -> dict[str, Any]:
-    """librdkafka's configuration for our settings; it logs nothing by itself."""
+    """librdkafka's configuration for our settings, its own log switched off. Raises Unreachable without a token."""
     config: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_bootstrap,
         "security.protocol": settings.kafka_security_protocol,
@@ -61,14 +61,14 @@ def _check_token(path: str) -> None:
 
 
 def _oauth_token(path: str) -> tuple[str, float]:
-    """The token in the file now and when to ask again; librdkafka asks shortly before."""
+    """The token in the file, and its expiry in epoch seconds; librdkafka asks again shortly before."""
     token = read_token(path)
     return token, expires_at(token, time.time())
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """What the brokers say of the topic; ``partitions`` is 0 where there is none. ``config`` is {} where unknown
+    """The topic as the brokers describe it: ``partitions`` is 0 where there is none, ``config`` is {} where unknown
     or not asked for."""
 
     brokers: int
@@ -108,7 +108,7 @@ def unreachable(settings: Settings, error: object) -> Unreachable:
 
 
 def ensure_topic(settings: Settings, partitions: int | None) -> str:
-    """Make the topic where it is missing; say how it stands."""
+    """Make the topic where it is missing, and describe it in a sentence. Raises Unreachable."""
     state = describe_topic(settings)
     if state.partitions:
         return _standing(settings, state, partitions)
@@ -136,7 +136,7 @@ def _standing(settings: Settings, state: TopicState, partitions: int | None) -> 
 
 
 def topic_warnings(state: TopicState) -> list[str]:
-    """What of the topic's configuration will cause trouble, as sentences with the remedy."""
+    """Sentences on configuration of the topic that will cause trouble, with the remedy."""
     found = []
     if state.config.get("message.timestamp.type", "LogAppendTime") != "LogAppendTime":
         found.append(
@@ -149,7 +149,7 @@ def topic_warnings(state: TopicState) -> list[str]:
 
 
 def log_ends(settings: Settings, partitions: int) -> dict[int, int]:
-    """Per partition the end of its log. Raises Unreachable."""
+    """Per partition the log end offset. Raises Unreachable."""
     consumer = Consumer(client_settings(settings, **{"group.id": "message-metrics-status"}))
     try:
         return {
@@ -163,7 +163,7 @@ def log_ends(settings: Settings, partitions: int) -> dict[int, int]:
 
 
 def committed_offsets(settings: Settings, partitions: Sequence[int]) -> dict[int, int]:
-    """Per partition what the workers' group has committed, 0 for nothing. Raises Unreachable."""
+    """Per partition the next offset that the workers' group has committed, 0 for none. Raises Unreachable."""
     consumer = Consumer(client_settings(settings, **{"group.id": settings.kafka_group}))
     try:
         asked = [TopicPartition(settings.kafka_topic, p) for p in partitions]

@@ -1,4 +1,4 @@
-"""The command ``msgmetrics``: its table of commands, and exit codes for what goes wrong (deploy/errors.py has them)."""
+"""The command ``msgmetrics``: its table of commands, and how it ends (deploy/errors.py has the exit codes)."""
 
 import sys
 from importlib import import_module

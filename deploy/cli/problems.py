@@ -18,7 +18,7 @@ AUTHENTICATION_FAILED = 516
 
 @contextmanager
 def command_errors(settings: Settings) -> Iterator[None]:
-    """Raise CommandError for every error that `command_error` knows; others pass."""
+    """Turn the errors that `command_error` knows into CommandError; any other passes. Raises CommandError."""
     try:
         yield
     except Exception as error:

@@ -75,7 +75,7 @@ def _uncompressed(path: Path, raw: IO[bytes]) -> IO[bytes]:
 
 
 def lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Non-empty lines with their numbers, counted from 1."""
+    """Non-empty lines with their numbers, counted from 1. Raises Usage where the file cannot be uncompressed."""
     try:
         for number, line in enumerate(source, 1):
             if text := line.strip():
@@ -85,7 +85,7 @@ def lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def validate(source: IO[bytes], echo: bool) -> tuple[int, list[str], int]:
-    """Check every line: the number of good ones, sentences for the first bad ones, and how many were bad."""
+    """Check every line. Returns how many are good, sentences for the first bad ones, and how many are bad."""
     good, bad = 0, 0
     problems: list[str] = []
     for number, line in tqdm(lines(source), "checking", unit=" events", disable=not echo):
@@ -101,7 +101,7 @@ def validate(source: IO[bytes], echo: bool) -> tuple[int, list[str], int]:
 
 
 class _Deliveries:
-    """Counts what the brokers acknowledged."""
+    """Delivery reports: how many records the brokers acknowledged, and the last error."""
 
     def __init__(self) -> None:
         self.delivered, self.failed, self.last_error = 0, 0, ""

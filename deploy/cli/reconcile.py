@@ -1,4 +1,4 @@
-"""``msgmetrics reconcile``: what it found, as text or JSON."""
+"""``msgmetrics reconcile``: differences and violations, as text or JSON."""
 
 import sys
 import time
@@ -45,7 +45,7 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
 
 
 def _exact(value: Number) -> Any:
-    """A number as JSON writes it, without a binary float in between."""
+    """A number as JSON, without a binary float in between."""
     return msgspec.Raw(f"{value:f}".encode()) if isinstance(value, Decimal) else value
 
 
@@ -79,7 +79,7 @@ def as_document(result: Reconciliation) -> dict[str, Any]:
 
 
 def as_text(result: Reconciliation) -> str:
-    """The same for a person."""
+    """A reconciliation as text."""
     checked = ", ".join(f"{count} {grain.value}s" for grain, count in result.checked.items())
     lines = [f"{second(result.start)} to {second(result.end)}: looked at {checked}"]
     lines += [_difference(d) for d in result.differences[:SHOWN]]

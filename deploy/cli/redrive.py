@@ -39,7 +39,7 @@ def redrive(context: Context, wanted: Filter, again: bool, dry_run: bool) -> Non
 
 @dataclass(slots=True)
 class Redriven:
-    """What became of the letters of a redrive. Those that were sent back before, or are counted, are left alone."""
+    """Counts of a redrive by outcome. Letters that were sent back before, or whose event is counted, are left alone."""
 
     sent: int = 0
     sent_before: int = 0
@@ -82,7 +82,7 @@ def send_back(store: Store, settings: Settings, wanted: Filter, *, again: bool, 
 
 
 class _Sender:
-    """Sends pages of letters; each is noted when the brokers have all of it."""
+    """A producer of pages of letters, which are noted once the brokers have acknowledged them."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
@@ -92,6 +92,7 @@ class _Sender:
         self._problem = ""
 
     def send(self, letters: Sequence[Letter]) -> None:
+        """Send a page, wait for the brokers, and note what they have. Raises Unreachable where that is not all."""
         for letter in letters:
             origin = letter_id(self._store.topic, letter).encode()
             headers = [(name, value) for name, value in letter.headers if name != REDRIVEN_HEADER]

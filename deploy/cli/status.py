@@ -51,7 +51,7 @@ def status(context: Context, as_json: bool, watch: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """One partition. Offsets are next offsets; ``watermark`` is None before the first."""
+    """Progress of one partition. ``watermark`` is None before the first event."""
 
     partition: int
     next_offset: int
@@ -91,7 +91,7 @@ class Status:
 
 
 def read_status(client: Client, settings: Settings) -> Status:
-    """Gather the status. Log ends come from Kafka where it answers, else from what the workers last saw."""
+    """Gather the status. Log end offsets come from Kafka where it answers, else from the workers' last reports."""
     as_of_ms, generation, now_ms = map(int, client.query(sql("cli/status_as_of")).result_rows[0])
     where = {"topic": settings.kafka_topic, "cluster_id": known_cluster_id(settings, client)}
     rows = client.query(pipeline_sql("look/partitions"), parameters=where).result_rows
@@ -147,7 +147,7 @@ def _reasons(settings: Settings, age: float | None, partitions: list[PartitionSt
 
 
 def render(status: Status) -> str:
-    """The status for a person."""
+    """The status as text."""
     age = "" if status.as_of_age_seconds is None else f" ({status.as_of_age_seconds:.1f} s ago)"
     out = [
         f"as_of       {status.as_of or 'not set'}{age}",

@@ -61,7 +61,7 @@ Settings = tuple[tuple[str, str], ...]
 
 
 class EngineError(Exception):
-    """The engine refused a statement; the text is its own."""
+    """A statement that the engine refused, with the engine's own text."""
 
 
 def quote(text: str) -> str:
@@ -211,11 +211,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet: what matters is in the answers."""
+        """Log nothing: errors are in the answers."""
 
 
 def _insert_file(connection: Any, statement: str, format_name: str, data: memoryview) -> bytes:
-    """The embedded engine reads inserted data from a file; one in memory where the system has such."""
+    """Insert through a file, since the embedded engine reads data from nothing else; in memory where possible."""
     shared_memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.NamedTemporaryFile(dir=shared_memory) as file:
         file.write(data)
@@ -230,7 +230,7 @@ class _Server(ThreadingHTTPServer):
     pool: ConnectionPool
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is nothing to report."""
+        """Report nothing when a client has gone away."""
 
 
 class ChdbHttpServer:

@@ -1,10 +1,10 @@
-"""The body of a request to a server of ``http.server``, which leaves reading it to others."""
+"""Request bodies for ``http.server``, which does not read them itself."""
 
 from http.server import BaseHTTPRequestHandler
 
 
 def read_body(request: BaseHTTPRequestHandler) -> bytes:
-    """The whole body, sent with its length or in chunks; trailers are read and dropped. Blocks."""
+    """Read the whole body, sent with Content-Length or chunked; trailers are read and dropped. Blocks."""
     if request.headers.get("Transfer-Encoding", "").lower() != "chunked":
         return request.rfile.read(int(request.headers.get("Content-Length") or 0))
     parts = []

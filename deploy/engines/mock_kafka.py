@@ -16,6 +16,6 @@ class MockKafka:
         self.bootstrap = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
 
     def create_topic(self, name: str) -> None:
-        """Asking for a topic makes it."""
+        """Make a topic by asking for its metadata."""
         client = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0, "error_cb": lambda _: None})
         client.list_topics(name, timeout=10)

@@ -1,7 +1,7 @@
-"""Applies the numbered migrations of ``schemas/clickhouse``, once each, and keeps a ledger of them.
+"""Apply the numbered migrations of ``schemas/clickhouse``, once each, and keep a ledger of them.
 
-Every statement is recorded when it is done, so a migration that was interrupted goes on where it stopped. Two runs at
-once do no harm: a statement that finds its table there already is taken as done by the other.
+Every statement is recorded when it is done, so an interrupted migration resumes where it stopped. Two runs at once
+do no harm: each statement is idempotent, since a table that is there already counts as made by the other.
 """
 
 import hashlib
@@ -127,7 +127,7 @@ def _make_secret(client: Client) -> None:
 
 
 def _set_retention(client: Client, table: str, column: str, days: int, cluster: str) -> None:
-    """Set a table's TTL; the floor of facts is first raised by the old one, which may have dropped some."""
+    """Set a table's TTL. First raise the floor of facts by the old TTL, which may have dropped some."""
     found = client.query(sql("migrations/table_definition"), parameters={"table": local_name(table, cluster)})
     match = _TTL_DAYS.search(found.result_rows[0][0])
     if match and int(match[1]) == days:

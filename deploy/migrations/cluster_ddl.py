@@ -22,7 +22,7 @@ _COLUMNS = re.compile(r"\b(ADD|DROP|MODIFY|RENAME|COMMENT|ALTER) COLUMN\b")
 
 
 def statements_for(statement: str, cluster: str) -> list[str]:
-    """What a migration's statement becomes: itself without a cluster. Raises Refused for what has no rule yet."""
+    """Translate a migration's statement for a cluster; without one it stays as it is. Raises Refused without a rule."""
     if not cluster:
         return [statement]
     if match := _CREATE.match(statement):
