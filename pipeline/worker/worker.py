@@ -19,8 +19,8 @@ from pipeline import metrics
 from pipeline.clickhouse.store import Store
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
-from pipeline.core.start import Gap, Offsets, Start, Stored, choose_start, clock_skew_ms
-from pipeline.errors import EXIT_UNREACHABLE, KafkaUnavailable, LogGap, SinkUnavailable, Stalled, Stop, WrongClock
+from pipeline.core.start import Offsets, Start, clock_skew_ms
+from pipeline.errors import EXIT_UNREACHABLE, KafkaUnavailable, SinkUnavailable, Stalled, Stop, WrongClock
 from pipeline.kafka.client import read_cluster_id
 from pipeline.kafka.consumer import Hooks
 from pipeline.kafka.faust_app import App, build_app
@@ -30,6 +30,7 @@ from pipeline.worker.admin import AdminServer, admin_app
 from pipeline.worker.health import Health, show_health
 from pipeline.worker.lanes import Lanes
 from pipeline.worker.operations import Operations
+from pipeline.worker.starts import Starts
 from pipeline.worker.violations import watch_violations
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import wall_clock_ms
@@ -190,38 +191,14 @@ class Worker:
             raise
 
     def _choose_starts(self, offsets: Mapping[int, Offsets]) -> dict[int, Start]:
-        """Where each assigned partition starts. Blocks on ClickHouse; raises LogGap unless gaps are accepted.
-
-        Reported before anything is read, so that commands that only look at ClickHouse know the Kafka cluster of
-        whatever they find there.
-        """
+        """Where each assigned partition starts. Blocks; raises SinkUnavailable or Stop, and tells health."""
+        starts = Starts(self._store, wall_clock_ms, accept_gap=self.accept_gap)
         try:
             with self.health.sink.asked(wall_clock_ms):
-                stored = self._store.read_stored()
-                starts = {p: self._choose_start(p, known, stored.get(p)) for p, known in offsets.items()}
-                rows = [(p, "starting", start.offset, offsets[p].log_end) for p, start in starts.items()]
-                self._store.report_partitions(rows, wall_clock_ms())
-                return starts
+                return starts.choose(offsets)
         except SinkUnavailable as error:
             self.health.sink.outcome(error, wall_clock_ms())
             raise
-
-    def _choose_start(self, partition: int, known: Offsets, stored: Stored | None) -> Start:
-        choice = choose_start(known.committed, stored, known.log_start, known.log_end)
-        if isinstance(choice, Gap):
-            if not self.accept_gap:
-                raise LogGap(
-                    f"partition {partition} of {self.settings.kafka_topic}: offsets {choice.from_offset} to "
-                    f"{choice.to_offset - 1} were deleted from the log before they were read; restore them, or start "
-                    "the worker with --accept-gap to record the loss and go on"
-                )
-            self._store.record_gap(partition, choice)
-            log.warning("accepted the loss of offsets %d to %d of partition %d", *_span(choice), partition)
-            return Start(choice.to_offset, choice.to_offset)
-        if choice.recreated and stored is not None:
-            log.warning("partition %d ends below the stored progress: the topic was made anew", partition)
-            self._store.begin_incarnation(partition, stored.incarnation + 1)
-        return choice
 
     def _report(self, durable: dict[int, int], ends: dict[int, int], pending: int) -> None:
         """Leave a trace for `status`. Asked once, and not told to health: an outage is seen by the effects."""
@@ -278,10 +255,6 @@ async def _last_moment(stop: asyncio.Event) -> None:
     """Return when a stopping worker must be gone: what hangs, connecting too, does not keep it."""
     await stop.wait()
     await asyncio.sleep(LEAVE_SECONDS + LEAVE_MARGIN_SECONDS)
-
-
-def _span(gap: Gap) -> tuple[int, int]:
-    return gap.from_offset, gap.to_offset - 1
 
 
 def _explain(error: BaseException) -> int:

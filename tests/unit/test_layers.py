@@ -27,7 +27,6 @@ EXEMPT = {"pipeline/core/ledger.py": {"threading"}}
 
 MOST_LINES = 300
 LONG = {
-    *("pipeline/clickhouse/store.py", "pipeline/worker/worker.py"),
     *("tests/contract/test_endpoint.py", "tests/contract/test_endpoint_sentences.py"),
     *("tests/support/system.py", "tests/unit/api/test_pure.py"),
 }

@@ -24,6 +24,7 @@ CLOCK_SHELLS = {
     "pipeline/worker/worker.py": "composes the worker and hands the clock on",
     "pipeline/worker/operations.py": "uptime",
     "pipeline/kafka/consumer.py": "when batches were read, and how long a fetch may wait",
+    "pipeline/runner.py": "when a peer was asked and when it answered",
     "pipeline/clickhouse/store.py": "how long a closing took, and how long statements are waited for",
     "pipeline/repair/lease.py": "when the lease was renewed",
     "pipeline/repair/replay.py": "when a replay's recomputes are due",
@@ -33,6 +34,7 @@ CLOCK_SHELLS = {
     "deploy/cli/context.py": "the clock of commands",
     "deploy/cli/replay.py": "composes a replay and hands the clock on",
     "deploy/cli/backup.py": "patience with the workers' commits",
+    "deploy/cli/doctor.py": "compares the clocks",
     "deploy/cli/kafka.py": "when a token expires",
     "deploy/cli/dev.py": "composes the development system",
 }
@@ -51,7 +53,6 @@ CHANCE_SHELLS = {
 }
 ENVIRONMENT_SHELLS = {
     "deploy/cli/context.py": "hands it to read_settings",
-    "deploy/cli/dev.py": "whether a Kafka of one's own was named",
 }
 
 
