@@ -1,4 +1,4 @@
-"""How every process of ours connects to ClickHouse: over HTTP, or to the embedded engine in its own process."""
+"""Connections to ClickHouse, of every process: over HTTP, or to the embedded engine in its own process."""
 
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -55,7 +55,7 @@ def connect(
 
 
 def _tls(endpoint: Endpoint, *, has_password: bool) -> dict[str, Any]:
-    """What the driver is told of certificates; a client certificate replaces the password only where there is none."""
+    """The driver's arguments for certificates; a client certificate replaces the password only where there is none."""
     told: dict[str, Any] = {}
     if endpoint.cafile:
         told["ca_cert"] = endpoint.cafile

@@ -1,4 +1,4 @@
-"""Where ClickHouse is and how it is spoken to, as one value that every process hands on."""
+"""The address of ClickHouse with all that a connection needs, as one value that every process hands on."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit

@@ -28,7 +28,7 @@ OTHER_KEY: Final = "__other__"
 
 
 class DeadLetterReason(StrEnum):
-    """Why a record is not a fact."""
+    """Reasons for which a record is not a fact."""
 
     MALFORMED_JSON = "malformed_json"
     INVALID_FIELD = "invalid_field"

@@ -195,7 +195,7 @@ class Settings:
 
     @property
     def clickhouse(self) -> Endpoint:
-        """How to reach ClickHouse."""
+        """The endpoint of ClickHouse that the settings name."""
         return Endpoint(
             url=self.clickhouse_url,
             password=self.clickhouse_password,

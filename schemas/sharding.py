@@ -1,4 +1,4 @@
-"""Which tables are spread over the shards of a ClickHouse cluster, and what they are called there."""
+"""Names of the tables that are spread over the shards of a ClickHouse cluster."""
 
 from schemas import tables
 from schemas.grain import Grain
@@ -21,10 +21,10 @@ def local_name(table: str, cluster: str) -> str:
 
 
 def everywhere(cluster: str) -> str:
-    """What goes behind the table in a statement that must reach every server: nothing where there is one."""
+    """The clause that makes a statement reach every server, to be put behind the table; empty for one server."""
     return f" ON CLUSTER {cluster}" if cluster else ""
 
 
 def alter_target(table: str, cluster: str) -> str:
-    """What goes behind ALTER TABLE to change or delete rows, which a Distributed table cannot."""
+    """The target of an ALTER TABLE that changes or deletes rows, which a Distributed table cannot."""
     return local_name(table, cluster) + everywhere(cluster)

@@ -27,4 +27,4 @@ _DAY, _HOUR, _MINUTE = (Grain.DAY,), (Grain.DAY, Grain.HOUR), (Grain.DAY, Grain.
 _GRAINS = {Tier.PAYG: _DAY, Tier.STARTER: _DAY, Tier.GROWTH: _HOUR, Tier.SCALE: _MINUTE, Tier.CUSTOM: _MINUTE}
 
 DEFAULT_TIER = Tier.PAYG
-"""What an organization without a stored tier has."""
+"""The tier of an organization that has none stored."""
