@@ -19,13 +19,14 @@ from api.auth import Authenticator, Caller
 from api.cursor import Cursor
 from api.errors import RateLimited
 from api.negotiate import accepts_gzip, is_not_modified, media_type
-from api.params import Instant, Query, parse_query
+from api.params import Query, parse_query
 from api.reader import Reader
-from api.render import Answer, as_of_seconds, render, timestamp
+from api.render import Answer, as_of_seconds, render
 from api.security import HEADERS
 from api.sharing import Shared
 from api.window import Request, check_allowed, resolve
 from schemas.grain import MS_PER_SECOND
+from schemas.instant import Instant, second
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class Metrics:
         known: Caller | None = getattr(http.state, "caller", None)
         caller = known or await self._authenticate(http.headers.get("authorization"), now_ms)
         http.state.caller = caller
-        now = _instant(now_ms)
+        now = Instant.of_ms(now_ms)
         asked = await self._decide(http, caller, parse_query(http.scope["query_string"], now), now)
         ready = await self.shared.get(asked, lambda: self._in_thread(self._read, asked))
         _note(http.scope["state"], ready, now_ms)
@@ -69,7 +70,7 @@ class Metrics:
         if caller is None:
             return None
         scope["state"]["caller"] = caller
-        now = _instant(now_ms)
+        now = Instant.of_ms(now_ms)
         query = parse_query(scope["query_string"], now)
         if query.cursor is not None:
             return None
@@ -151,11 +152,6 @@ class Metrics:
         return Answer(request, page, rows, prior, as_of, asked.limit, following)
 
 
-def _instant(now_ms: int) -> Instant:
-    """Epoch milliseconds as an instant."""
-    return Instant(now_ms // MS_PER_SECOND, f"{now_ms % MS_PER_SECOND:03}".rstrip("0"))
-
-
 def _asked(caller: Caller, request: Request, position: int, limit: int, headers: Mapping[str, str]) -> Asked:
     kind, is_gzipped = media_type(headers.get("accept", "")), accepts_gzip(headers.get("accept-encoding", ""))
     return Asked(caller.org_id, request, position, limit, kind, is_gzipped)
@@ -180,7 +176,7 @@ def _page_headers(answer: Answer) -> dict[str, str]:
     """What a body without an envelope cannot say."""
     headers = {}
     if answer.as_of is not None:
-        headers["X-As-Of"] = timestamp(answer.as_of)
+        headers["X-As-Of"] = second(answer.as_of)
     if answer.next_cursor is not None:
         headers["X-Next-Cursor"] = answer.next_cursor
     return headers

@@ -22,10 +22,11 @@ from api.errors import (
     WindowTooLarge,
 )
 from api.metrics import ENDPOINT
-from api.params import COMPARISONS, DEFAULT_LIMIT, GROUPS, MAX_LIMIT, TIME_RULE, Metric
+from api.params import COMPARISONS, DEFAULT_LIMIT, GROUPS, MAX_LIMIT, Metric
 from api.render import CSV, JSON, NDJSON, Answer, Groups, failure, render
 from api.window import MAX_BUCKETS, Request, Window
 from schemas.grain import Grain
+from schemas.instant import TIME_RULE
 
 EXAMPLE_START = 1_777_939_200  # 2026-05-05T00:00:00Z
 EXAMPLE_ID = "01JTF0M5W6Z3B8Q9XK4N7R2VYD"

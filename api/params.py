@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from api.errors import ValidationFailed
 from schemas.grain import Grain
-from schemas.message_event import FIRST_YEAR, LAST_YEAR
+from schemas.instant import Instant, parse_instant
 
 MAX_LIMIT, DEFAULT_LIMIT = 5000, 1000
 MAX_FIELDS = 100
@@ -21,16 +20,7 @@ REMEMBERED_QUERIES, REMEMBERED_BYTES = 1024, 512
 GROUPS = ("channel", "error_code")
 COMPARISONS = ("prior_period",)
 
-_INSTANT = re.compile(
-    r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
-)
 _LIMIT = re.compile(r"[0-9]{1,6}", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TIME_RULE = (
-    "must be an RFC 3339 date-time with offset, like 2026-05-05T00:00:00Z or 2026-05-05T02:00:00%2B02:00 "
-    "(encode + as %2B)"
-)
-YEARS_RULE = f"must lie in the years {FIRST_YEAR} to {LAST_YEAR} (UTC)"
 
 
 class Metric(StrEnum):
@@ -38,14 +28,6 @@ class Metric(StrEnum):
     DELIVERED = "delivered"
     FAILED = "failed"
     COST_CENTS = "cost_cents"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Instant:
-    """Epoch seconds, and the digits of the second's fraction without trailing zeros: compared, these order instants."""
-
-    seconds: int
-    fraction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +42,6 @@ class Query:
     compare_to: str | None
     cursor: str | None
     limit: int
-
-
-def parse_instant(text: str) -> Instant:
-    """An RFC 3339 date-time with offset, to the second. Raises ValueError with the rule."""
-    match = _INSTANT.fullmatch(text)
-    if match is None:
-        raise ValueError(TIME_RULE)
-    year, month, day, hour, minute, second, fraction, sign, ahead_hours, ahead_minutes = match.groups()
-    if not FIRST_YEAR - 1 <= int(year) <= LAST_YEAR + 1:  # which also keeps the arithmetic below in bounds
-        raise ValueError(YEARS_RULE)
-    if sign and (int(ahead_hours) > 23 or int(ahead_minutes) > 59):
-        raise ValueError(TIME_RULE)
-    try:
-        local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
-    except ValueError as error:
-        raise ValueError(f"{TIME_RULE}: {error}") from None
-    ahead = timedelta(hours=int(ahead_hours or 0), minutes=int(ahead_minutes or 0))
-    instant = local + ahead if sign == "-" else local - ahead
-    if not FIRST_YEAR <= instant.year <= LAST_YEAR:
-        raise ValueError(YEARS_RULE)
-    return Instant((instant - _EPOCH) // timedelta(seconds=1), (fraction or "").rstrip("0"))
 
 
 def _one_of(kind: Callable[[str], Any], choices: tuple[str, ...]) -> Callable[[str], Any]:

@@ -5,7 +5,6 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +13,7 @@ import msgspec
 from api.errors import ApiError
 from api.window import Request, Window
 from schemas.grain import MS_PER_SECOND
+from schemas.instant import second
 
 Value = int | Decimal
 Groups = Sequence[tuple[str, Value]]
@@ -56,11 +56,6 @@ class Answer:
         return buckets(self.page.shifted(window.end - window.start), self.prior, self.as_of, grouped=self.is_grouped)
 
 
-def timestamp(seconds: int) -> str:
-    """Epoch seconds as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def as_of_seconds(as_of_ms: int) -> int | None:
     """``as_of`` cut to whole seconds; None before the first watermark."""
     return as_of_ms // MS_PER_SECOND if as_of_ms else None
@@ -91,10 +86,10 @@ def buckets(window: Window, rows: Rows, as_of: int | None, *, grouped: bool) -> 
         row: Any = rows.get(start)
         if grouped:
             item = _groups(row or ()) if start <= known_until else None
-            answer.append({"bucket_start": timestamp(start), "groups": item})
+            answer.append({"bucket_start": second(start), "groups": item})
         else:
             value = number(row or 0) if start <= known_until else None
-            answer.append({"bucket_start": timestamp(start), "value": value})
+            answer.append({"bucket_start": second(start), "value": value})
     return answer
 
 
@@ -103,8 +98,8 @@ def _data(answer: Answer) -> dict[str, Any]:
     data: dict[str, Any] = {
         "metric": METRIC_NAME + request.metric,
         "granularity": window.grain,
-        "from": timestamp(window.start),
-        "to": timestamp(window.end),
+        "from": second(window.start),
+        "to": second(window.end),
         "buckets": answer.buckets(),
     }
     prior = answer.prior_buckets()
@@ -112,8 +107,8 @@ def _data(answer: Answer) -> dict[str, Any]:
         before = window.before()
         data["comparison"] = {
             "compare_to": request.compare_to,
-            "from": timestamp(before.start),
-            "to": timestamp(before.end),
+            "from": second(before.start),
+            "to": second(before.end),
             "buckets": prior,
         }
     return data
@@ -121,7 +116,7 @@ def _data(answer: Answer) -> dict[str, Any]:
 
 def _json(answer: Answer) -> tuple[bytes, bytes]:
     data = msgspec.json.encode(_data(answer))
-    as_of = None if answer.as_of is None else timestamp(answer.as_of)
+    as_of = None if answer.as_of is None else second(answer.as_of)
     meta = msgspec.json.encode({"as_of": as_of, "limit": answer.limit, "next_cursor": answer.next_cursor})
     return b'{"success":true,"data":' + data + b',"meta":' + meta + b"}", data
 

@@ -18,6 +18,7 @@ from api.errors import ApiError
 from api.metrics import READY, REGISTRY
 from api.protocol import Protocol
 from api.reader import Reader
+from schemas.instant import wall_clock_ms
 from schemas.settings import API_ADMIN_PORT, Settings
 
 GRACE_SECONDS = 5
@@ -33,11 +34,6 @@ class Server(uvicorn.Server):
     @property
     def bound_port(self) -> int:
         return int(self.servers[0].sockets[0].getsockname()[1])
-
-
-def wall_clock_ms() -> int:
-    """The wall clock in epoch milliseconds."""
-    return time.time_ns() // 1_000_000
 
 
 def _server(app: ASGIApp, host: str, port: int) -> Server:

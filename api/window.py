@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from api.errors import GranularityNotAvailable, WindowTooLarge
-from api.params import Instant, Metric, Query
+from api.params import Metric, Query
 from schemas.grain import Grain
+from schemas.instant import Instant
 from schemas.tiers import Tier
 
 MAX_BUCKETS = 10_000

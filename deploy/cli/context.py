@@ -12,7 +12,7 @@ from deploy.cli.dev_file import dev_settings, read_dev_file
 from deploy.errors import CommandError, Usage
 from pipeline.core.watermark import RETENTION_MARGIN_MS, retention_floor
 from schemas.grain import Grain
-from schemas.instant import Span, wall_clock_ms
+from schemas.instant import Span, parse_instant, wall_clock_ms
 from schemas.settings import PREFIX, Settings, SettingsError, read_settings
 
 
@@ -48,8 +48,6 @@ class InstantType(click.ParamType):
     name = "T"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from api.params import parse_instant
-
         if isinstance(value, int):
             return value
         try:
