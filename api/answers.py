@@ -1,96 +1,132 @@
-"""Answers kept for a moment, so that a repeated question is not read again. Pure: time is an argument.
+"""A cache of answers with single-flight, so that a repeated question is read once a second at most.
 
     reading begins        the same question again            and again
     |─────────────────────────|──────────────── REUSE_SECONDS ──|──────►
-    0                     given as kept                     read anew
+    0                      from the cache                    read anew
 
 An answer's age is counted from before it was read, so that a correction shows after REUSE_SECONDS at the latest,
-however long the reading took. What may be asked at all (key, scope, tier) is decided for every request, before this.
+however long the reading took. Key, scope and tier are checked for every request, before this.
 """
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-from starlette.responses import Response
+from cachetools import TLRUCache
 
-from api.window import Request
-from schemas.tiers import Tier
+from api import metrics
+from api.cache_key import CacheKey
 
 REUSE_SECONDS = 1.0
-MAX_KEPT_BYTES = 32 * 1024 * 1024
+MAX_CACHED_BYTES = 32 * 1024 * 1024
 ENTRY_BYTES = 6 * 1024
-"""What an entry costs in memory beside its body, at most, its responses for two tiers included."""
+"""The most that an entry costs in memory beside its body."""
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Everything that decides the bytes of an answer, resolved; above all whose numbers they are."""
+class CachedAnswer:
+    """An answer as it is sent: body, and the headers that depend on nothing but the question and the data.
 
-    org_id: str
-    request: Request
-    position: int
-    limit: int
-    media_type: str
-    is_gzipped: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """An answer as it is sent. ``headers`` are those that depend on nothing but the question and the data.
-
-    ``responses`` keeps what was made of it, by the caller's tier, for whoever asks again. They are never changed.
+    ``content_headers`` are those that describe the body, and go only with it. ``as_of`` is epoch seconds.
     """
 
     body: bytes
-    headers: dict[str, str]
+    headers: RawHeaders
+    content_headers: RawHeaders
     etag: str
     buckets: int
     as_of: int | None
-    responses: dict[Tier, Response] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def size_bytes(self) -> int:
-        """What keeping it costs."""
+        """The memory that it takes in the cache."""
         return len(self.body) + ENTRY_BYTES
 
 
-class Answers:
-    """Answers by question, none older than ``max_age_seconds``, together never more than ``max_bytes``.
+class AnswerCache:
+    """Answers by key, none older than ``max_age_seconds``, together never more than ``max_bytes``.
 
-    Times are monotonic seconds. Entries stand in the order in which they were kept: the oldest go first.
+    ``clock`` is monotonic seconds. The least recently used go first.
     """
 
-    def __init__(self, max_age_seconds: float = REUSE_SECONDS, max_bytes: int = MAX_KEPT_BYTES) -> None:
-        self._max_age_seconds, self._max_bytes = max_age_seconds, max_bytes
-        self._kept: OrderedDict[Asked, tuple[float, Ready]] = OrderedDict()
-        self.size_bytes = 0
+    def __init__(
+        self, clock: Callable[[], float], max_age_seconds: float = REUSE_SECONDS, max_bytes: int = MAX_CACHED_BYTES
+    ) -> None:
+        self._max_age_seconds = max_age_seconds
+        self._entries: TLRUCache[CacheKey, tuple[float, CachedAnswer]] = TLRUCache(
+            max_bytes,
+            ttu=lambda _, entry, __: entry[0] + max_age_seconds,
+            timer=clock,
+            getsizeof=lambda entry: entry[1].size_bytes,
+        )
+        self.clock = clock
 
     def __len__(self) -> int:
-        return len(self._kept)
-
-    def is_fresh(self, read_at: float, now: float) -> bool:
-        """Whether what has been read from ``read_at`` on may still be given."""
-        return now - read_at < self._max_age_seconds
-
-    def find(self, asked: Asked, now: float) -> Ready | None:
-        """The answer to a question, where one is kept that is fresh."""
-        read_at, ready = self._kept.get(asked, (None, None))
-        return ready if read_at is not None and self.is_fresh(read_at, now) else None
-
-    def keep(self, asked: Asked, ready: Ready, read_at: float, now: float) -> None:
-        """Keep an answer that was read from ``read_at`` on, and let go of what is too old or too much."""
-        if self.is_fresh(read_at, now):
-            self._drop(asked)
-            self._kept[asked] = (read_at, ready)
-            self.size_bytes += ready.size_bytes
-        while self._kept and (self.size_bytes > self._max_bytes or not self.is_fresh(self._oldest_read_at, now)):
-            self._drop(next(iter(self._kept)))
+        return len(self._entries)
 
     @property
-    def _oldest_read_at(self) -> float:
-        return next(iter(self._kept.values()))[0]
+    def size_bytes(self) -> int:
+        return int(self._entries.currsize)
 
-    def _drop(self, asked: Asked) -> None:
-        gone = self._kept.pop(asked, None)
-        if gone is not None:
-            self.size_bytes -= gone[1].size_bytes
+    def is_fresh(self, read_at: float) -> bool:
+        """Whether an answer whose reading began at ``read_at`` may still be served."""
+        return self.clock() < read_at + self._max_age_seconds
+
+    def find(self, key: CacheKey) -> CachedAnswer | None:
+        """The cached answer, if it is fresh."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry[1]
+
+    def keep(self, key: CacheKey, answer: CachedAnswer, read_at: float) -> None:
+        """Cache an answer whose reading began at ``read_at``.
+
+        Not one that is old already: it would push out a newer one. Nor one larger than the cache, which has no room.
+        """
+        if self.is_fresh(read_at) and answer.size_bytes <= self._entries.maxsize:
+            self._entries[key] = (read_at, answer)
+
+
+class SingleFlight:
+    """Single-flight in front of the cache: serve a cached answer, join an identical query in flight, or start one.
+
+    Lives on one event loop.
+    """
+
+    def __init__(self, cache: AnswerCache) -> None:
+        self._cache = cache
+        self._flights: dict[CacheKey, tuple[float, asyncio.Future[CachedAnswer]]] = {}
+
+    async def get(self, key: CacheKey, read: Callable[[], Awaitable[CachedAnswer]]) -> CachedAnswer:
+        """The answer. Raises what ``read`` raises, to all who joined; a failure is not cached."""
+        cached = self._cache.find(key)
+        if cached is not None:
+            metrics.ANSWERS_FROM_CACHE.inc()
+            return cached
+        began, flight = self._flights.get(key, (0.0, None))
+        if flight is not None and self._cache.is_fresh(began):
+            metrics.ANSWERS_SHARED.inc()
+        else:
+            metrics.ANSWERS_FROM_STORE.inc()
+            flight = self._start(key, read)
+        # A client that goes away must not cancel what others wait for.
+        return await asyncio.shield(flight)
+
+    def _start(self, key: CacheKey, read: Callable[[], Awaitable[CachedAnswer]]) -> asyncio.Future[CachedAnswer]:
+        began = self._cache.clock()
+        flight = asyncio.ensure_future(self._read(key, read, began))
+        self._flights[key] = (began, flight)
+        flight.add_done_callback(lambda done: self._landed(key, done))
+        return flight
+
+    async def _read(self, key: CacheKey, read: Callable[[], Awaitable[CachedAnswer]], began: float) -> CachedAnswer:
+        answer = await read()
+        self._cache.keep(key, answer, began)
+        return answer
+
+    def _landed(self, key: CacheKey, done: asyncio.Future[CachedAnswer]) -> None:
+        if self._flights.get(key, (0.0, None))[1] is done:
+            del self._flights[key]
+        if not done.cancelled():
+            done.exception()  # retrieved here in case all clients have gone; otherwise asyncio warns

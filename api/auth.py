@@ -1,12 +1,13 @@
-"""Who is asking: API keys, looked up by hash and remembered for a few seconds.
+"""Authentication: API keys, looked up by hash and cached for a few seconds.
 
 Every fault of a key gives the same answer after the same work: one hash, and one look-up at most.
 """
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from cachetools import TLRUCache
 
 from api import metrics
 from api.errors import Forbidden, Unauthorized
@@ -30,25 +31,38 @@ class Caller:
     key_prefix: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The account under a key, or that there is none, and when the look-up began."""
+
+    account: Account | None
+    looked_up_at: float
+
+
 class Authenticator:
     """Checks the Authorization header, from any thread. ``lookup`` blocks; ``clock`` is monotonic seconds."""
 
     def __init__(self, lookup: Callable[[str], Account | None], clock: Callable[[], float]) -> None:
         self._lookup, self._clock = lookup, clock
-        self._known: OrderedDict[str, tuple[float, Account | None]] = OrderedDict()
+        self._known: TLRUCache[str, _Found] = TLRUCache(
+            REMEMBER_KEYS,
+            # Not TTLCache, whose time begins at the end of a look-up: a slow one would outlast the 5 s.
+            ttu=lambda _, found, __: found.looked_up_at + REMEMBER_SECONDS,
+            timer=clock,
+        )
         self._lock = threading.Lock()
 
     def authenticate(self, header: str | None, now_ms: int) -> Caller:
         """The caller behind an Authorization header. Raises Unauthorized or Forbidden; blocks on a look-up."""
         key, hashed = _key_in(header)
-        known = self._remembered(hashed)
-        return self._caller(key, self._looked_up(hashed) if known is None else known[1], now_ms)
+        found = self._cached(hashed) or self._look_up(hashed)
+        return self._caller(key, found.account, now_ms)
 
     def remembered(self, header: str | None, now_ms: int) -> Caller | None:
-        """The same without ever blocking; None where that takes a look-up."""
+        """The same from the cache alone, never blocking; None where that takes a look-up."""
         key, hashed = _key_in(header)
-        known = self._remembered(hashed)
-        return None if known is None else self._caller(key, known[1], now_ms)
+        found = self._cached(hashed)
+        return None if found is None else self._caller(key, found.account, now_ms)
 
     def _caller(self, key: str, account: Account | None, now_ms: int) -> Caller:
         if account is None or KEY_PATTERN.fullmatch(key) is None:
@@ -60,25 +74,20 @@ class Authenticator:
         tier = TIERS.get(account.tier, DEFAULT_TIER)
         return Caller(account.org_id, tier, key_prefix(key))
 
-    def _remembered(self, hashed: str) -> tuple[float, Account | None] | None:
-        """What is known of a key without asking: when it was looked up, and what was found."""
+    def _cached(self, hashed: str) -> _Found | None:
         with self._lock:
-            known = self._known.get(hashed)
-        if known is None or self._clock() - known[0] >= REMEMBER_SECONDS:
-            return None
-        metrics.KEYS_FROM_CACHE.inc()
-        return known
+            found = self._known.get(hashed)
+        if found is not None:
+            metrics.KEYS_FROM_CACHE.inc()
+        return found
 
-    def _looked_up(self, hashed: str) -> Account | None:
-        now = self._clock()
+    def _look_up(self, hashed: str) -> _Found:
+        began = self._clock()
         metrics.KEYS_FROM_STORE.inc()
-        account = self._lookup(hashed)
+        found = _Found(self._lookup(hashed), began)
         with self._lock:
-            self._known[hashed] = (now, account)
-            self._known.move_to_end(hashed)
-            if len(self._known) > REMEMBER_KEYS:
-                self._known.popitem(last=False)
-        return account
+            self._known[hashed] = found
+        return found
 
 
 def _key_in(header: str | None) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Cursors: where a page begins, and everything the first request decided, signed. Pure.
+"""Cursors: the start of a page, and the question as the first request resolved it, signed. Pure.
 
 A cursor is base64url of a 16-byte HMAC-SHA256 and a JSON array. The organization is inside what is signed. Nothing
 about a key, a scope or a tier is: those are checked again on every page.
@@ -14,7 +14,7 @@ import msgspec
 
 from api.errors import InvalidInput
 from api.params import Metric, Query
-from api.window import Request, Window, ceil, floor
+from api.window import Question, Window, ceil, floor
 from schemas.grain import Grain
 
 SIGNATURE_BYTES = 16
@@ -35,9 +35,9 @@ class _Payload(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The request a cursor pins, and the bucket start its page begins at."""
+    """The question that a cursor pins, and the bucket start its page begins at."""
 
-    request: Request
+    question: Question
     position: int
 
 
@@ -46,17 +46,17 @@ def _sign(secret: bytes, body: bytes) -> bytes:
 
 
 def encode(cursor: Cursor, org_id: str, secret: bytes) -> str:
-    """The text of a cursor for an organization."""
-    request = cursor.request
+    """A cursor as text, for one organization only."""
+    question, window = cursor.question, cursor.question.window
     payload = _Payload(
         VERSION,
         org_id,
-        request.metric,
-        request.window.grain,
-        request.window.start,
-        request.window.end,
-        request.group_by,
-        request.compare_to,
+        question.metric,
+        window.grain,
+        window.start,
+        window.end,
+        question.group_by,
+        question.compare_to,
         cursor.position,
     )
     body = msgspec.json.encode(payload)
@@ -64,7 +64,7 @@ def encode(cursor: Cursor, org_id: str, secret: bytes) -> str:
 
 
 def decode(text: str, org_id: str, secret: bytes) -> Cursor:
-    """The cursor in a text. Raises InvalidInput for anything that this service did not write for this organization."""
+    """Verify and read a cursor. Raises InvalidInput for a text that this service did not write for the organization."""
     refused = InvalidInput({"cursor": "is not a cursor of this resource; take next_cursor of an answer, unchanged"})
     try:
         raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
@@ -81,19 +81,19 @@ def decode(text: str, org_id: str, secret: bytes) -> Cursor:
     if payload.version != VERSION or payload.org_id != org_id:
         raise refused
     window = Window(payload.grain, payload.start, payload.end)
-    return Cursor(Request(payload.metric, window, payload.group_by, payload.compare_to), payload.position)
+    return Cursor(Question(payload.metric, window, payload.group_by, payload.compare_to), payload.position)
 
 
-def check_agrees(query: Query, request: Request) -> None:
-    """A parameter sent along with a cursor must say what the cursor says, compared on what it resolves to."""
-    grain = request.window.grain
+def check_agrees(query: Query, question: Question) -> None:
+    """Compare the parameters beside a cursor with what it pins, each as it resolves. Raises InvalidInput."""
+    grain = question.window.grain
     agree = {
-        "metric": query.metric in (None, request.metric),
-        "from": query.since is None or floor(grain, query.since) == request.window.start,
-        "to": query.until is None or ceil(grain, query.until) == request.window.end,
+        "metric": query.metric in (None, question.metric),
+        "from": query.since is None or floor(grain, query.since) == question.window.start,
+        "to": query.until is None or ceil(grain, query.until) == question.window.end,
         "granularity": query.granularity in (None, grain),
-        "group_by": query.group_by in (None, request.group_by),
-        "compare_to": query.compare_to in (None, request.compare_to),
+        "group_by": query.group_by in (None, question.group_by),
+        "compare_to": query.compare_to in (None, question.compare_to),
     }
     wrong = {name: "disagrees with the cursor; leave it out or start again" for name, same in agree.items() if not same}
     if wrong:

@@ -1,179 +1,154 @@
-"""``GET /v1/metrics/messages``: authenticate, decide what is asked, read, answer."""
+"""``GET /v1/metrics/messages``: authenticate, decide what is asked, answer from the cache or read."""
 
 import gzip
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import anyio
-from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from api import cursor, metrics
-from api.answers import Asked, Ready
+from api.answer import Answer, as_of_seconds
+from api.answers import AnswerCache, CachedAnswer, RawHeaders, SingleFlight
 from api.auth import Authenticator, Caller
+from api.cache_key import CacheKey, decide
 from api.cursor import Cursor
-from api.errors import RateLimited
-from api.negotiate import accepts_gzip, is_not_modified, media_type
-from api.params import Query, parse_query
+from api.errors import ApiError, MethodNotAllowed, RateLimited, respond
+from api.negotiate import is_not_modified
+from api.params import parse_query
 from api.reader import Reader
-from api.render import Answer, as_of_seconds, render
-from api.security import HEADERS
-from api.sharing import Shared
-from api.window import Request, check_allowed, resolve
+from api.render import render
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import Instant, second
+from schemas.tiers import Tier
 
 T = TypeVar("T")
 
+METHODS = ("GET", "HEAD")
 THREADS = 16
 QUERIES_AN_ORGANIZATION = 8
 GZIP_FROM_BYTES, GZIP_LEVEL = 1024, 4
-COMMON_HEADERS = {**HEADERS, "Cache-Control": "private, max-age=30", "Vary": "Authorization, Accept, Accept-Encoding"}
+COMMON_HEADERS = {"Cache-Control": "private, max-age=30", "Vary": "Authorization, Accept, Accept-Encoding"}
+CONTENT_HEADERS = frozenset({b"content-encoding", b"content-length", b"content-type"})
+GRANULARITIES = {tier: (b"x-granularities", ", ".join(tier.grains).encode()) for tier in Tier}
 
 
-@dataclass(slots=True)
-class Metrics:
-    """The resource. ``clock_ms`` is the wall clock in epoch milliseconds."""
+class MessageMetrics:
+    """The resource, as an ASGI application. ``clock_ms`` is the wall clock in epoch milliseconds."""
 
-    reader: Reader
-    authenticator: Authenticator
-    clock_ms: Callable[[], int]
-    shared: Shared
-    running: Counter[str] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _threads: anyio.CapacityLimiter | None = None
+    def __init__(
+        self, reader: Reader, authenticator: Authenticator, clock_ms: Callable[[], int], cache: AnswerCache
+    ) -> None:
+        self._reader, self._authenticator, self._clock_ms = reader, authenticator, clock_ms
+        self._flights = SingleFlight(cache)
+        self._slots = Slots()
+        self._threads: anyio.CapacityLimiter | None = None
 
-    async def get(self, http: HttpRequest) -> Response:
-        """Answer one request. Whatever blocks runs in a thread; an answer that is kept needs none."""
-        now_ms = self.clock_ms()
-        known: Caller | None = getattr(http.state, "caller", None)
-        caller = known or await self._authenticate(http.headers.get("authorization"), now_ms)
-        http.state.caller = caller
-        now = Instant.of_ms(now_ms)
-        asked = await self._decide(http, caller, parse_query(http.scope["query_string"], now), now)
-        ready = await self.shared.get(asked, lambda: self._in_thread(self._read, asked))
-        _note(http.scope["state"], ready, now_ms)
-        return _response(ready, caller, http.headers.get("if-none-match"), asked.media_type)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["method"] not in METHODS:
+                raise MethodNotAllowed(headers={"Allow": ", ".join(METHODS)})
+            status, headers, body = await self._answer(scope)
+        except ApiError as error:
+            await respond(error, scope["state"]["request_id"])(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    def kept(self, scope: Scope, headers: Mapping[str, str]) -> Response | None:
-        """The answer to a request without a cursor where it is kept, after the same checks; None where it is not.
-
-        Raises what is wrong with the request. ``headers`` have lower-case names.
-        """
-        now_ms = self.clock_ms()
-        caller = self.authenticator.remembered(headers.get("authorization"), now_ms)
-        if caller is None:
-            return None
-        scope["state"]["caller"] = caller
-        now = Instant.of_ms(now_ms)
-        query = parse_query(scope["query_string"], now)
-        if query.cursor is not None:
-            return None
-        request = resolve(query, caller.tier, now)
-        asked = _asked(caller, request, request.window.start, query.limit, headers)
-        ready = self.shared.kept(asked)
-        if ready is None:
-            return None
-        _note(scope["state"], ready, now_ms)
-        if "if-none-match" in headers:
-            return _response(ready, caller, headers["if-none-match"], asked.media_type)
-        if caller.tier not in ready.responses:
-            ready.responses[caller.tier] = _response(ready, caller, None, asked.media_type)
-        return ready.responses[caller.tier]
+    async def _answer(self, scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Answer one request. Only what blocks runs in a thread; a cached answer needs none."""
+        # Of a header that is sent twice the first counts.
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+        state, now_ms = scope["state"], self._clock_ms()
+        state["caller"] = caller = await self._authenticate(headers.get("authorization"), now_ms)
+        query = parse_query(scope["query_string"], now := Instant.of_ms(now_ms))
+        secret = b"" if query.cursor is None else await self._in_thread(self._reader.cursor_secret)
+        key = decide(query, headers, caller.org_id, caller.tier, secret, now)
+        answer = await self._flights.get(key, lambda: self._in_thread(self._read, key))
+        state["buckets"] = answer.buckets
+        state["as_of_lag_ms"] = None if answer.as_of is None else now_ms - answer.as_of * MS_PER_SECOND
+        shared = (*answer.headers, GRANULARITIES[caller.tier])  # the tier is the caller's own, all else anybody's
+        if is_not_modified(headers.get("if-none-match"), answer.etag):
+            return 304, [*shared], b""
+        return 200, [*shared, *answer.content_headers], answer.body
 
     async def _authenticate(self, header: str | None, now_ms: int) -> Caller:
-        known = self.authenticator.remembered(header, now_ms)
+        known = self._authenticator.remembered(header, now_ms)
         if known is not None:
             return known
-        return await self._in_thread(self.authenticator.authenticate, header, now_ms)
+        return await self._in_thread(self._authenticator.authenticate, header, now_ms)
 
     async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(THREADS)
         return await anyio.to_thread.run_sync(call, *args, limiter=self._threads)
 
-    async def _decide(self, http: HttpRequest, caller: Caller, query: Query, now: Instant) -> Asked:
-        """What is asked, everything resolved."""
-        if query.cursor is None:
-            request = resolve(query, caller.tier, now)
-            position = request.window.start
-        else:
-            secret = await self._in_thread(self.reader.cursor_secret)
-            pinned = cursor.decode(query.cursor, caller.org_id, secret)
-            cursor.check_agrees(query, pinned.request)
-            check_allowed(pinned.request.window.grain, caller.tier)
-            request, position = pinned.request, pinned.position
-        return _asked(caller, request, position, query.limit, http.headers)
+    def _read(self, key: CacheKey) -> CachedAnswer:
+        with self._slots.taken(key.org_id):
+            answer = read_page(self._reader, key)
+        return write(answer, key)
 
-    def _read(self, asked: Asked) -> Ready:
-        with self._slot(asked.org_id):
-            answer = self._page(asked)
-        body, etag = render(answer, asked.media_type)
-        headers = _page_headers(answer)
-        if asked.is_gzipped and len(body) >= GZIP_FROM_BYTES:
-            body = gzip.compress(body, GZIP_LEVEL)
-            headers["Content-Encoding"] = "gzip"
-        return Ready(body, headers, etag, answer.page.count, answer.as_of)
+
+class Slots:
+    """Bounds the queries that an organization may have running, so that it cannot take all threads."""
+
+    def __init__(self) -> None:
+        self._running: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     @contextmanager
-    def _slot(self, org_id: str) -> Iterator[None]:
-        """One organization cannot take all threads."""
+    def taken(self, org_id: str) -> Iterator[None]:
+        """Hold a slot of the organization. Raises RateLimited when all are taken."""
         with self._lock:
-            if self.running[org_id] >= QUERIES_AN_ORGANIZATION:
+            if self._running[org_id] >= QUERIES_AN_ORGANIZATION:
                 metrics.RATE_LIMITED.inc()
                 raise RateLimited
-            self.running[org_id] += 1
+            self._running[org_id] += 1
         try:
             with metrics.IN_FLIGHT.track_inprogress():
                 yield
         finally:
             with self._lock:
-                self.running[org_id] -= 1
-                if not self.running[org_id]:
-                    del self.running[org_id]
-
-    def _page(self, asked: Asked) -> Answer:
-        request = asked.request
-        page = request.window.page(asked.position, asked.limit)
-        as_of = as_of_seconds(self.reader.as_of_ms())  # before the data: who sees it sees everything below it
-        rows = self.reader.values(asked.org_id, request.metric, page, request.group_by)
-        prior = None
-        if request.compare_to:
-            earlier = page.shifted(request.window.end - request.window.start)
-            prior = self.reader.values(asked.org_id, request.metric, earlier, request.group_by)
-        following = None
-        if page.end < request.window.end:
-            following = cursor.encode(Cursor(request, page.end), asked.org_id, self.reader.cursor_secret())
-        return Answer(request, page, rows, prior, as_of, asked.limit, following)
+                self._running[org_id] -= 1
+                if not self._running[org_id]:
+                    del self._running[org_id]
 
 
-def _asked(caller: Caller, request: Request, position: int, limit: int, headers: Mapping[str, str]) -> Asked:
-    kind, is_gzipped = media_type(headers.get("accept", "")), accepts_gzip(headers.get("accept-encoding", ""))
-    return Asked(caller.org_id, request, position, limit, kind, is_gzipped)
+def read_page(reader: Reader, key: CacheKey) -> Answer:
+    """Read an answer from ClickHouse; blocks. Raises Unavailable."""
+    question = key.question
+    page = question.window.page(key.position, key.limit)
+    as_of = as_of_seconds(reader.as_of_ms())  # before the data: a reader who sees it sees everything below it
+    rows = reader.values(key.org_id, question.metric, page, question.group_by)
+    prior = None
+    if question.compare_to:
+        earlier = page.shifted(question.window.end - question.window.start)
+        prior = reader.values(key.org_id, question.metric, earlier, question.group_by)
+    following = None
+    if page.end < question.window.end:
+        following = cursor.encode(Cursor(question, page.end), key.org_id, reader.cursor_secret())
+    return Answer(question, page, rows, prior, as_of, key.limit, following)
 
 
-def _note(state: dict[str, Any], ready: Ready, now_ms: int) -> None:
-    """What the access log says of an answer."""
-    state["buckets"] = ready.buckets
-    state["as_of_lag_ms"] = None if ready.as_of is None else now_ms - ready.as_of * MS_PER_SECOND
-
-
-def _response(ready: Ready, caller: Caller, if_none_match: str | None, kind: str) -> Response:
-    """The answer as this caller gets it: the tier is the caller's own, the rest is everybody's who asked the same."""
-    headers = {**COMMON_HEADERS, "ETag": ready.etag, **ready.headers, "X-Granularities": ", ".join(caller.tier.grains)}
-    if is_not_modified(if_none_match, ready.etag):
-        headers.pop("Content-Encoding", None)
-        return Response(status_code=304, headers=headers)
-    return Response(ready.body, media_type=kind, headers=headers)
+def write(answer: Answer, key: CacheKey) -> CachedAnswer:
+    """Render an answer, and compress it where the client can unpack it and it is worth it."""
+    body, etag = render(answer, key.media_type)
+    headers = {**COMMON_HEADERS, "ETag": etag, **_page_headers(answer)}
+    if key.is_gzipped and len(body) >= GZIP_FROM_BYTES:
+        body = gzip.compress(body, GZIP_LEVEL)
+        headers["Content-Encoding"] = "gzip"
+    raw = Response(body, media_type=key.media_type, headers=headers).raw_headers
+    about: RawHeaders = tuple(header for header in raw if header[0] not in CONTENT_HEADERS)
+    content: RawHeaders = tuple(header for header in raw if header[0] in CONTENT_HEADERS)
+    return CachedAnswer(body, about, content, etag, answer.page.count, answer.as_of)
 
 
 def _page_headers(answer: Answer) -> dict[str, str]:
-    """What a body without an envelope cannot say."""
+    """`as_of` and `next_cursor` as headers, for CSV and NDJSON, whose bodies have no envelope."""
     headers = {}
     if answer.as_of is not None:
         headers["X-As-Of"] = second(answer.as_of)

@@ -1,13 +1,15 @@
-"""What the API answers when it cannot answer, as exceptions that carry status, code and message.
+"""Refusals of the API, as exceptions that carry status, code and message, and the JSON they become.
 
 ::
 
     ApiError
     ├── Unauthorized        401   one text for every fault of the key
     ├── Forbidden           403
+    ├── NotFound, MethodNotAllowed   404, 405
     ├── ValidationFailed    422   all parameters at once
     ├── InvalidInput        422   a cursor that does not verify, or disagrees with a parameter
     ├── GranularityNotAvailable, WindowTooLarge   422
+    ├── BadRequest          400   bytes that are no HTTP request
     ├── RequestTimeout      408   bytes that come too slowly to be a request
     ├── PayloadTooLarge, UriTooLong, HeadersTooLarge   413, 414, 431
     ├── RateLimited         429
@@ -15,21 +17,30 @@
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from starlette.responses import Response
 
 
 class ApiError(Exception):
-    """Base: ``details`` is left out of the answer where it is None."""
+    """Base: ``details`` is left out of the answer where it is None. ``message`` and ``headers`` replace the class's."""
 
     status = 500
     code = "INTERNAL"
     message = "internal error"
     headers: Mapping[str, str] = {}
 
-    def __init__(self, details: Mapping[str, Any] | None = None, message: str | None = None) -> None:
+    def __init__(
+        self,
+        details: Mapping[str, Any] | None = None,
+        message: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message or self.message)
         self.details = details
         self.message = message or self.message
+        self.headers = self.headers if headers is None else headers
 
 
 class Unauthorized(ApiError):
@@ -66,6 +77,10 @@ class WindowTooLarge(ApiError):
     status, code, message = 422, "WINDOW_TOO_LARGE", "window has too many buckets"
 
 
+class BadRequest(ApiError):
+    status, code, message = 400, "BAD_REQUEST", "bad request"
+
+
 class RequestTimeout(ApiError):
     status, code, message = 408, "REQUEST_TIMEOUT", "the request did not arrive in time"
 
@@ -92,11 +107,33 @@ class Unavailable(ApiError):
     headers: Mapping[str, str] = {"Retry-After": "2"}
 
 
+class Problem(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    code: str
+    message: str
+    request_id: str
+    details: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Error(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    success: Annotated[bool, msgspec.Meta(extra_json_schema={"const": False})]
+    error: Problem
+
+
 def of_framework(status: int, detail: str, headers: Mapping[str, str]) -> ApiError:
-    """What the framework refuses by itself, as one of ours."""
-    kinds: dict[int, type[ApiError]] = {404: NotFound, 405: MethodNotAllowed}
-    error = kinds[status]() if status in kinds else ApiError(message=detail[:1].lower() + detail[1:])
-    if status not in kinds:
-        error.status, error.code = status, "BAD_REQUEST"
-    error.headers = headers
-    return error
+    """Translate a refusal of Starlette's into one of ours. It refuses paths, methods, and requests it cannot read."""
+    kinds: Mapping[int, type[ApiError]] = {404: NotFound, 405: MethodNotAllowed}
+    if status in kinds:
+        return kinds[status](headers=headers)
+    return BadRequest(message=detail[:1].lower() + detail[1:], headers=headers)
+
+
+def failure(error: ApiError, request_id: str) -> bytes:
+    """The body of a refusal."""
+    details = msgspec.UNSET if error.details is None else dict(error.details)
+    return msgspec.json.encode(Error(False, Problem(error.code, error.message, request_id, details)))
+
+
+def respond(error: ApiError, request_id: str) -> Response:
+    """The refusal as a response that nobody may cache."""
+    headers = {"Cache-Control": "no-store", **error.headers}
+    return Response(failure(error, request_id), error.status, headers=headers, media_type="application/json")

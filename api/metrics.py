@@ -7,6 +7,8 @@ from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from api.params import ENDPOINT
+
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
 PREFIX = "msgmetrics_api_"
@@ -29,11 +31,10 @@ ANSWERS = Counter(
 )
 READY = Gauge(PREFIX + "ready", "1 when ClickHouse answered at the time of this scrape", registry=REGISTRY)
 
-ENDPOINT = "/v1/metrics/messages"
 ROUTES = ("/", ENDPOINT, "/openapi.json", "/docs", "/schemas/message-event.json")
 ASSETS, OTHER = "/assets/", "other"
 
-# Looking a series up by its labels costs more than counting; made here, it is also there from the start.
+# Looking a series up by its labels costs more than counting it; made here, it also exists from the start.
 KEYS_FROM_CACHE, KEYS_FROM_STORE = KEYS.labels("cache"), KEYS.labels("store")
 ANSWERS_FROM_CACHE, ANSWERS_SHARED, ANSWERS_FROM_STORE = map(ANSWERS.labels, ("cache", "shared", "store"))
 SECONDS.labels(ENDPOINT)
@@ -42,7 +43,7 @@ for _status in ("200", "503"):  # ratios of these need both from the start
 
 
 def route_of(path: str) -> str:
-    """The route that a path belongs to; what anybody may make up counts as one."""
+    """The route that a path belongs to. All unknown paths share one label, so that clients cannot make up series."""
     if path in ROUTES:
         return path
     return ASSETS if path.startswith(ASSETS) else OTHER

@@ -1,19 +1,18 @@
-"""What the headers of a request ask for: media type and validators. Pure."""
+"""Content negotiation: media type, compression and validators, from the headers of a request. Pure."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TypeVar
 
-from api.render import CSV, JSON, NDJSON
-
+JSON, CSV, NDJSON = "application/json", "text/csv", "application/x-ndjson"
 REMEMBERED_HEADERS, REMEMBERED_CHARACTERS = 256, 512
-"""Clients are of few kinds, and say the same with every request: so many headers, none longer, are read once."""
+"""Clients are of few kinds, and send the same with every request: so many headers, none longer, are parsed once."""
 
 T = TypeVar("T")
 
 
 def _remembering(read: Callable[[str], T]) -> Callable[[str], T]:
-    """The same function, with a memory that nobody can fill."""
+    """Memoise for short headers only, so that a client cannot grow the cache."""
     remembered = lru_cache(REMEMBERED_HEADERS)(read)
     return lambda header: remembered(header) if len(header) <= REMEMBERED_CHARACTERS else read(header)
 

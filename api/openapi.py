@@ -6,8 +6,11 @@ from typing import Any
 
 import msgspec
 
+from api.answer import REF, Answer, Bucket, GroupedBucket, Groups, Metrics
 from api.errors import (
     ApiError,
+    BadRequest,
+    Error,
     Forbidden,
     GranularityNotAvailable,
     InvalidInput,
@@ -20,18 +23,17 @@ from api.errors import (
     UriTooLong,
     ValidationFailed,
     WindowTooLarge,
+    failure,
 )
-from api.metrics import ENDPOINT
-from api.params import COMPARISONS, DEFAULT_LIMIT, GROUPS, MAX_LIMIT, Metric
-from api.render import CSV, JSON, NDJSON, Answer, Groups, failure, render
-from api.window import MAX_BUCKETS, Request, Window
+from api.negotiate import CSV, JSON, NDJSON
+from api.params import COMPARISONS, DEFAULT_LIMIT, ENDPOINT, GROUPS, MAX_LIMIT, Metric
+from api.render import render
+from api.window import MAX_BUCKETS, Question, Window
 from schemas.grain import Grain
 from schemas.instant import TIME_RULE
 
 EXAMPLE_START = 1_777_939_200  # 2026-05-05T00:00:00Z
 EXAMPLE_ID = "01JTF0M5W6Z3B8Q9XK4N7R2VYD"
-NUMBER = {"type": "number", "minimum": 0, "description": "Exact: whole, or at most 6 decimals."}
-NULLABLE_NUMBER = {**NUMBER, "type": ["number", "null"]}
 INSTANT = {"type": "string", "format": "date-time"}
 
 PARAMETERS: tuple[Mapping[str, Any], ...] = (
@@ -110,78 +112,14 @@ ERRORS: tuple[tuple[str, ApiError], ...] = (
 )
 
 
-def _bucket(value: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": {"bucket_start": INSTANT, name: value},
-        "required": ["bucket_start", name],
-        "additionalProperties": False,
-    }
-
-
 def _schemas() -> dict[str, Any]:
-    group = {
-        "type": "object",
-        "properties": {"key": {"type": ["string", "null"]}, "value": NUMBER},
-        "required": ["key", "value"],
-        "additionalProperties": False,
-    }
-    buckets = {
-        "type": "array",
-        "description": "Ascending, half-open, without holes. null is not aggregated yet, 0 and [] are known.",
-        "items": {"oneOf": [{"$ref": "#/components/schemas/Bucket"}, {"$ref": "#/components/schemas/GroupedBucket"}]},
-    }
-    comparison = {
-        "type": "object",
-        "properties": {"compare_to": {"enum": list(COMPARISONS)}, "from": INSTANT, "to": INSTANT, "buckets": buckets},
-        "required": ["compare_to", "from", "to", "buckets"],
-        "additionalProperties": False,
-    }
-    data = {
-        "type": "object",
-        "properties": {
-            "metric": {"type": "string"},
-            "granularity": {"enum": list(Grain)},
-            "from": INSTANT,
-            "to": INSTANT,
-            "buckets": buckets,
-            "comparison": comparison,
-        },
-        "required": ["metric", "granularity", "from", "to", "buckets"],
-        "additionalProperties": False,
-    }
-    meta = {
-        "type": "object",
-        "properties": {
-            "as_of": {**INSTANT, "type": ["string", "null"], "description": "How far aggregation has come."},
-            "limit": {"type": "integer"},
-            "next_cursor": {"type": ["string", "null"]},
-        },
-        "required": ["as_of", "limit", "next_cursor"],
-        "additionalProperties": False,
-    }
-    error = {
-        "type": "object",
-        "properties": {
-            "code": {"enum": sorted({e.code for _, e in ERRORS} | {"BAD_REQUEST"})},
-            "message": {"type": "string"},
-            "request_id": {"type": "string"},
-            "details": {"type": "object"},
-        },
-        "required": ["code", "message", "request_id"],
-        "additionalProperties": False,
-    }
-    return {
-        "Bucket": _bucket(NULLABLE_NUMBER, "value"),
-        "GroupedBucket": _bucket({"type": ["array", "null"], "items": group}, "groups"),
-        "Metrics": _envelope(success=True, data=data, meta=meta),
-        "Error": _envelope(success=False, error=error),
-    }
+    _, schemas = msgspec.json.schema_components([Metrics, Bucket, GroupedBucket, Error], ref_template=REF)
+    schemas["Problem"]["properties"]["code"]["enum"] = sorted({e.code for _, e in ERRORS} | {BadRequest.code})
+    return schemas
 
 
-def _envelope(*, success: bool, **parts: Any) -> dict[str, Any]:
-    properties = {"success": {"const": success}, **parts}
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": REF.format(name=name)}
 
 
 def _examples() -> dict[str, Any]:
@@ -190,9 +128,9 @@ def _examples() -> dict[str, Any]:
     cost: dict[int, Any] = {first: Decimal("10.5"), first + Grain.HOUR.seconds: Decimal(0)}
     groups: dict[int, Groups] = {first: [("carrier_rejected", 3), ("", 1)]}
     made = {
-        "pending": Answer(Request(Metric.COST_CENTS, window, None, None), window, cost, None, as_of, 1000, None),
-        "groups": Answer(Request(Metric.FAILED, window, "error_code", None), window, groups, None, as_of, 1000, None),
-        "comparison": Answer(Request(Metric.SENT, window, None, "prior_period"), window, {}, {}, as_of, 1000, None),
+        "pending": Answer(Question(Metric.COST_CENTS, window, None, None), window, cost, None, as_of, 1000, None),
+        "groups": Answer(Question(Metric.FAILED, window, "error_code", None), window, groups, None, as_of, 1000, None),
+        "comparison": Answer(Question(Metric.SENT, window, None, "prior_period"), window, {}, {}, as_of, 1000, None),
     }
     return {name: {"value": msgspec.json.decode(render(answer, JSON)[0])} for name, answer in made.items()}
 
@@ -205,7 +143,7 @@ def _error_responses() -> dict[str, Any]:
             {
                 "description": error.code,
                 "headers": {**HEADERS, **{h: {"schema": {"type": "string"}} for h in error.headers}},
-                "content": {JSON: {"schema": {"$ref": "#/components/schemas/Error"}, "examples": {}}},
+                "content": {JSON: {"schema": _ref(Error.__name__), "examples": {}}},
             },
         )
         response["content"][JSON]["examples"][name] = {"value": msgspec.json.decode(failure(error, EXAMPLE_ID))}
@@ -219,7 +157,7 @@ def openapi() -> dict[str, Any]:
         "description": "The buckets of a page. CSV and NDJSON where Accept asks for them.",
         "headers": OK_HEADERS,
         "content": {
-            JSON: {"schema": {"$ref": "#/components/schemas/Metrics"}, "examples": _examples()},
+            JSON: {"schema": _ref(Metrics.__name__), "examples": _examples()},
             CSV: text,
             NDJSON: text,
         },

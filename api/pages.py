@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route
 
 from api.errors import NotFound
 from api.negotiate import is_not_modified
+from api.security import policy
 
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 GZIP_LEVEL = 6  # once a process: the answer is kept
@@ -28,18 +29,7 @@ ASK_AGAIN = "no-cache"
 FOR_EVER = "public, max-age=31536000, immutable"
 """For what has its version in its address."""
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    )
-)
+POLICY = policy(script_src="'self'", style_src="'self'", img_src="'self'", connect_src="'self'")
 SAFETY_HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",

@@ -1,4 +1,4 @@
-"""The query string of ``GET /v1/metrics/messages``: every rule that needs nothing but its text. Pure."""
+"""The endpoint's query string: all rules that need nothing but its text. Pure."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from api.errors import ValidationFailed
 from schemas.grain import Grain
 from schemas.instant import Instant, parse_instant
 
+ENDPOINT = "/v1/metrics/messages"
 MAX_LIMIT, DEFAULT_LIMIT = 5000, 1000
 MAX_FIELDS = 100
 REMEMBERED_QUERIES, REMEMBERED_BYTES = 1024, 512
@@ -32,7 +33,7 @@ class Metric(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The parameters as sent; None is not sent."""
+    """The parameters as sent; None for one that was not."""
 
     metric: Metric | None
     since: Instant | None

@@ -9,8 +9,7 @@ from typing import Any
 from ulid import ULID
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api.errors import ApiError, HeadersTooLarge, RequestTimeout, Unavailable, of_framework
-from api.render import failure
+from api.errors import ApiError, BadRequest, HeadersTooLarge, RequestTimeout, Unavailable, failure
 from api.security import HEADERS
 
 NOT_HTTP = "not a valid HTTP request; percent-encode whatever is not plain ASCII in the request line"
@@ -112,7 +111,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse bytes that are no HTTP request; ``msg`` is the parser's own word for it."""
-        self._refuse(of_framework(400, NOT_HTTP, {}))
+        self._refuse(BadRequest(message=NOT_HTTP))
 
     def _await_request(self) -> None:
         """A request that comes in one piece, as most do, is over before anybody has to wait for it."""

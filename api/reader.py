@@ -1,7 +1,7 @@
 """The only file of the API that talks to ClickHouse. Read-only; every statement has a time limit.
 
 Blocking, safe for threads (each has a connection of its own), and lazy: the API starts without ClickHouse and recovers
-by itself. Whatever goes wrong is raised as Unavailable; the cause goes to the log.
+by itself. Every fault is raised as Unavailable; its cause goes to the log.
 """
 
 import logging
@@ -16,9 +16,9 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from api.answer import Groups, Rows, Value
 from api.errors import Unavailable
 from api.params import Metric
-from api.render import Groups, Rows, Value
 from api.window import Window
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
@@ -32,7 +32,10 @@ READ_ONLY = 2  # reads only, and settings may still be sent along
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is stored of a key. Instants are epoch milliseconds, 0 for unset; tier is '' where none is stored."""
+    """An API key as stored, and its organization's tier.
+
+    Instants are epoch milliseconds, 0 for unset; tier is '' where none is stored.
+    """
 
     key_id: str
     org_id: str
@@ -49,7 +52,7 @@ def sql(name: str) -> str:
 
 
 class Reader:
-    """ClickHouse as the API sees it."""
+    """The API's queries. Every method raises Unavailable when ClickHouse does not answer."""
 
     def __init__(self, clickhouse: str | Endpoint) -> None:
         self._clickhouse = Endpoint.of(clickhouse)
@@ -76,7 +79,7 @@ class Reader:
             raise Unavailable from error
 
     def account(self, key_hash: str) -> Account | None:
-        """What is stored under the hash of a key, or None."""
+        """The key with this hash, or None."""
         for key_id, org_id, scopes, revoked, expires, tier in self._rows("account", key_hash=key_hash):
             return Account(key_id, org_id, frozenset(scopes), int(revoked), int(expires), tier)
         return None
@@ -86,7 +89,7 @@ class Reader:
         return int(self._rows("as_of")[0][0])
 
     def cursor_secret(self) -> bytes:
-        """What cursors are signed with; made by `migrate` and never changed."""
+        """The secret that signs cursors, made by `migrate` and never changed. Raises Unavailable without one."""
         if self._secret is None:
             rows = self._rows("secret", name=CURSOR_SECRET)
             if not rows:

@@ -1,4 +1,4 @@
-"""Headers that tell browsers how little an answer may do. An answer that sets one of them itself keeps its own."""
+"""Security headers: content security policies, and defaults for every answer that does not set its own."""
 
 import base64
 import hashlib
@@ -6,8 +6,15 @@ import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""The content security policy of data: even shown as a page it can load and run nothing."""
+
+def policy(**sources: str) -> str:
+    """A content security policy that allows these sources and nothing else (``script_src`` is script-src)."""
+    allowed = "".join(f"{name.replace('_', '-')} {source}; " for name, source in sources.items())
+    return f"default-src 'none'; {allowed}base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+
+NOTHING = policy()
+"""The policy of data: even shown as a page it can load and run nothing."""
 
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -21,7 +28,7 @@ _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 class SecurityHeaders:
-    """Adds the headers to every answer. HSTS is the business of whoever ends TLS in front of this."""
+    """Middleware: adds the headers to every answer. HSTS is left to the proxy that terminates TLS."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,7 +47,10 @@ def policy_for_page(html: str) -> str:
     """A policy under which a page runs exactly the inline scripts it has now, and talks to its own origin only."""
     digests = (hashlib.sha256(script.encode()).digest() for script in _SCRIPT.findall(html))
     scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-    return (
-        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src 'self' data:; font-src data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return policy(
+        script_src=scripts,
+        style_src="'unsafe-inline'",
+        img_src="'self' data:",
+        font_src="data:",
+        connect_src="'self'",
     )

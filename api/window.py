@@ -1,7 +1,8 @@
-"""Which buckets a request means: aligned windows, tiers, defaults, pages. Pure; instants are epoch seconds."""
+"""Windows of buckets: alignment, defaults, tiers, pages. Pure; instants are epoch seconds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from api.errors import GranularityNotAvailable, WindowTooLarge
 from api.params import Metric, Query
@@ -13,8 +14,8 @@ MAX_BUCKETS = 10_000
 DEFAULT_SPAN_BUCKETS = {Grain.MINUTE: 60, Grain.HOUR: 24, Grain.DAY: 30}
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+# Both are structs since they are part of a cache key: msgspec hashes and compares them without running Python.
+class Window(msgspec.Struct, frozen=True):
     """Whole buckets of a grain in [start, end): aligned and not empty from birth."""
 
     grain: Grain
@@ -48,9 +49,8 @@ class Window:
         return Window(self.grain, self.start - seconds, self.end - seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A query with everything decided: what is pinned by a cursor."""
+class Question(msgspec.Struct, frozen=True):
+    """A query with every default filled in, as a cursor pins it."""
 
     metric: Metric
     window: Window
@@ -68,8 +68,8 @@ def ceil(grain: Grain, instant: Instant) -> int:
     return grain.ceil(instant.seconds + bool(instant.fraction))
 
 
-def resolve(query: Query, tier: Tier, now: Instant) -> Request:
-    """Decide what a query without a cursor means. Raises the 422 that applies, in the contract's order."""
+def resolve(query: Query, tier: Tier, now: Instant) -> Question:
+    """Fill in the defaults of a query without a cursor. Raises the 422 that applies, in the contract's order."""
     assert query.metric is not None
     grain = query.granularity or (Grain.HOUR if Grain.HOUR in tier.grains else Grain.DAY)
     until = query.until or now
@@ -78,10 +78,10 @@ def resolve(query: Query, tier: Tier, now: Instant) -> Request:
     check_allowed(grain, tier)
     if window.count > MAX_BUCKETS:
         raise WindowTooLarge({"bucket_count": window.count, "max_buckets": MAX_BUCKETS})
-    return Request(query.metric, window, query.group_by, query.compare_to)
+    return Question(query.metric, window, query.group_by, query.compare_to)
 
 
 def check_allowed(grain: Grain, tier: Tier) -> None:
-    """Raises where the tier does not have the granularity."""
+    """Refuse a granularity that the tier does not have. Raises GranularityNotAvailable."""
     if grain not in tier.grains:
         raise GranularityNotAvailable({"max_granularity": tier.finest.value})

@@ -3,7 +3,8 @@
 import pytest
 from starlette.testclient import TestClient
 
-from api.metrics import ENDPOINT, REGISTRY
+from api.metrics import REGISTRY
+from api.params import ENDPOINT
 from tests.support.endpoint import PATH, Clock, request
 
 

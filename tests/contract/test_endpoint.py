@@ -1,20 +1,15 @@
 """The endpoint on a real engine: keys, scopes, tiers, nulls, groups, pages, and that it fails inside its envelope."""
 
 import time
-from collections import Counter
 from itertools import chain
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.testclient import TestClient
 
-from api.answers import REUSE_SECONDS, Answers
+from api.answers import REUSE_SECONDS
 from api.app import create_app
-from api.auth import Authenticator
-from api.endpoint import QUERIES_AN_ORGANIZATION, Metrics
-from api.errors import RateLimited
 from api.reader import Reader, sql
-from api.sharing import Shared
 from deploy.cli.accounts import create_key, list_keys, revoke_key, set_tier
 from deploy.logs import JsonFormatter
 from schemas.api_key import key_hash
@@ -296,17 +291,6 @@ def test_cors_is_off_unless_origins_are_named(url: str, http: TestClient, key: s
     assert response.headers["access-control-allow-origin"] == origin
     assert "X-Next-Cursor" in response.headers["access-control-expose-headers"]
     assert "access-control-allow-origin" not in request(CheckedClient(app), key, Origin="https://evil.example").headers
-
-
-def test_one_organization_cannot_take_all_threads(url: str, clock: Clock) -> None:
-    reader = Reader(url)
-    shared, running = Shared(Answers(), clock), Counter(a=QUERIES_AN_ORGANIZATION)
-    metrics = Metrics(reader, Authenticator(reader.account, clock), lambda: 0, shared, running)
-    with pytest.raises(RateLimited), metrics._slot("a"):
-        pass
-    with metrics._slot("b"):
-        assert metrics.running["b"] == 1
-    assert "b" not in metrics.running
 
 
 def test_a_guessed_key_does_not_cost_a_reading_of_all_organizations(url: str, client: Client, key: str) -> None:

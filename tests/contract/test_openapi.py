@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.metrics import REGISTRY
 from api.openapi import openapi
 from api.params import PARSERS
 from api.reader import Reader
@@ -33,6 +34,7 @@ CONFORMANCE = [
     response_headers_conformance,
 ]
 EXAMPLES = 150
+ORIGIN = "https://app.example.com"
 
 
 @pytest.fixture
@@ -65,24 +67,38 @@ def test_every_example_matches_its_schema(status: str) -> None:
         validator(int(status)).validate(example["value"])
 
 
+@pytest.mark.parametrize("origins", [(), (ORIGIN,)], ids=["without origins", "with origins"])
 @pytest.mark.parametrize("which", ["good", "unscoped", "none"])
-def test_schemathesis_finds_nothing(url: str, keys: dict[str, str | None], which: str) -> None:
-    app = create_app(Reader(url), lambda: int(NOW.timestamp() * 1000), lambda: 0.0)
+def test_schemathesis_finds_nothing(
+    url: str, keys: dict[str, str | None], which: str, origins: tuple[str, ...]
+) -> None:
+    """On a clock that stands still: what is asked twice is read the first time, and cached the second."""
+    app = create_app(Reader(url), lambda: int(NOW.timestamp() * 1000), lambda: 0.0, origins)
     schema = schemathesis.openapi.from_asgi("/openapi.json", app)
     key = keys[which]
-    headers = {"Authorization": f"Bearer {key}"} if key else {"Authorization": ""}
+    headers = {"Authorization": f"Bearer {key}" if key else "", **({"Origin": ORIGIN} if origins else {})}
+    before = cached()
 
     for operation in schema.get_all_operations():
         check_operation(operation.ok().as_strategy(), headers)  # type: ignore[union-attr]
+    assert (cached() > before) == (which == "good")
+
+
+def cached() -> float:
+    return REGISTRY.get_sample_value("msgmetrics_api_answers_total", {"from": "cache"}) or 0.0
 
 
 def check_operation(strategy: Any, headers: dict[str, str]) -> None:
-    """Call the app with generated cases and hold every answer against the document."""
+    """Call the app with generated cases, each twice, and hold every answer against the document."""
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(case=strategy)
     def check(case: Any) -> None:
-        case.validate_response(case.call(headers=headers), checks=CONFORMANCE)
+        first, again = (case.call(headers=headers) for _ in range(2))
+        for response in (first, again):
+            case.validate_response(response, checks=CONFORMANCE)
+        assert again.status_code == first.status_code
+        assert again.content == first.content or first.status_code != 200  # a refusal has an id of its own
 
     check()
 

@@ -13,7 +13,7 @@ from typing import Self
 
 import httpx2
 
-from api.metrics import ENDPOINT
+from api.params import ENDPOINT
 
 THREADS = 8
 

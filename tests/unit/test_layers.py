@@ -15,7 +15,7 @@ ALLOWED = {
 }
 PURE = (
     "pipeline/core",
-    *(f"api/{name}.py" for name in ("params", "window", "cursor", "render", "answers", "negotiate", "openapi")),
+    *(f"api/{n}.py" for n in ("params", "window", "cursor", "cache_key", "answer", "render", "negotiate", "openapi")),
 )
 EFFECTS = {
     *("asyncio", "concurrent", "logging", "os", "random", "secrets", "socket", "subprocess", "threading"),

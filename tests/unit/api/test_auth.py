@@ -1,4 +1,4 @@
-"""Authentication: the same work for every fault, answers remembered for a moment and in bounded space."""
+"""Authentication: the same work for every fault, and a cache with an age and a bound."""
 
 import pytest
 
@@ -18,14 +18,16 @@ STORED = {
 
 
 class Lookups:
-    """Answers from STORED and counts; a clock that tests move."""
+    """Answers from STORED and counts; a clock that tests move, and that a slow look-up moves as well."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.now = 0.0
+        self.takes = 0.0
 
     def __call__(self, hashed: str) -> Account | None:
         self.asked.append(hashed)
+        self.now += self.takes
         return STORED.get(hashed)
 
 
@@ -67,6 +69,15 @@ def test_answers_are_remembered_for_a_moment_good_and_bad(authenticator: Authent
     assert REMEMBER_SECONDS < 5
 
 
+def test_a_look_up_is_as_old_as_its_beginning(authenticator: Authenticator, lookups: Lookups) -> None:
+    lookups.takes = REMEMBER_SECONDS / 2
+    authenticator.authenticate(f"Bearer {GOOD}", 10)
+    lookups.now += REMEMBER_SECONDS / 2 - 0.01
+    assert authenticator.remembered(f"Bearer {GOOD}", 10) is not None
+    lookups.now += 0.01
+    assert authenticator.remembered(f"Bearer {GOOD}", 10) is None
+
+
 def test_a_remembered_key_still_expires(authenticator: Authenticator) -> None:
     STORED[key_hash("am_live_" + "e" * 34)] = Account("5", "org", READ, 0, 1000, "scale")
     assert authenticator.authenticate("Bearer am_live_" + "e" * 34, 999).org_id == "org"
@@ -79,3 +90,12 @@ def test_guessing_does_not_fill_the_memory(authenticator: Authenticator) -> None
         with pytest.raises(Unauthorized):
             authenticator.authenticate(f"Bearer {number}", 10)
     assert len(authenticator._known) == REMEMBER_KEYS
+
+
+def test_guessing_does_not_push_out_a_key_in_use(authenticator: Authenticator, lookups: Lookups) -> None:
+    authenticator.authenticate(f"Bearer {GOOD}", 10)
+    for number in range(REMEMBER_KEYS + 500):
+        with pytest.raises(Unauthorized):
+            authenticator.authenticate(f"Bearer {number}", 10)
+        if number % 1000 == 0:
+            assert authenticator.remembered(f"Bearer {GOOD}", 10) is not None

@@ -1,4 +1,4 @@
-"""What is kept is given before the framework looks: to the plainest requests only, after the same checks."""
+"""The application without ClickHouse: a cached answer and a fresh one, after the same checks, are the same."""
 
 import time
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.answer import Rows
 from api.app import create_app
 from api.errors import Unavailable
 from api.params import Metric
 from api.reader import Account, Reader
-from api.render import Rows
 from api.window import Window
 from schemas.api_key import key_hash
 from tests.support.endpoint import PATH, Clock

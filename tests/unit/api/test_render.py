@@ -1,0 +1,94 @@
+"""Answers as bytes: JSON, CSV, NDJSON, and their tag."""
+
+from decimal import Decimal
+
+from api.answer import Answer, Groups
+from api.negotiate import CSV, JSON, NDJSON
+from api.params import Metric
+from api.render import render
+from api.window import Question, Window
+from schemas.grain import Grain
+
+HOURS = Window(Grain.HOUR, 0, 3 * 3600)
+PLAIN = Question(Metric.COST_CENTS, HOURS, None, None)
+GROUPED = Question(Metric.SENT, HOURS, "channel", None)
+VALUES = {0: Decimal("0.100000"), 3600: Decimal("2.000000")}
+GROUP_ROWS: dict[int, Groups] = {0: [("=1+1", 3), ("", 2)]}
+
+
+def lines(answer: Answer, kind: str) -> list[str]:
+    return render(answer, kind)[0].decode().splitlines()
+
+
+def test_an_answer_without_a_watermark_says_null() -> None:
+    request = Question(Metric.SENT, Window(Grain.DAY, 0, 86_400), None, None)
+    body, _ = render(Answer(request, request.window, {}, None, None, 1000, None), JSON)
+    assert b'"as_of":null' in body
+    assert b'"value":null' in body
+
+
+def test_csv_has_empty_cells_for_null_and_zero_for_zero() -> None:
+    answer = Answer(PLAIN, HOURS, {0: VALUES[0]}, None, 7200, 1000, None)
+    assert lines(answer, CSV) == [
+        "bucket_start,value",
+        "1970-01-01T00:00:00Z,0.1",
+        "1970-01-01T01:00:00Z,0",
+        "1970-01-01T02:00:00Z,",
+    ]
+
+
+def test_csv_of_a_comparison_has_both_values() -> None:
+    request = Question(Metric.COST_CENTS, HOURS, None, "prior_period")
+    answer = Answer(request, HOURS, VALUES, {-10800: Decimal(7)}, 7200, 1000, None)
+    assert lines(answer, CSV) == [
+        "bucket_start,value,prior_value",
+        "1970-01-01T00:00:00Z,0.1,7",
+        "1970-01-01T01:00:00Z,2,0",
+        "1970-01-01T02:00:00Z,,0",
+    ]
+
+
+def test_csv_of_groups_has_a_line_per_key_and_one_for_none() -> None:
+    answer = Answer(GROUPED, HOURS, GROUP_ROWS, None, 7200, 1000, None)
+    assert lines(answer, CSV) == [
+        "bucket_start,key,value",
+        "1970-01-01T00:00:00Z,'=1+1,3",
+        "1970-01-01T00:00:00Z,,2",
+        "1970-01-01T01:00:00Z,,0",
+        "1970-01-01T02:00:00Z,,",
+    ]
+
+
+def test_ndjson_is_a_bucket_object_a_line() -> None:
+    answer = Answer(PLAIN, HOURS, VALUES, None, 7200, 1000, None)
+    assert lines(answer, NDJSON) == [
+        '{"bucket_start":"1970-01-01T00:00:00Z","value":0.1}',
+        '{"bucket_start":"1970-01-01T01:00:00Z","value":2}',
+        '{"bucket_start":"1970-01-01T02:00:00Z","value":null}',
+    ]
+
+
+def test_ndjson_of_a_comparison_has_the_prior_bucket_in_each_line() -> None:
+    question = Question(Metric.COST_CENTS, HOURS, None, "prior_period")
+    answer = Answer(question, HOURS, VALUES, {-10800: Decimal(7)}, 7200, 1000, None)
+    assert lines(answer, NDJSON)[0] == (
+        '{"bucket_start":"1970-01-01T00:00:00Z","value":0.1,"prior":{"bucket_start":"1969-12-31T21:00:00Z","value":7}}'
+    )
+
+
+def test_json_has_the_digits_of_the_decimal() -> None:
+    exact = Decimal("12345678901234567890123456789.000001")  # more than a float, and more than decimal's context, holds
+    answer = Answer(PLAIN, HOURS, {0: exact}, None, 7200, 1000, None)
+    assert f'"value":{exact}}}' in lines(answer, JSON)[0]
+
+
+def test_a_tag_covers_the_numbers_and_the_page_but_not_as_of() -> None:
+    def tag(as_of: int = 7200, rows: dict[int, Decimal] = VALUES, kind: str = JSON, limit: int = 1000) -> str:
+        return render(Answer(PLAIN, HOURS, rows, None, as_of, limit, None), kind)[1]
+
+    assert tag() == tag(as_of=7201)
+    others = {tag(as_of=10_800), tag(rows={}), tag(kind=CSV), tag(kind=NDJSON), tag(limit=5)}
+    assert len(others | {tag()}) == 6
+    empty = [Question(Metric.SENT, HOURS, group_by, None) for group_by in ("channel", "error_code")]
+    assert len({render(Answer(request, HOURS, {}, None, 7200, 1000, None), JSON)[1] for request in empty}) == 2
+    assert tag().startswith('W/"')
