@@ -76,8 +76,10 @@ class AnswerCache:
 
     def find(self, key: CacheKey) -> CachedAnswer | None:
         """The cached answer, if it is fresh."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry[1]
+        try:
+            return self._entries[key][1]  # ``get`` would look the key up twice
+        except KeyError:
+            return None
 
     def keep(self, key: CacheKey, answer: CachedAnswer, read_at: float) -> None:
         """Cache an answer whose reading began at ``read_at``.

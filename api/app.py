@@ -2,8 +2,7 @@
 
 A request goes through these, from the outside in::
 
-    RequestLog         request id, one line in the log, metrics
-    SecurityHeaders
+    RequestLog         request id, security headers, one line in the log, metrics
     Starlette          500 for whatever is raised below
       CORSMiddleware   only where origins are configured
       Limits           413, 414
@@ -39,7 +38,7 @@ from api.openapi import openapi
 from api.pages import dashboard_routes
 from api.params import ENDPOINT
 from api.reader import Reader
-from api.security import SecurityHeaders, policy_for_page
+from api.security import policy_for_page, with_defaults
 from schemas.api_key import KEY_PATTERN, key_prefix
 
 log = logging.getLogger(__name__)
@@ -52,7 +51,10 @@ EXPOSED_HEADERS = ["ETag", "X-Request-Id", "X-Next-Cursor", "X-As-Of", "X-Granul
 
 
 class RequestLog:
-    """Middleware: gives every answer a request id, counts it, and logs a line. Of a key it logs the prefix only."""
+    """Middleware: gives every answer a request id and security headers, counts it, and logs a line.
+
+    Of a key it logs the prefix only.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -63,18 +65,17 @@ class RequestLog:
             return
         request_id, began, status = str(ULID()), time.perf_counter(), 500
         scope.setdefault("state", {})["request_id"] = request_id
-        scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"x-request-id"]
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [(n, _each_once(v) if n == b"vary" else v) for n, v in message["headers"]]
-                message["headers"] = [*headers, (b"x-request-id", request_id.encode())]
+                message["headers"] = [*with_defaults(headers), (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_headers)
         finally:
             self._log(scope, status, time.perf_counter() - began)
 
@@ -207,4 +208,4 @@ def create_app(
     )
     # A path with a slash too many is another path; a redirect would lead clients astray.
     app.router.redirect_slashes = False
-    return RequestLog(SecurityHeaders(app))
+    return RequestLog(app)

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from api import cursor, metrics
 from api.answer import Answer, as_of_seconds
 from api.answers import AnswerCache, CachedAnswer, RawHeaders, SingleFlight
-from api.auth import Authenticator, Caller
+from api.auth import Authenticator
 from api.cache_key import CacheKey, decide
 from api.cursor import Cursor
 from api.errors import ApiError, MethodNotAllowed, RateLimited, respond
@@ -64,23 +64,21 @@ class MessageMetrics:
         # Of a header that is sent twice the first counts.
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
         state, now_ms = scope["state"], self._clock_ms()
-        state["caller"] = caller = await self._authenticate(headers.get("authorization"), now_ms)
+        authorization = headers.get("authorization")
+        caller = self._authenticator.remembered(authorization, now_ms)
+        if caller is None:
+            caller = await self._in_thread(self._authenticator.authenticate, authorization, now_ms)
+        state["caller"] = caller
         query = parse_query(scope["query_string"], now := Instant.of_ms(now_ms))
         secret = b"" if query.cursor is None else await self._in_thread(self._reader.cursor_secret)
         key = decide(query, headers, caller.org_id, caller.tier, secret, now)
         answer = await self._flights.get(key, lambda: self._in_thread(self._read, key))
         state["buckets"] = answer.buckets
         state["as_of_lag_ms"] = None if answer.as_of is None else now_ms - answer.as_of * MS_PER_SECOND
-        shared = (*answer.headers, GRANULARITIES[caller.tier])  # the tier is the caller's own, all else anybody's
+        granularities = GRANULARITIES[caller.tier]  # the caller's own; all else is shared
         if is_not_modified(headers.get("if-none-match"), answer.etag):
-            return 304, [*shared], b""
-        return 200, [*shared, *answer.content_headers], answer.body
-
-    async def _authenticate(self, header: str | None, now_ms: int) -> Caller:
-        known = self._authenticator.remembered(header, now_ms)
-        if known is not None:
-            return known
-        return await self._in_thread(self._authenticator.authenticate, header, now_ms)
+            return 304, [*answer.headers, granularities], b""
+        return 200, [*answer.headers, granularities, *answer.content_headers], answer.body
 
     async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
         if self._threads is None:

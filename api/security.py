@@ -4,8 +4,6 @@ import base64
 import hashlib
 import re
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 
 def policy(**sources: str) -> str:
     """A content security policy that allows these sources and nothing else (``script_src`` is script-src)."""
@@ -24,23 +22,17 @@ HEADERS = {
     "Content-Security-Policy": NOTHING,
 }
 _RAW = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+_NAMES = frozenset(name for name, _ in _RAW)
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
-class SecurityHeaders:
-    """Middleware: adds the headers to every answer. HSTS is left to the proxy that terminates TLS."""
+def with_defaults(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, and those of ``HEADERS`` that it does not set itself. Names are lower-case.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                own = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [*message["headers"], *((n, v) for n, v in _RAW if n not in own)]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+    HSTS is left to the proxy that terminates TLS.
+    """
+    own = {name for name, _ in headers}
+    return [*headers, *(_RAW if own.isdisjoint(_NAMES) else ((n, v) for n, v in _RAW if n not in own))]
 
 
 def policy_for_page(html: str) -> str:
