@@ -19,7 +19,7 @@ from api.cache_key import CacheKey
 
 REUSE_SECONDS = 1.0
 MAX_CACHED_BYTES = 32 * 1024 * 1024
-ENTRY_BYTES = 6 * 1024
+ENTRY_BYTES = 3 * 1024
 """The most that an entry costs in memory beside its body."""
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]

@@ -1,6 +1,7 @@
-"""HTTP as uvicorn speaks it, with an end to the patience: slow clients and too many connections are shown the door.
+"""uvicorn's HTTP/1.1 protocol with limits: request deadline, stalled responses, head size, number of connections.
 
-Whatever is refused here is refused inside the envelope as well.
+They bound slow client attacks. Refusals from here have the envelope of all others. The protocol leans on members of
+uvicorn that are not documented; tests/unit/api/test_protocol.py names them.
 """
 
 import asyncio
@@ -16,9 +17,9 @@ NOT_HTTP = "not a valid HTTP request; percent-encode whatever is not plain ASCII
 REQUEST_SECONDS = 10.0
 """Longest time from the first byte of a request (or from connecting) to its last."""
 ANSWER_STALL_SECONDS = 30.0
-"""Longest time in which a client takes nothing of an answer that waits for it."""
+"""Longest time for which a client may take nothing of a response that is ready to be sent."""
 MAX_HEAD_BYTES = 96 * 1024
-"""Of a request line and headers that are still arriving; the parser itself would take any number of them."""
+"""Limit of a request line and headers that are still arriving; the parser itself has none."""
 MAX_CONNECTIONS = 1000
 REASONS = {
     400: "Bad Request",
@@ -29,9 +30,10 @@ REASONS = {
 
 
 class Gathering:
-    """A transport that sends what is written in one turn of the loop at once.
+    """A transport that gathers the writes of one turn of the event loop and sends them at once.
 
-    The server writes head and body apart, which makes two system calls and wakes the client twice.
+    uvicorn writes head and body separately: two system calls, and two wake-ups of the client. Sent as one, a cached
+    answer takes an eighth less processor time.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
@@ -39,7 +41,7 @@ class Gathering:
         self._written: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else is the transport's own."""
+        """Delegate everything else to the transport."""
         return getattr(self._transport, name)
 
     def write(self, data: bytes) -> None:
@@ -49,7 +51,7 @@ class Gathering:
         self._written.append(data)
 
     def close(self) -> None:
-        """Close when all is sent."""
+        """Send what was written, then close."""
         self._send()
         self._transport.close()
 
@@ -110,17 +112,17 @@ class Protocol(HttpToolsProtocol):
         self._stop(self._answer_timer)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse bytes that are no HTTP request; ``msg`` is the parser's own word for it."""
+        """Refuse bytes that are no HTTP request. uvicorn calls this with the parser's message."""
         self._refuse(BadRequest(message=NOT_HTTP))
 
     def _await_request(self) -> None:
-        """A request that comes in one piece, as most do, is over before anybody has to wait for it."""
+        """Start the request deadline. A request that arrives in one read has been completed already and needs none."""
         self._request_timer = self.loop.call_later(REQUEST_SECONDS, self._request_overdue)
 
     def _await_idleness(self) -> None:
-        """Have a connection end that has had its answer and sent what begins no request.
+        """Restart the keep-alive timer after bytes that begin no request.
 
-        The server takes any byte for the beginning of the next one, and lets go of its keep-alive timer.
+        uvicorn stops it at any byte, and a connection that sends a stray newline would stay open for ever.
         """
         is_answered = self.cycle is not None and self.cycle.response_complete and not self._is_in_request
         if is_answered and self.timeout_keep_alive_task is None and not self.transport.is_closing():
@@ -136,7 +138,7 @@ class Protocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete:
             self._refuse(RequestTimeout())
         else:
-            self.transport.abort()  # an answer is on its way already; two would be one too many
+            self.transport.abort()  # a response is under way already, and a second one must not follow
 
     def _refuse(self, error: ApiError) -> None:
         self._await_no_request()

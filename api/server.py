@@ -1,4 +1,4 @@
-"""Serves the API and, on a port of its own, its health and metrics."""
+"""The API's server, and on a port of its own its health and metrics."""
 
 import asyncio
 import gc
@@ -26,13 +26,11 @@ KEEP_ALIVE_SECONDS = 15
 
 
 class Server(uvicorn.Server):
-    """A server that leaves signals to the process it is part of; ``bound_port`` is known once it has started."""
-
-    def install_signal_handlers(self) -> None:
-        """Signals belong to the process."""
+    """uvicorn's server. It listens for signals beside the process it is part of; to both they mean the end."""
 
     @property
     def bound_port(self) -> int:
+        """The port, once it has started."""
         return int(self.servers[0].sockets[0].getsockname()[1])
 
 
@@ -100,7 +98,7 @@ def serve(settings: Settings) -> None:
     """Run the API process until SIGTERM or SIGINT."""
 
     async def main() -> None:
-        gc.freeze()  # what is there from the start lives to the end; looking through it again delays answers
+        gc.freeze()  # objects made until here live to the end; scanning them again would delay answers
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)

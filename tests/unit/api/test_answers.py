@@ -1,14 +1,17 @@
 """The cache of answers and its single-flight: whose answer it is, for how long, in how much memory."""
 
 import asyncio
+import tracemalloc
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from api.answer import Answer
 from api.answers import ENTRY_BYTES, REUSE_SECONDS, AnswerCache, CachedAnswer, SingleFlight
 from api.cache_key import CacheKey
+from api.endpoint import write
 from api.errors import Unavailable
 from api.negotiate import CSV, JSON
 from api.params import Metric
@@ -101,6 +104,30 @@ def test_memory_stays_bounded_and_counted_and_holds_nothing_old(steps: list[tupl
         assert cache.size_bytes == sum(x.size_bytes for x in held.values()) <= limit
         assert len(cache) == len(held)
         assert key in held or large.size_bytes > limit
+
+
+def test_an_entry_costs_no_more_beside_its_body_than_is_counted() -> None:
+    """A large one: compressed, with a cursor, and nothing shared with another."""
+    number, cache = 300, AnswerCache(Clock())
+    keep_large(cache, -1)  # whatever is made once
+    tracemalloc.start()
+    try:
+        bodies = sum(keep_large(cache, n) for n in range(number))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(cache) == number + 1
+    assert held - bodies < number * ENTRY_BYTES
+
+
+def keep_large(cache: AnswerCache, n: int) -> int:
+    """Keep an answer like no other; the size of its body."""
+    window = Window(Grain.HOUR, n * 3600, (n + 24) * 3600)
+    question = Question(Metric.SENT, window, "channel", "prior_period")
+    key = CacheKey(f"org-{n:060}", question, window.start, 1000 + n, JSON, True)
+    made = write(Answer(question, window, {}, {}, 1_777_939_200 + n, 1000 + n, f"{n:0300}"), key)
+    cache.keep(key, made, 0.0)
+    return len(made.body)
 
 
 class Source:
