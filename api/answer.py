@@ -118,7 +118,7 @@ class Answer:
         return buckets(self.page.shifted(window.end - window.start), self.prior, self.as_of, grouped=self.is_grouped)
 
     def data(self) -> Data:
-        """All of it but ``meta``."""
+        """The ``data`` of a JSON answer."""
         question, window = self.question, self.question.window
         return Data(
             METRIC_NAME + question.metric,
@@ -130,7 +130,7 @@ class Answer:
         )
 
     def meta(self) -> Meta:
-        """How far aggregation had come, and how to go on."""
+        """The ``meta`` of a JSON answer."""
         return Meta(None if self.as_of is None else second(self.as_of), self.limit, self.next_cursor)
 
     def _comparison(self) -> Comparison | msgspec.UnsetType:
@@ -160,7 +160,7 @@ def _groups(groups: Groups) -> list[Group]:
 def buckets(window: Window, rows: Rows, as_of: int | None, *, grouped: bool) -> list[Any]:
     """Every bucket of the window: Buckets, or GroupedBuckets.
 
-    One that ends after ``as_of`` (epoch seconds) is null, whatever is known of it.
+    One that ends after ``as_of`` (epoch seconds) is null, even where a row is stored already.
     """
     known_until = -1 if as_of is None else as_of - window.grain.seconds
     answer: list[Bucket | GroupedBucket] = []

@@ -84,7 +84,7 @@ class AnswerCache:
     def keep(self, key: CacheKey, answer: CachedAnswer, read_at: float) -> None:
         """Cache an answer whose reading began at ``read_at``.
 
-        Not one that is old already: it would push out a newer one. Nor one larger than the cache, which has no room.
+        An answer that is old already is not kept, since it would replace a newer one; nor is one larger than the cache.
         """
         if self.is_fresh(read_at) and answer.size_bytes <= self._entries.maxsize:
             self._entries[key] = (read_at, answer)

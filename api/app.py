@@ -3,7 +3,7 @@
 A request goes through these, from the outside in::
 
     RequestLog         request id, security headers, one line in the log, metrics
-    Starlette          500 for whatever is raised below
+    Starlette          500 for any exception from below
       CORSMiddleware   only where origins are configured
       Limits           413, 414
       EndpointFirst    MessageMetrics answers its path; all other paths go on
@@ -157,7 +157,7 @@ async def _on_fault(request: Request, error: Exception) -> Response:
 
 
 def _cors(origins: Sequence[str]) -> Middleware:
-    """Browsers of these origins may read."""
+    """CORS for these origins, reading only."""
     return Middleware(
         CORSMiddleware,
         allow_origins=list(origins),

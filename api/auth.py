@@ -59,7 +59,7 @@ class Authenticator:
         return self._caller(key, found.account, now_ms)
 
     def remembered(self, header: str | None, now_ms: int) -> Caller | None:
-        """The same from the cache alone, never blocking; None where that takes a look-up."""
+        """The same from the cache alone, never blocking; None where a look-up is needed. Raises as `authenticate`."""
         key, hashed = _key_in(header)
         found = self._cached(hashed)
         return None if found is None else self._caller(key, found.account, now_ms)

@@ -1,7 +1,6 @@
-"""The one decision about every request: what it asks for, resolved to the key of its answer. Pure.
+"""The one decision about every request: resolve what it asks for to the key of its answer. Pure.
 
-Whose key it is, and with which scope, has been checked before. What comes after goes by the key alone: it is cached, or
-it is read.
+Credentials are checked before. After it, the key alone counts: its answer is cached, or it is read.
 """
 
 from collections.abc import Mapping

@@ -61,7 +61,7 @@ class MessageMetrics:
 
     async def _answer(self, scope: Scope) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         """Answer one request. Only what blocks runs in a thread; a cached answer needs none."""
-        # Of a header that is sent twice the first counts.
+        # Reversed, so that of a header that is sent twice the first counts.
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
         state, now_ms = scope["state"], self._clock_ms()
         authorization = headers.get("authorization")

@@ -27,7 +27,7 @@ GZIP_LEVEL = 6  # once a process: the answer is kept
 ETAG_CHARACTERS, VERSION_CHARACTERS = 32, 16
 ASK_AGAIN = "no-cache"
 FOR_EVER = "public, max-age=31536000, immutable"
-"""For what has its version in its address."""
+"""Cache-Control of files that have their version in their address."""
 
 POLICY = policy(script_src="'self'", style_src="'self'", img_src="'self'", connect_src="'self'")
 SAFETY_HEADERS = {
@@ -53,7 +53,7 @@ class Asset:
         return cls(body, gzip.compress(body, GZIP_LEVEL, mtime=0), f'W/"{digest}"', MEDIA_TYPES[suffix])
 
     def respond(self, request: Request, cache_control: str) -> Response:
-        """The file, or that the client has it already."""
+        """The file, or 304 where the client has it already."""
         headers = {"ETag": self.etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding", **SAFETY_HEADERS}
         if is_not_modified(request.headers.get("if-none-match"), self.etag):
             return Response(status_code=304, headers=headers)
@@ -71,17 +71,16 @@ _OWN_STYLES = re.compile(rb'document\.getElementById\("([0-9a-f]{64})"\)')
 
 
 def _plotly_script() -> bytes:
-    """plotly's own bundle. Found by the package's metadata: importing plotly would cost memory and is not needed."""
+    """plotly's own bundle. Found by the package's metadata, since importing plotly would cost memory."""
     located = distribution("plotly").locate_file("plotly/package_data/plotly.min.js")
     with open(str(located), "rb") as file:
         return file.read()
 
 
 def _style_stand_ins(script: bytes) -> str:
-    """Elements with the ids under which plotly's bundle would write style sheets of parts unused here (maps).
+    """Elements with the ids of the style sheets that plotly's bundle adds for parts unused here (maps).
 
-    Where such an element exists the bundle leaves writing alone; the policy would refuse it, with an error on the
-    console of everybody who looks.
+    Where such an element exists the bundle adds nothing. The policy would refuse it, with an error on the console.
     """
     names = dict.fromkeys(_OWN_STYLES.findall(script))
     return "".join(f'<template id="{name.decode()}"></template>' for name in names)
@@ -100,8 +99,11 @@ def _suffix(name: str) -> str:
 
 @cache
 def own_version() -> str:
-    """Names the contents of all own files together. Modules name each other by relative addresses, so that a browser
-    that was here before asks for none of them again, and after any change for all of them."""
+    """Digest of all own files together, which is part of their addresses.
+
+    Modules import each other by relative addresses: a returning browser fetches none of them again, and after any
+    change all of them.
+    """
     digest = hashlib.sha256()
     for name, body in _own_files().items():
         digest.update(name.encode() + hashlib.sha256(body).digest())
@@ -110,8 +112,10 @@ def own_version() -> str:
 
 @cache
 def page() -> Asset:
-    """The page itself, with what depends on versions filled in. It names every module, so that they are fetched all at
-    once instead of each when one that imports it has come."""
+    """The page itself, with the versions filled in.
+
+    It preloads every module, so that all are fetched at once instead of one after the other along their imports.
+    """
     text = (files("api") / "dashboard" / "index.html").read_text()
     modules = (f'<link rel="modulepreload" href="/assets/{name}">' for name in _own_files() if _suffix(name) == ".js")
     text = text.replace("<!-- MODULES -->", "\n    ".join(modules))
@@ -123,7 +127,7 @@ def page() -> Asset:
 
 @cache
 def _makers() -> Mapping[str, Callable[[], Asset]]:
-    """Per name what may be fetched from /assets/, made when somebody asks for it."""
+    """Makers of the files under /assets/ by name; each is made at the first request for it."""
     makers: dict[str, Callable[[], Asset]] = {plotly_name(): cache(lambda: Asset.of(_plotly_script(), ".js"))}
     for name, body in _own_files().items():
         makers[name] = cache(lambda name=name, body=body: Asset.of(body, _suffix(name)))
@@ -133,8 +137,8 @@ def _makers() -> Mapping[str, Callable[[], Asset]]:
 def dashboard_routes() -> list[BaseRoute]:
     """The page at / and its files under /assets/. Files are read by a thread, the first time only.
 
-    Under an address with another version, as a page of the release before has it while servers are exchanged one by
-    one, today's file is given, and not for ever.
+    During a rolling update a page of the other release asks for its own version: it gets today's file, without the
+    permission to keep it for ever.
     """
 
     def index(request: Request) -> Response:

@@ -75,8 +75,8 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
 def parse_query(query_string: bytes, now: Instant) -> Query:
     """Parse a query string; ``now`` is what `to` defaults to.
 
-    Raises ValidationFailed with a sentence per parameter, all at once. Bytes that are no text stay in as a mark,
-    so that the parameter they are in is the one that is refused.
+    Raises ValidationFailed with a sentence per parameter, all at once. Bytes that are not UTF-8 become U+FFFD, so
+    that the parameter they are in is the one that is refused.
     """
     parse = _remembered if len(query_string) <= REMEMBERED_BYTES else _parse_all
     values, found, timeless = parse(query_string)
@@ -102,7 +102,7 @@ def _query(values: Mapping[str, Any], found: Mapping[str, str], now: Instant) ->
 
 
 def _parse_all(query_string: bytes) -> tuple[Mapping[str, Any], Mapping[str, str], Query | None]:
-    """Values by parameter, a sentence for each that is wrong by itself, and the query itself where no time matters."""
+    """Values by parameter, a sentence per wrong one, and the finished query where it does not depend on now."""
     text = query_string.decode(errors="replace")
     if text.count("&") >= MAX_FIELDS:
         raise ValidationFailed({"query": f"must have at most {MAX_FIELDS} parameters"})
@@ -119,7 +119,7 @@ _remembered = lru_cache(REMEMBERED_QUERIES)(_parse_all)
 
 
 def _check_together(values: Mapping[str, Any], problems: dict[str, str], now: Instant) -> None:
-    """The rules that need more than one parameter. What a cursor pins needs neither a metric nor an end."""
+    """Check the rules between parameters. A cursor pins the metric and the end, so that neither is needed."""
     has_cursor = "cursor" in values
     if not has_cursor and "metric" not in values and "metric" not in problems:
         problems["metric"] = "is required: one of " + ", ".join(Metric)

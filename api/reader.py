@@ -1,4 +1,4 @@
-"""The only file of the API that talks to ClickHouse. Read-only; every statement has a time limit.
+"""ClickHouse as the API reads it; no other file of the API talks to it. Read-only; every statement has a time limit.
 
 Blocking, safe for threads (each has a connection of its own), and lazy: the API starts without ClickHouse and recovers
 by itself. Every fault is raised as Unavailable; its cause goes to the log.

@@ -17,7 +17,7 @@ ETAG_CHARACTERS = 32
 
 def _json(answer: Answer) -> tuple[bytes, bytes]:
     data = msgspec.json.encode(answer.data())
-    encoded = cast(Data, msgspec.Raw(data))  # written once, for the body and for the tag
+    encoded = cast(Data, msgspec.Raw(data))  # encoded once, for the body and for the tag
     return msgspec.json.encode(Metrics(True, encoded, answer.meta())), data
 
 

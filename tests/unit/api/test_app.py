@@ -126,3 +126,13 @@ def test_a_failure_is_never_kept(http: TestClient, reader: Counting) -> None:
     assert ask(http).status_code == 503
     reader.fails = False
     assert ask(http).status_code == 200
+
+
+def test_a_fault_is_never_hidden_by_what_is_kept(
+    http: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert ask(http).status_code == 200
+    monkeypatch.setattr("api.endpoint.decide", lambda *_: 1 / 0)
+    response = ask(http)
+    assert (response.status_code, response.json()["error"]["code"]) == (500, "INTERNAL")
+    assert "ZeroDivisionError" in caplog.text
