@@ -9,8 +9,6 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -20,6 +18,7 @@ from api.answer import Groups, Rows, Value
 from api.errors import Unavailable
 from api.params import Metric
 from api.window import Window
+from schemas import statements
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.tables import CURSOR_SECRET, rollup_table
@@ -45,10 +44,9 @@ class Account:
     tier: str
 
 
-@cache
 def sql(name: str) -> str:
     """The statement in ``api/sql/NAME.sql``."""
-    return (files("api") / "sql" / f"{name}.sql").read_text()
+    return statements.load("api", name)
 
 
 class Reader:
