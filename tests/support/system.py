@@ -278,18 +278,11 @@ class System:
 
     def wait_until_done(self, seconds: float) -> None:
         """Wait until everything in the log is durable, recomputed and committed."""
-        last: list[Any] = []
-
-        def done() -> bool:
-            last[:] = [self.unfinished()]
-            return not last[0]
-
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if done():
-                return
-            time.sleep(0.3)
-        pytest.fail(f"not everything was committed within {seconds} s: {last}; logs are in {self.directory}")
+        while (left := self.unfinished()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if left:
+            pytest.fail(f"not everything was committed within {seconds} s: {left}; logs are in {self.directory}")
 
     def as_of_ms(self) -> int:
         return int(self.query("SELECT toUnixTimestamp64Milli(max(as_of)) FROM watermark")[0][0])

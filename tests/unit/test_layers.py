@@ -28,7 +28,6 @@ EXEMPT = {"pipeline/core/ledger.py": {"threading"}}
 MOST_LINES = 300
 LONG = {
     *("tests/contract/test_endpoint.py", "tests/contract/test_endpoint_sentences.py"),
-    "tests/support/system.py",
 }
 """Files that are longer today. The list can only shrink."""
 
