@@ -2,7 +2,8 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePosixPath
@@ -110,5 +111,7 @@ class AdminServer(uvicorn.Server):
     def __init__(self, app: Starlette, host: str, port: int) -> None:
         super().__init__(uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off"))
 
-    def install_signal_handlers(self) -> None:
-        """Signals belong to the process, not to this server."""
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take none: uvicorn would stop this server at once, and health is asked for until the worker has left."""
+        yield

@@ -1,12 +1,14 @@
 """Who gets to see what on the admin port."""
 
+import asyncio
+import signal
 from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
 from starlette.testclient import TestClient
 
-from pipeline.worker.admin import admin_app
+from pipeline.worker.admin import AdminServer, admin_app
 from pipeline.worker.operations import Operations
 
 
@@ -41,3 +43,24 @@ def test_records_are_shown_only_under_a_name_of_this_machines_own(http: TestClie
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
 def test_probes_and_prometheus_may_use_any_name(http: TestClient, path: str) -> None:
     assert http.get(path, headers={"Host": "worker.metrics.svc.cluster.local:9464"}).status_code == 200
+
+
+def test_signals_are_left_to_the_worker_which_is_asked_for_its_health_until_it_has_left() -> None:
+    async def story() -> bool:
+        serving = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.01)
+        is_ours = signal.getsignal(signal.SIGTERM) is handler
+        server.should_exit = True
+        await serving
+        return is_ours
+
+    def handler(*_: Any) -> None:
+        """The worker's."""
+
+    server = AdminServer(admin_app(list, CollectorRegistry(), cast("Operations", Nothing())), "127.0.0.1", 0)
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        assert asyncio.run(story())
+    finally:
+        signal.signal(signal.SIGTERM, before)
