@@ -78,12 +78,15 @@ class TlsFront:
             self.refused += 1
             plain.close()
             return
-        behind = socket.create_connection(("127.0.0.1", self._target_port))
-        threading.Thread(target=_pump, args=(behind, secure), daemon=True).start()
-        _pump(secure, behind)
+        with secure, socket.create_connection(("127.0.0.1", self._target_port)) as behind:
+            back = threading.Thread(target=_pump, args=(behind, secure), daemon=True)
+            back.start()
+            _pump(secure, behind)
+            back.join()
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:
+    """Hand bytes on until one side has closed; then both are shut down, which ends the pump of the other direction."""
     with contextlib.suppress(OSError):
         while block := source.recv(BLOCK):
             target.sendall(block)

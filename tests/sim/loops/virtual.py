@@ -8,6 +8,7 @@ goes on later as if nothing had been.
 
 import asyncio
 import heapq
+import inspect
 import itertools
 import random
 from collections import deque
@@ -103,7 +104,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
     # -- processes ----------------------------------------------------------------------------------------------
 
     def spawn(self, process: Process, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
-        """Start a task that belongs to a process."""
+        """Start a task that belongs to a process; where that is dead, one that never begins."""
         context = copy_context()
         context.run(_PROCESS.set, process)
         return self.create_task(work, context=context)
@@ -126,6 +127,13 @@ class VirtualLoop(asyncio.AbstractEventLoop):
                     return
         finally:
             asyncio._set_running_loop(None)
+
+    def close(self) -> None:
+        """End the world. What was never begun, since its process had died, is not missed."""
+        for task in self._tasks:
+            work = task.get_coro()
+            if isinstance(work, Coroutine) and inspect.getcoroutinestate(work) == inspect.CORO_CREATED:
+                work.close()
 
     def _enqueue(self, step: _Step) -> None:
         process = step.process

@@ -214,6 +214,7 @@ class World:
         self.loop.run(FAULTY_SECONDS + SETTLING_SECONDS, lambda: self.problem is not None or self.is_done())
         if self.is_done():
             self.loop.run(self.loop.time() + 3.0)
+        self.loop.close()
         return self
 
     async def _start(self) -> None:
