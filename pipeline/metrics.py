@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
 
+from pipeline.core.place import Place
 from schemas.message_event import DeadLetterReason
 
 
@@ -74,15 +75,15 @@ for _reason in DeadLetterReason:
     DEAD.labels(_reason)
 
 
-def partitions(durable: Mapping[int, int], ends: Mapping[int, int]) -> None:
+def partitions(durable: Mapping[Place, int], ends: Mapping[Place, int]) -> None:
     """Note where this worker's partitions stand (next offsets); those it has lost disappear."""
     for gauge in (LAG, POSITION, LOG_END):
         gauge.clear()
-    for partition, next_offset in durable.items():
-        end = ends.get(partition, next_offset)
-        LAG.labels(partition).set(max(0, end - next_offset))
-        POSITION.labels(partition).set(next_offset)
-        LOG_END.labels(partition).set(end)
+    for place, next_offset in durable.items():
+        end = ends.get(place, next_offset)
+        LAG.labels(place.number).set(max(0, end - next_offset))
+        POSITION.labels(place.number).set(next_offset)
+        LOG_END.labels(place.number).set(end)
 
 
 def stage_seconds() -> dict[str, float]:

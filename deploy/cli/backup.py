@@ -19,6 +19,7 @@ from deploy.cli.context import Context
 from deploy.cli.kafka import committed_offsets
 from deploy.errors import CommandError, Refused, Usage
 from deploy.sql import sql
+from pipeline.core.place import Place
 from schemas import tables
 from schemas.settings import Settings
 from schemas.sharding import everywhere
@@ -110,26 +111,27 @@ def restore(
     tell("restored; run `msgmetrics migrate`, then workers, which read on from where the backup stands")
 
 
-def stored_offsets(client: Client, settings: Settings) -> dict[int, int]:
+def stored_offsets(client: Client, settings: Settings) -> dict[Place, int]:
     """Per partition the next offset that ClickHouse has, of the newest incarnation of the topic."""
     rows = client.query(sql("cli/stored_offsets"), parameters={"topic": settings.kafka_topic}).result_rows
-    return {int(partition): int(offset) for partition, offset in rows}
+    return {Place(settings.kafka_topic, int(number)): int(offset) for number, offset in rows}
 
 
-def wait_until_committed(settings: Settings, stored: Mapping[int, int], clock: Callable[[], float]) -> None:
+def wait_until_committed(settings: Settings, stored: Mapping[Place, int], clock: Callable[[], float]) -> None:
     """Block until the group has committed these offsets. Raises CommandError after WAIT_SECONDS."""
     deadline = clock() + WAIT_SECONDS
-    while behind := _behind(committed_offsets(settings, list(stored)), stored):
+    while behind := _behind(committed_offsets(settings, stored), stored):
         if clock() > deadline:
+            numbers = ", ".join(str(place.number) for place in behind)
             raise CommandError(
-                f"partitions {', '.join(map(str, behind))} are not committed as far as ClickHouse has stored them; "
+                f"partitions {numbers} are not committed as far as ClickHouse has stored them; "
                 "is every worker running? `msgmetrics status` shows what they wait for"
             )
         time.sleep(POLL_SECONDS)
 
 
-def _behind(committed: Mapping[int, int], stored: Mapping[int, int]) -> list[int]:
-    return [partition for partition, offset in sorted(stored.items()) if committed.get(partition, 0) < offset]
+def _behind(committed: Mapping[Place, int], stored: Mapping[Place, int]) -> list[Place]:
+    return [place for place, offset in sorted(stored.items()) if committed.get(place, 0) < offset]
 
 
 def _tables(client: Client) -> list[str]:

@@ -13,6 +13,7 @@ from deploy.cli.redrive import redrive
 from deploy.errors import Refused, Usage
 from deploy.sql import sql
 from pipeline.clickhouse.store import Store
+from pipeline.core.place import Place
 from schemas.instant import rfc3339
 from schemas.settings import Settings
 
@@ -75,17 +76,17 @@ def letters_export(context: Context, wanted: Filter) -> None:
 
     def export(store: Store, _: Settings) -> None:
         for letter in read_letters(store, wanted):
-            sys.stdout.buffer.write(as_line(store.topic, letter) + b"\n")
+            sys.stdout.buffer.write(as_line(letter) + b"\n")
 
     with_store(context, export)
 
 
-def parse_place(text: str, topic: str) -> tuple[int, int]:
-    """(partition, offset) of an id like topic/partition/offset. Raises Usage."""
+def parse_place(text: str, topic: str) -> tuple[Place, int]:
+    """The place and offset of an id like topic/partition/offset. Raises Usage."""
     named, *place = text.rsplit("/", 2)
     if len(place) != 2 or named != topic or not all(part.isascii() and part.isdigit() for part in place):
         raise Usage(f"a dead letter's id is topic/partition/offset, like {topic}/0/1234; not {text!r}")
-    return int(place[0]), int(place[1])
+    return Place(topic, int(place[0])), int(place[1])
 
 
 def listing(store: Store, wanted: Filter, limit: int) -> str:
@@ -97,8 +98,7 @@ def listing(store: Store, wanted: Filter, limit: int) -> str:
     lines = [f"{number:>8} {reason}" + (f", {sent} sent back" if sent else "") for reason, number, sent in by_reason]
     lines += ["", f"{'id':<32} {'reason':<17} {'organization':<16} {'record time':<24} why"]
     lines += [
-        f"{letter_id(store.topic, x):<32} {x.reason:<17} {x.org_id[:16]:<16} {rfc3339(x.record_ms) or '':<24} "
-        f"{x.detail}{_state(x)}"
+        f"{letter_id(x):<32} {x.reason:<17} {x.org_id[:16]:<16} {rfc3339(x.record_ms) or '':<24} {x.detail}{_state(x)}"
         for x in letters
     ]
     return "\n".join(lines)
@@ -117,15 +117,15 @@ def _state(letter: Letter) -> str:
     return f" [{'; '.join(words)}]" if words else ""
 
 
-def describe(store: Store, place: tuple[int, int]) -> str:
+def describe(store: Store, at: tuple[Place, int]) -> str:
     """Everything about one letter, its bytes included. Raises Refused where there is none."""
-    letter = next(read_letters(store, Filter(), limit=1, place=place), None)
+    letter = next(read_letters(store, Filter(), limit=1, at=at), None)
     if letter is None:
         raise Refused(
-            f"no dead letter is at {store.topic}/{place[0]}/{place[1]}; `msgmetrics dead-letters list` shows which are"
+            f"no dead letter is at {store.topic}/{at[0].number}/{at[1]}; `msgmetrics dead-letters list` shows which are"
         )
     facts = {
-        "id": letter_id(store.topic, letter),
+        "id": letter_id(letter),
         "reason": letter.reason,
         "why": letter.detail,
         "organization": letter.org_id or "cannot be told",
@@ -151,16 +151,16 @@ def _readable(value: bytes | None) -> str:
     return shown + (f" … and {len(value) - SHOWN_BYTES} bytes more" if len(value) > SHOWN_BYTES else "")
 
 
-def as_line(topic: str, letter: Letter) -> bytes:
+def as_line(letter: Letter) -> bytes:
     """A letter as a line of NDJSON; bytes are base64, null where there were none."""
 
     def text(value: bytes | None) -> str | None:
         return None if value is None else base64.b64encode(value).decode()
 
     document = {
-        "id": letter_id(topic, letter),
-        "topic": topic,
-        "partition": letter.partition,
+        "id": letter_id(letter),
+        "topic": letter.place.topic,
+        "partition": letter.place.number,
         "offset": letter.offset,
         "reason": letter.reason,
         "detail": letter.detail,

@@ -1,7 +1,7 @@
 """Kafka for the commands, through librdkafka: its configuration, the topic, and offsets."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from deploy.errors import Unreachable
+from pipeline.core.place import Place
 from pipeline.kafka.oauth import TokenError, expires_at, read_token
 from schemas.message_event import MAX_EVENT_BYTES
 from schemas.settings import Settings
@@ -148,13 +149,12 @@ def topic_warnings(state: TopicState) -> list[str]:
     return found
 
 
-def log_ends(settings: Settings, partitions: int) -> dict[int, int]:
+def log_ends(settings: Settings, places: Iterable[Place]) -> dict[Place, int]:
     """Per partition the log end offset. Raises Unreachable."""
     consumer = Consumer(client_settings(settings, **{"group.id": "message-metrics-status"}))
     try:
         return {
-            p: consumer.get_watermark_offsets(TopicPartition(settings.kafka_topic, p), timeout=ANSWER_SECONDS)[1]
-            for p in range(partitions)
+            place: consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_SECONDS)[1] for place in places
         }
     except KafkaException as error:
         raise unreachable(settings, error) from None
@@ -162,12 +162,13 @@ def log_ends(settings: Settings, partitions: int) -> dict[int, int]:
         consumer.close()
 
 
-def committed_offsets(settings: Settings, partitions: Sequence[int]) -> dict[int, int]:
+def committed_offsets(settings: Settings, places: Iterable[Place]) -> dict[Place, int]:
     """Per partition the next offset that the workers' group has committed, 0 for none. Raises Unreachable."""
     consumer = Consumer(client_settings(settings, **{"group.id": settings.kafka_group}))
     try:
-        asked = [TopicPartition(settings.kafka_topic, p) for p in partitions]
-        return {tp.partition: max(tp.offset, 0) for tp in consumer.committed(asked, timeout=2 * ANSWER_SECONDS)}
+        asked = [TopicPartition(*place) for place in places]
+        found = consumer.committed(asked, timeout=2 * ANSWER_SECONDS)
+        return {Place(tp.topic, tp.partition): max(tp.offset, 0) for tp in found}
     except KafkaException as error:
         raise unreachable(settings, error) from None
     finally:

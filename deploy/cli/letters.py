@@ -12,6 +12,7 @@ from deploy.cli.context import INSTANT
 from deploy.errors import Usage
 from deploy.sql import sql
 from pipeline.clickhouse.store import Store
+from pipeline.core.place import Place
 from schemas.grain import MS_PER_SECOND
 from schemas.message_event import DeadLetterReason
 
@@ -24,7 +25,7 @@ MAX_MS = 4_102_444_800_000  # the end of the years an event may lie in
 class Letter:
     """A stored dead letter. Instants are epoch milliseconds, 0 for none."""
 
-    partition: int
+    place: Place
     offset: int
     reason: str
     detail: str
@@ -92,11 +93,11 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     return with_filter
 
 
-def _letter(row: Sequence[Any]) -> Letter:
-    partition, offset, reason, detail, org, event, occurred, record, seen, key, has_key, value, has_value = row[:13]
+def _letter(topic: str, row: Sequence[Any]) -> Letter:
+    number, offset, reason, detail, org, event, occurred, record, seen, key, has_key, value, has_value = row[:13]
     headers, redrives, is_resolved = zip(*row[13:16], strict=True), *row[16:]
     return Letter(
-        int(partition), int(offset), reason, detail, org, event, int(occurred), int(record), int(seen),
+        Place(topic, int(number)), int(offset), reason, detail, org, event, int(occurred), int(record), int(seen),
         base64.b64decode(key) if has_key else None,
         base64.b64decode(value) if has_value else None,
         tuple((name, None if is_null else base64.b64decode(text)) for name, text, is_null in headers),
@@ -105,18 +106,19 @@ def _letter(row: Sequence[Any]) -> Letter:
 
 
 def read_letters(
-    store: Store, wanted: Filter, *, limit: int = MAX_MS, place: tuple[int, int] = (-1, -1)
+    store: Store, wanted: Filter, *, limit: int = MAX_MS, at: tuple[Place, int] | None = None
 ) -> Iterator[Letter]:
-    """The letters of a filter, oldest first, in constant memory; or the one at a (partition, offset)."""
+    """The letters of a filter, oldest first, in constant memory; or the one at a place and offset."""
     parameters = wanted.parameters(store) | {
         "reason": wanted.reason,
         "limit": limit,
-        "partition": place[0],
-        "offset": place[1],
+        "partition": -1 if at is None else at[0].number,
+        "offset": -1 if at is None else at[1],
     }
-    yield from map(_letter, store.stream("reading dead letters", sql("cli/dead_letters"), **parameters))
+    for row in store.stream("reading dead letters", sql("cli/dead_letters"), **parameters):
+        yield _letter(store.topic, row)
 
 
-def letter_id(topic: str, letter: Letter) -> str:
+def letter_id(letter: Letter) -> str:
     """The id by which people name a letter: topic/partition/offset."""
-    return f"{topic}/{letter.partition}/{letter.offset}"
+    return f"{letter.place.topic}/{letter.place.number}/{letter.offset}"

@@ -94,7 +94,7 @@ class _Sender:
     def send(self, letters: Sequence[Letter]) -> None:
         """Send a page, wait for the brokers, and note what they have. Raises Unreachable where that is not all."""
         for letter in letters:
-            origin = letter_id(self._store.topic, letter).encode()
+            origin = letter_id(letter).encode()
             headers = [(name, value) for name, value in letter.headers if name != REDRIVEN_HEADER]
             self._producer.produce(
                 self._store.topic,
@@ -116,8 +116,7 @@ class _Sender:
 
     def _note(self) -> None:
         names = ["cluster_id", "topic", "partition", "offset"]
-        place = (self._store.cluster_id, self._store.topic)
-        rows = [(*place, letter.partition, letter.offset) for letter in self._acknowledged]
+        rows = [(self._store.cluster_id, *letter.place, letter.offset) for letter in self._acknowledged]
         self._acknowledged = []
         if rows:
             self._store.insert("noting a redrive", tables.REDRIVES, names, rows)

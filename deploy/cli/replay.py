@@ -11,6 +11,7 @@ from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, reten
 from deploy.cli.problems import command_errors
 from deploy.errors import Usage
 from pipeline.clickhouse.store import Store
+from pipeline.core.place import Place
 from pipeline.kafka.client import read_cluster_id
 from pipeline.peer import Peer
 from pipeline.repair.replay import Replay
@@ -45,7 +46,8 @@ def replay(
       msgmetrics replay --from 2026-05-05T00:00:00Z --to 2026-05-06T00:00:00Z --dry-run
     """
     span = check_span(start, end)
-    wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, frozenset(partitions), rate)
+    places = frozenset(Place(context.settings.kafka_topic, number) for number in partitions)
+    wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, places, rate)
     settings = context.settings
     work = forecast if dry_run else run_replay
     click.echo(work(settings, wanted, retention_floor_ms(settings), resume=resume, watched=is_terminal()))

@@ -16,6 +16,7 @@ from deploy.cli.kafka import describe_topic, log_ends
 from deploy.errors import CommandError
 from deploy.sql import sql
 from pipeline.clickhouse.client import sql as pipeline_sql
+from pipeline.core.place import Place
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import rfc3339
 from schemas.settings import Settings
@@ -97,13 +98,13 @@ def read_status(client: Client, settings: Settings) -> Status:
     rows = client.query(pipeline_sql("look/partitions"), parameters=where).result_rows
     reasons: list[str] = []
     try:
-        total = describe_topic(settings).partitions
-        ends = log_ends(settings, total) if total else {}
+        existing = [Place(settings.kafka_topic, number) for number in range(describe_topic(settings).partitions)]
+        ends = log_ends(settings, existing) if existing else {}
     except CommandError as error:
         reasons.append(str(error))
-        ends, total = {}, len(rows)
-    known = {int(row[0]): row for row in rows}
-    partitions = [_partition(p, known.get(p), ends.get(p)) for p in range(max(total, len(known)))]
+        ends = {}
+    known = {Place(settings.kafka_topic, int(row[0])): row for row in rows}
+    partitions = [_partition(p, known.get(p), ends.get(p)) for p in sorted(known.keys() | ends.keys())]
     age = (now_ms - as_of_ms) / MS_PER_SECOND if as_of_ms else None
     reasons += _reasons(settings, age, partitions)
     pending = client.query(sql("cli/status_pending"), parameters={"seconds": STALE_SECONDS})
@@ -122,13 +123,19 @@ def read_status(client: Client, settings: Settings) -> Status:
     )
 
 
-def _partition(partition: int, row: Sequence[Any] | None, end: int | None) -> PartitionState:
+def _partition(place: Place, row: Sequence[Any] | None, end: int | None) -> PartitionState:
     if row is None:
-        return PartitionState(partition, 0, end, end, None, "never read", "")
+        return PartitionState(place.number, 0, end, end, None, "never read", "")
     _, next_offset, mark, owner, status, seen_end, _ = row
     end = end if end is not None else int(seen_end)
     return PartitionState(
-        partition, int(next_offset), end, max(0, end - int(next_offset)), rfc3339(int(mark)), status or "unknown", owner
+        place.number,
+        int(next_offset),
+        end,
+        max(0, end - int(next_offset)),
+        rfc3339(int(mark)),
+        status or "unknown",
+        owner,
     )
 
 

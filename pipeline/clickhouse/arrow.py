@@ -35,7 +35,7 @@ def facts_table(columns: Columns) -> pa.Table:
             "cost_cents": _money(columns.cost_micros),
             "occurred_at": pa.array(columns.occurred_ms, pa.int64()).cast(_TIME),
             "record_at": pa.array(columns.record_ms, pa.int64()).cast(_TIME),
-            "partition": pa.array(columns.partition, pa.uint32()),
+            "partition": pa.array([place.number for place in columns.place], pa.uint32()),
             "offset": pa.array(columns.offset, pa.uint64()),
         }
     )
@@ -60,13 +60,12 @@ DEAD_LETTER_COLUMNS: Final = (
 )  # fmt: skip
 
 
-def dead_letter_rows(cluster_id: str, topic: str, letters: Iterable[DeadLetter]) -> list[tuple[Any, ...]]:
+def dead_letter_rows(cluster_id: str, letters: Iterable[DeadLetter]) -> list[tuple[Any, ...]]:
     """Dead letters as rows of the table, in the order of DEAD_LETTER_COLUMNS."""
     return [
         (
             cluster_id,
-            topic,
-            x.partition,
+            *x.place,
             x.offset,
             x.reason.value,
             x.detail,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from pipeline.clickhouse.client import ClickHouse, sql
 from pipeline.core.effects import Progress
+from pipeline.core.place import Place
 from pipeline.core.start import Gap, Stored
 from schemas import tables
 from schemas.endpoint import Endpoint
@@ -24,52 +25,51 @@ class ProgressStore(ClickHouse):
     ) -> None:
         super().__init__(clickhouse, timeout_seconds)
         self.cluster_id, self.topic, self.worker = cluster_id, topic, worker
-        self._incarnations: dict[int, int] = {}
+        self._incarnations: dict[Place, int] = {}
 
     # -- progress -----------------------------------------------------------------------------------------------
 
-    def read_stored(self) -> dict[int, Stored]:
+    def read_stored(self) -> dict[Place, Stored]:
         """Progress of every partition of the topic that has any."""
         rows = self._read_progress("reading progress")
-        stored = {p: Stored(next_offset, incarnation) for p, incarnation, next_offset, _ in rows}
-        self._incarnations.update({p: s.incarnation for p, s in stored.items()})
+        stored = {place: Stored(next_offset, incarnation) for place, incarnation, next_offset, _ in rows}
+        self._incarnations.update({place: s.incarnation for place, s in stored.items()})
         return stored
 
-    def begin_incarnation(self, partition: int, incarnation: int) -> None:
+    def begin_incarnation(self, place: Place, incarnation: int) -> None:
         """Store progress from here on apart from the old topic's: the topic was made anew."""
-        self._incarnations[partition] = incarnation
+        self._incarnations[place] = incarnation
 
-    def _read_watermarks(self) -> dict[int, int]:
+    def _read_watermarks(self) -> dict[Place, int]:
         """Partition to watermark (epoch milliseconds), only partitions that have one."""
-        return {partition: mark for partition, _, _, mark in self._read_progress(PROGRESS) if mark}
+        return {place: mark for place, _, _, mark in self._read_progress(PROGRESS) if mark}
 
-    def _read_progress(self, doing: str) -> Sequence[Sequence[int]]:
+    def _read_progress(self, doing: str) -> Sequence[tuple[Place, int, int, int]]:
         """Rows of (partition, incarnation, next offset, watermark in epoch milliseconds)."""
         rows = self.rows(doing, sql("state/progress"), cluster_id=self.cluster_id, topic=self.topic)
-        return [tuple(map(int, row)) for row in rows]
+        return [(Place(topic, int(number)), *map(int, numbers)) for topic, number, *numbers in rows]  # type: ignore[misc]
 
     def _write_progress(self, progress: Iterable[Progress]) -> None:
         names = ["cluster_id", "topic", "partition", "incarnation", "watermark", "next_offset"]
-        place = (self.cluster_id, self.topic)
         rows = [
-            (*place, p.partition, self._incarnations.get(p.partition, 0), utc(p.watermark_ms), p.next_offset)
+            (self.cluster_id, *p.place, self._incarnations.get(p.place, 0), utc(p.watermark_ms), p.next_offset)
             for p in progress
         ]
         if rows:
             self.insert(PROGRESS, tables.PARTITION_WATERMARKS, names, rows)
 
-    def record_gap(self, partition: int, gap: Gap) -> None:
+    def record_gap(self, place: Place, gap: Gap) -> None:
         """Record that an operator accepted the loss of these offsets."""
         names = ["cluster_id", "topic", "partition", "from_offset", "to_offset"]
-        row = (self.cluster_id, self.topic, partition, gap.from_offset, gap.to_offset)
+        row = (self.cluster_id, *place, gap.from_offset, gap.to_offset)
         self.insert("recording a gap", tables.ACCEPTED_GAPS, names, [row])
 
     # -- reports: shown to people, never read by the pipeline ---------------------------------------------------
 
-    def report_partitions(self, rows: Iterable[tuple[int, str, int, int]], now_ms: int) -> None:
+    def report_partitions(self, rows: Iterable[tuple[Place, str, int, int]], now_ms: int) -> None:
         """Report rows of (partition, status, next_offset, log_end_offset)."""
         names = ["cluster_id", "topic", "partition", "owner", "status", "next_offset", "log_end_offset", "updated_at"]
-        full = [(self.cluster_id, self.topic, p, self.worker, s, n, e, utc(now_ms)) for p, s, n, e in rows]
+        full = [(self.cluster_id, *p, self.worker, s, n, e, utc(now_ms)) for p, s, n, e in rows]
         if full:
             self.insert("reporting", tables.PARTITION_STATUS, names, full)
 

@@ -39,6 +39,7 @@ from pipeline.core.effects import (
     WriteProgress,
 )
 from pipeline.core.late import KEYS_A_STATEMENT
+from pipeline.core.place import Place
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.limits import LONGEST_STATEMENT_SECONDS
@@ -80,7 +81,7 @@ class Store(ProgressStore):
 
     @perform.register
     def _insert_dead_letters(self, effect: InsertDeadLetters) -> None:
-        rows = dead_letter_rows(self.cluster_id, self.topic, effect.letters)
+        rows = dead_letter_rows(self.cluster_id, effect.letters)
         self.insert("inserting dead letters", tables.DEAD_LETTERS, DEAD_LETTER_COLUMNS, rows)
 
     @perform.register
@@ -106,7 +107,7 @@ class Store(ProgressStore):
         self._write_progress(effect.progress)
 
     @perform.register
-    def _answer_watermarks(self, effect: ReadWatermarks) -> dict[int, int]:
+    def _answer_watermarks(self, effect: ReadWatermarks) -> dict[Place, int]:
         return self._read_watermarks()
 
     # -- rollups ------------------------------------------------------------------------------------------------

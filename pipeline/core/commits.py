@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from pipeline.core.late import PendingRecomputes
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.place import Place
 
 NO_READING = 0
 """No epoch of a worker's reading: they are numbered from 1."""
@@ -41,16 +42,16 @@ class Commits:
 
     pending: PendingRecomputes = field(default_factory=PendingRecomputes)
     _flushes: int = 0
-    _waiting: deque[tuple[int, dict[int, Reached]]] = field(default_factory=deque)
-    _committed: dict[int, Reached] = field(default_factory=dict)
+    _waiting: deque[tuple[int, dict[Place, Reached]]] = field(default_factory=deque)
+    _committed: dict[Place, Reached] = field(default_factory=dict)
 
-    def flushed(self, late: LateKeys, reached: Mapping[int, Reached], now: float) -> None:
+    def flushed(self, late: LateKeys, reached: Mapping[Place, Reached], now: float) -> None:
         """Queue how far a flush has come that is durable, behind the late keys that it brought."""
         self._flushes += 1
         self.pending.add(late, self._flushes, now)
         self._waiting.append((self._flushes, dict(reached)))
 
-    def idle(self, reached: Mapping[int, Reached]) -> None:
+    def idle(self, reached: Mapping[Place, Reached]) -> None:
         """Queue the positions of partitions that are caught up.
 
         They may lie behind aborted records, which no flush ever sees: left uncommitted, these would look like a gap
@@ -61,22 +62,22 @@ class Commits:
         if moved and (not self._waiting or self._waiting[-1] != (self._flushes, moved)):
             self._waiting.append((self._flushes, moved))
 
-    def take(self, readings: Mapping[int, int]) -> dict[int, Reached]:
+    def take(self, readings: Mapping[Place, int]) -> dict[Place, Reached]:
         """Take what may be committed now, the furthest of each partition; empty where all has to wait.
 
         ``readings`` are the epochs of the readings under way: what belongs to another is dropped.
         """
         settled = self.pending.settled_flush(self._flushes)
-        taken: dict[int, Reached] = {}
+        taken: dict[Place, Reached] = {}
         while self._waiting and self._waiting[0][0] <= settled:
             reached = self._waiting.popleft()[1]
             taken |= {p: r for p, r in reached.items() if readings.get(p) == r.epoch}
         return taken
 
-    def committed(self, reached: Mapping[int, Reached]) -> None:
+    def committed(self, reached: Mapping[Place, Reached]) -> None:
         """Note what Kafka has taken."""
         self._committed |= reached
 
-    def refused(self, reached: Mapping[int, Reached]) -> None:
+    def refused(self, reached: Mapping[Place, Reached]) -> None:
         """Put back what could not be committed, before all that came since: it is tried again with the next."""
         self._waiting.appendleft((0, dict(reached)))

@@ -17,6 +17,7 @@ from pipeline.core.exact import (
     Suffixes,
     excerpt,
 )
+from pipeline.core.place import Place
 from pipeline.core.records import Columns, DeadLetter, RawRecord
 from schemas.message_event import (
     CHANNEL_PATTERN,
@@ -92,7 +93,7 @@ def decode_event(value: bytes | None) -> tuple[MessageEvent, int, int]:
 
 
 def decode_batch(
-    partition: int,
+    place: Place,
     records: Iterable[RawRecord],
     now_ms: int,
     future_skew_ms: int,
@@ -113,16 +114,16 @@ def decode_batch(
         try:
             event, micros, occurred_ms = decode_event(record.value)
         except Exception as error:
-            letters.append(_letter(partition, record, *explain(error)))
+            letters.append(_letter(place, record, *explain(error)))
             continue
         record_ms = record.timestamp
         if record_ms is None or record_ms < 0:
             record_ms = now_ms
         if occurred_ms > (record_ms if record_ms < now_ms else now_ms) + future_skew_ms:
-            letters.append(letter_for(partition, record, DeadLetterReason.FUTURE_TIMESTAMP, future_skew_ms))
+            letters.append(letter_for(place, record, DeadLetterReason.FUTURE_TIMESTAMP, future_skew_ms))
             continue
         if occurred_ms < facts_floor_ms:
-            letters.append(letter_for(partition, record, DeadLetterReason.TOO_LATE, facts_floor_ms))
+            letters.append(letter_for(place, record, DeadLetterReason.TOO_LATE, facts_floor_ms))
             continue
         add_org(event.org_id)
         add_id(event.event_id)
@@ -136,7 +137,7 @@ def decode_batch(
         known_ms = occurred_ms if occurred_ms < record_ms else record_ms
         if known_ms > candidate_ms:
             candidate_ms = known_ms
-    into.partition += [partition] * (len(into) - before)
+    into.place += [place] * (len(into) - before)
     return Decoded(letters, candidate_ms if candidate_ms >= 0 else None)
 
 
@@ -170,18 +171,18 @@ def _validation_sentence(text: str) -> str:
     return f"{where[1]}: {rule[0].lower()}{rule[1:]}" if where and where[1] else f"the value: {rule}"
 
 
-def letter_for(partition: int, record: RawRecord, reason: DeadLetterReason, limit_ms: int) -> DeadLetter:
+def letter_for(place: Place, record: RawRecord, reason: DeadLetterReason, limit_ms: int) -> DeadLetter:
     """A dead letter for a valid event whose time is the problem."""
     event, _, occurred_ms = decode_event(record.value)
     if reason is DeadLetterReason.FUTURE_TIMESTAMP:
         detail = f"occurred_at {event.occurred_at} is more than {limit_ms // 1000} s after the record's own time"
     else:
         detail = f"occurred_at {event.occurred_at} is before the time since which facts are kept; its bucket is final"
-    return _letter(partition, record, reason, detail, event, occurred_ms)
+    return _letter(place, record, reason, detail, event, occurred_ms)
 
 
 def _letter(
-    partition: int,
+    place: Place,
     record: RawRecord,
     reason: DeadLetterReason,
     detail: str,
@@ -190,7 +191,7 @@ def _letter(
 ) -> DeadLetter:
     org_id, event_id = (event.org_id, event.event_id) if event else _attribution(record.value)
     return DeadLetter(
-        partition=partition,
+        place=place,
         offset=record.offset,
         reason=reason,
         detail=detail,

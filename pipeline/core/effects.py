@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.place import Place
 from pipeline.core.records import Columns, DeadLetter
 from schemas.grain import Grain
 
@@ -36,7 +37,7 @@ class Progress:
     ``watermark_ms`` is 0 where nothing is known about event time yet.
     """
 
-    partition: int
+    place: Place
     next_offset: int
     watermark_ms: int = 0
 

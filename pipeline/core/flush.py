@@ -7,6 +7,7 @@ from itertools import chain
 from pipeline.core.commits import Reached
 from pipeline.core.decode import decode_batch, letter_for
 from pipeline.core.effects import Erasures, Progress
+from pipeline.core.place import Place
 from pipeline.core.records import Columns, DeadLetter, RawRecord
 from pipeline.core.watermark import partition_watermark
 from schemas.message_event import DeadLetterReason
@@ -40,7 +41,7 @@ class Batch:
     seek begins a new one. Records below ``known_offset`` were durable once before.
     """
 
-    partition: int
+    place: Place
     epoch: int
     start: int
     next_offset: int
@@ -73,16 +74,14 @@ class Chunk:
     columns: Columns = field(default_factory=Columns)
     letters: list[DeadLetter] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
-    ends: dict[int, End] = field(default_factory=dict)
+    ends: dict[Place, End] = field(default_factory=dict)
     size_bytes: int = 0
     records: int = 0
     opened_at: float | None = None
 
     def add(self, batch: Batch, rules: Rules, now_ms: int, facts_floor_ms: int, read_at: float) -> None:
         """Decode a batch into the chunk. Batches of a partition arrive in the order of its log."""
-        decoded = decode_batch(
-            batch.partition, batch.records, now_ms, rules.future_skew_ms, facts_floor_ms, self.columns
-        )
+        decoded = decode_batch(batch.place, batch.records, now_ms, rules.future_skew_ms, facts_floor_ms, self.columns)
         self.letters += [x for x in decoded.letters if not (x.is_time_based and x.offset < batch.known_offset)]
         self.batches.append(batch)
         self.size_bytes += batch.size_bytes
@@ -110,14 +109,14 @@ class Chunk:
         return bool(erasures) and any(_is_erased(erasures, org, at) for org, at in chain(rows, letters))
 
     def _advance(self, batch: Batch, watermark_ms: int) -> None:
-        end = self.ends.get(batch.partition)
+        end = self.ends.get(batch.place)
         if end is None or end.epoch != batch.epoch:
-            self.ends[batch.partition] = End(batch.epoch, batch.next_offset, watermark_ms)
+            self.ends[batch.place] = End(batch.epoch, batch.next_offset, watermark_ms)
         else:
             end.next_offset = batch.next_offset
             end.watermark_ms = max(end.watermark_ms, watermark_ms)
 
-    def reached(self) -> dict[int, Reached]:
+    def reached(self) -> dict[Place, Reached]:
         """How far each partition is read by the chunk."""
         return {p: Reached(end.epoch, end.next_offset) for p, end in self.ends.items()}
 
@@ -139,12 +138,10 @@ def too_late(chunk: Chunk, facts_floor_ms: int) -> list[DeadLetter]:
     if not len(chunk.columns) or min(chunk.columns.occurred_ms) >= facts_floor_ms:
         return []
     rows = chunk.columns
-    below = {
-        (p, o) for p, o, t in zip(rows.partition, rows.offset, rows.occurred_ms, strict=True) if t < facts_floor_ms
-    }
+    below = {(p, o) for p, o, t in zip(rows.place, rows.offset, rows.occurred_ms, strict=True) if t < facts_floor_ms}
     return [
-        letter_for(batch.partition, record, DeadLetterReason.TOO_LATE, facts_floor_ms)
+        letter_for(batch.place, record, DeadLetterReason.TOO_LATE, facts_floor_ms)
         for batch in chunk.batches
         for record in batch.records
-        if record.offset >= batch.known_offset and (batch.partition, record.offset) in below
+        if record.offset >= batch.known_offset and (batch.place, record.offset) in below
     ]

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.flush import Batch, Chunk
+from pipeline.core.place import Place
 from pipeline.core.records import RawRecord
 
 
@@ -38,30 +39,30 @@ class _Reading:
 class Ledger:
     """Bookkeeping for the partitions of one consumer. Offsets are next offsets; times are monotonic seconds."""
 
-    _readings: dict[int, _Reading] = field(default_factory=dict)
+    _readings: dict[Place, _Reading] = field(default_factory=dict)
     _collected_bytes: int = 0
     _epoch: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, partition: int, offset: int, known_offset: int, now: float) -> None:
+    def begin(self, place: Place, offset: int, known_offset: int, now: float) -> None:
         """Start reading a partition at an offset; records below ``known_offset`` were durable once before."""
         with self._lock:
             self._epoch += 1
-            self._readings[partition] = _Reading(self._epoch, known_offset, offset, offset, offset, now)
+            self._readings[place] = _Reading(self._epoch, known_offset, offset, offset, offset, now)
 
-    def stop(self, partitions: Iterable[int]) -> None:
+    def stop(self, places: Iterable[Place]) -> None:
         """Forget partitions until ``begin`` is called for them again."""
         with self._lock:
-            for partition in partitions:
-                self._readings.pop(partition, None)
+            for place in places:
+                self._readings.pop(place, None)
 
     @property
-    def partitions(self) -> frozenset[int]:
+    def partitions(self) -> frozenset[Place]:
         """Partitions that are being read."""
         with self._lock:
             return frozenset(self._readings)
 
-    def readings(self) -> Mapping[int, int]:
+    def readings(self) -> Mapping[Place, int]:
         """Per partition that is being read, the epoch of its reading."""
         with self._lock:
             return {p: r.epoch for p, r in self._readings.items()}
@@ -73,18 +74,18 @@ class Ledger:
             return self._collected_bytes + sum(r.under_way_bytes for r in self._readings.values())
 
     def take(
-        self, partition: int, records: Sequence[RawRecord], next_offset: int, size_bytes: int, now: float
+        self, place: Place, records: Sequence[RawRecord], next_offset: int, size_bytes: int, now: float
     ) -> Batch | None:
         """Records were fetched: make them a batch. None where the partition is not being read."""
         with self._lock:
-            reading = self._readings.get(partition)
+            reading = self._readings.get(place)
             if reading is None:
                 return None
             if reading.taken == reading.admitted:
                 reading.waiting_since = now
             start, reading.taken = reading.taken, next_offset
             reading.under_way_bytes += size_bytes
-            return Batch(partition, reading.epoch, start, next_offset, reading.known_offset, records, size_bytes)
+            return Batch(place, reading.epoch, start, next_offset, reading.known_offset, records, size_bytes)
 
     def admit(self, batch: Batch, now: float) -> bool:
         """Whether a batch is the next one of its reading. A stale or repeated one is to be dropped.
@@ -92,7 +93,7 @@ class Ledger:
         One that begins further on tells that something before it was lost: they come in order.
         """
         with self._lock:
-            reading = self._readings.get(batch.partition)
+            reading = self._readings.get(batch.place)
             if reading is None or reading.epoch != batch.epoch:
                 return False
             if reading.admitted != batch.start:
@@ -107,23 +108,23 @@ class Ledger:
         """A chunk is in ClickHouse."""
         with self._lock:
             self._collected_bytes -= chunk.size_bytes
-            for partition, end in chunk.ends.items():
-                reading = self._readings.get(partition)
+            for place, end in chunk.ends.items():
+                reading = self._readings.get(place)
                 if reading is not None and reading.epoch == end.epoch:
                     reading.durable = end.next_offset
 
-    def is_settled(self, partition: int) -> bool:
+    def is_settled(self, place: Place) -> bool:
         """Whether all that was taken of a partition is durable."""
         with self._lock:
-            reading = self._readings.get(partition)
+            reading = self._readings.get(place)
             return reading is not None and reading.taken == reading.durable
 
-    def durable_offsets(self) -> Mapping[int, int]:
+    def durable_offsets(self) -> Mapping[Place, int]:
         """Per partition the offset below which everything is durable."""
         with self._lock:
             return {p: r.durable for p, r in self._readings.items()}
 
-    def lost(self, now: float, patience_seconds: float) -> Mapping[int, int]:
+    def lost(self, now: float, patience_seconds: float) -> Mapping[Place, int]:
         """Partitions whose taken records never arrived at the flush, with the offset to go back to.
 
         The framework in between may drop what it carries while it rebalances; reading again is always safe.
@@ -135,8 +136,8 @@ class Ledger:
                 if r.has_hole or (r.taken != r.admitted and now - r.waiting_since > patience_seconds)
             }
 
-    def known_offset(self, partition: int) -> int:
+    def known_offset(self, place: Place) -> int:
         """Records of the partition below this offset were durable when its reading began."""
         with self._lock:
-            reading = self._readings.get(partition)
+            reading = self._readings.get(place)
             return 0 if reading is None else reading.known_offset

@@ -39,6 +39,7 @@ from pipeline.core.flush import Chunk, too_late
 from pipeline.core.generation import next_generation
 from pipeline.core.late import late_keys, late_spans
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.place import Place
 from pipeline.core.watermark import frontier, holding
 from schemas.grain import MS_PER_SECOND, Grain
 
@@ -117,10 +118,10 @@ class Rolled:
 
     as_of_ms: int
     more: bool = False
-    holding: tuple[int, ...] = ()
+    holding: tuple[Place, ...] = ()
 
 
-def roll_steps(partitions: Iterable[int], retention_floor_ms: int) -> Steps[Rolled]:
+def roll_steps(partitions: Iterable[Place], retention_floor_ms: int) -> Steps[Rolled]:
     """Close what every partition has passed: announce, read, compute, and only then publish `as_of`.
 
     `closing` is announced before anything is read, so that a fact which arrives too late for this reading sees the
@@ -128,7 +129,7 @@ def roll_steps(partitions: Iterable[int], retention_floor_ms: int) -> Steps[Roll
     Two rollers at once do the same work twice and nothing else.
     """
     expected = tuple(partitions)
-    watermarks: dict[int, int] = yield ReadWatermarks()
+    watermarks: dict[Place, int] = yield ReadWatermarks()
     target = frontier(watermarks, expected)
     state: State = yield ReadState()
     if retention_floor_ms > state.facts_floor_ms:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields
 from itertools import compress
 from typing import Protocol
 
+from pipeline.core.place import Place
 from schemas.message_event import TIME_BASED, DeadLetterReason
 
 
@@ -35,7 +36,7 @@ class Columns:
     cost_micros: list[int] = field(default_factory=list)
     occurred_ms: list[int] = field(default_factory=list)
     record_ms: list[int] = field(default_factory=list)
-    partition: list[int] = field(default_factory=list)
+    place: list[Place] = field(default_factory=list)
     offset: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -53,7 +54,7 @@ class DeadLetter:
     ``org_id`` and ``event_id`` are '' and ``occurred_ms`` is None where the record does not tell.
     """
 
-    partition: int
+    place: Place
     offset: int
     reason: DeadLetterReason
     detail: str

@@ -12,6 +12,7 @@ All instants are epoch milliseconds.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pipeline.core.place import Place
 from schemas.grain import Grain
 
 
@@ -35,7 +36,7 @@ def partition_watermark(candidate_ms: int, now_ms: int, lateness_ms: int) -> int
     return max(0, min(candidate_ms, now_ms) - lateness_ms)
 
 
-def frontier(watermarks: Mapping[int, int], partitions: Iterable[int]) -> int | None:
+def frontier(watermarks: Mapping[Place, int], partitions: Iterable[Place]) -> int | None:
     """The instant up to which the whole topic has been taken, or None where a partition has no watermark.
 
     A partition without one (just added, never read) holds the frontier where it is.
@@ -44,7 +45,7 @@ def frontier(watermarks: Mapping[int, int], partitions: Iterable[int]) -> int | 
     return min(marks) if marks and all(marks) else None
 
 
-def holding(watermarks: Mapping[int, int], partitions: Iterable[int]) -> tuple[int, ...]:
+def holding(watermarks: Mapping[Place, int], partitions: Iterable[Place]) -> tuple[Place, ...]:
     """The partitions that hold the frontier where it is: those without a watermark, or else with the lowest."""
     marks = {partition: watermarks.get(partition, 0) for partition in partitions}
     return tuple(p for p, mark in marks.items() if mark == min(marks.values()))

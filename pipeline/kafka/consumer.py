@@ -18,6 +18,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.core.start import Offsets, Start
 from pipeline.kafka.fetching import FETCH_WAIT_MS, Fetching
 from pipeline.kafka.starting import Starting
@@ -39,7 +40,7 @@ class Hooks:
     heartbeat_seconds: float
     buffer_bytes: int
     ledger: Ledger
-    start: Callable[[Mapping[int, Offsets]], Mapping[int, Start]]
+    start: Callable[[Mapping[Place, Offsets]], Mapping[Place, Start]]
     is_blocked: Callable[[], bool]
     fatal: Callable[[BaseException], None]
 
@@ -51,7 +52,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         self.hooks: Hooks = self.transport.hooks
         h = self.hooks
-        self.starting = Starting(h.topic, h.ledger, h.start, h.fatal, time.monotonic)
+        self.starting = Starting(h.ledger, h.start, h.fatal, time.monotonic)
         self.fetching = Fetching(h.ledger, h.buffer_bytes, h.is_blocked, h.fatal, time.monotonic)
 
     @property

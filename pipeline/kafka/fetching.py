@@ -13,6 +13,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 from pipeline import metrics
 from pipeline.core.flush import Batch
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.errors import LogGap
 from schemas.grain import MS_PER_SECOND
 
@@ -75,7 +76,7 @@ class Fetching:
         for tp in list(fetcher._records):
             if self._is_full():
                 break
-            if tp.partition in readable and tp in active and (batch := self._take(fetcher, tp)) is not None:
+            if tp in readable and tp in active and (batch := self._take(fetcher, tp)) is not None:
                 batches[tp] = [batch]
         return batches
 
@@ -96,7 +97,7 @@ class Fetching:
             return None
         next_offset = fetcher._subscriptions.subscription.assignment.state_value(tp).position
         # No await between `unpack`, which moves the position, and here: a seek in between would begin another reading.
-        return self.ledger.take(tp.partition, records, next_offset, size_bytes, self.monotonic())
+        return self.ledger.take(Place(*tp), records, next_offset, size_bytes, self.monotonic())
 
     def _fetch_failed(self, tp: TopicPartition, failure: FetchError) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 
+from pipeline.core.place import Place
 from pipeline.core.watermark import Idle
 from pipeline.kafka import offsets
 from pipeline.kafka.consumer import BatchConsumerThread
@@ -29,33 +30,34 @@ class KafkaLog:
         self._thread, self._peer, self._clock_ms, self._monotonic = thread, peer, clock_ms, monotonic
         self._topic, self._ledger = thread.hooks.topic, thread.hooks.ledger
 
-    async def caught_up(self) -> dict[int, Idle]:
+    async def caught_up(self) -> dict[Place, Idle]:
         """Partitions of which everything that could be read a moment ago is durable."""
-        return await self._ask(offsets.caught_up(self._thread.kafka, self._topic, self._ledger, self._clock_ms), {})
+        return await self._ask(offsets.caught_up(self._thread.kafka, self._ledger, self._clock_ms), {})
 
-    async def log_ends(self) -> dict[int, int]:
+    async def log_ends(self) -> dict[Place, int]:
         """The last stable offset of every partition that is being read: up to there is something to read."""
-        return await self._ask(offsets.log_ends(self._thread.kafka, self._topic, self._ledger.partitions), {})
+        return await self._ask(offsets.log_ends(self._thread.kafka, self._ledger.partitions), {})
 
-    async def commit_offsets(self, next_offsets: dict[int, int]) -> dict[int, int] | None:
+    async def commit_offsets(self, next_offsets: dict[Place, int]) -> dict[Place, int] | None:
         """Commit what is still assigned, and return that. None: not now."""
-        return await self._ask(offsets.commit(self._thread.kafka, self._topic, next_offsets), None)
+        return await self._ask(offsets.commit(self._thread.kafka, next_offsets), None)
 
-    async def restart(self, partition: int, offset: int) -> None:
+    async def restart(self, place: Place, offset: int) -> None:
         """Read a partition again from an offset."""
-        await self._call(self._thread.starting.restart, self._thread.kafka, partition, offset, self._monotonic())
+        await self._call(self._thread.starting.restart, self._thread.kafka, place, offset, self._monotonic())
 
     async def start_forgotten(self) -> None:
         """Start what has been assigned for long and is not read."""
         await self._call(self._thread.starting.start_forgotten, self._thread.kafka, self._monotonic())
 
-    async def assigned(self) -> frozenset[int]:
+    async def assigned(self) -> frozenset[Place]:
         """The partitions that the group has given to this worker."""
         return await self._call(offsets.assigned, self._thread.kafka)
 
-    async def topic_partition_numbers(self) -> frozenset[int]:
+    async def partitions(self) -> frozenset[Place]:
         """All partitions in the topic's metadata, which is at most METADATA_MAX_AGE_MS old."""
-        return frozenset(await self._call(self._thread.kafka.partitions_for_topic, self._topic) or ())
+        numbers = await self._call(self._thread.kafka.partitions_for_topic, self._topic)
+        return frozenset(Place(self._topic, number) for number in numbers or ())
 
     async def _ask(self, question: Coroutine[Any, Any, T], otherwise: T) -> T:
         try:

@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import OffsetAndMetadata
 
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.core.start import Offsets
 from pipeline.core.watermark import Idle
 
@@ -23,29 +24,29 @@ OFFSETS_SECONDS = 5.0
 COMMIT_SECONDS = 5.0
 
 
-def assigned(consumer: AIOKafkaConsumer) -> frozenset[int]:
+def assigned(consumer: AIOKafkaConsumer) -> frozenset[Place]:
     """The partitions that the group has given to this consumer."""
-    return frozenset(tp.partition for tp in consumer.assignment())
+    return frozenset(Place(*tp) for tp in consumer.assignment())
 
 
-async def read_offsets(consumer: AIOKafkaConsumer, topic: str, partitions: Iterable[int]) -> dict[int, Offsets]:
+async def read_offsets(consumer: AIOKafkaConsumer, places: Iterable[Place]) -> dict[Place, Offsets]:
     """Read what the choice of starting points needs. Raises KafkaError."""
-    tps = [TopicPartition(topic, p) for p in sorted(partitions)]
+    tps = [TopicPartition(*place) for place in sorted(places)]
     first = await _within(OFFSETS_SECONDS, "a question for offsets", consumer.beginning_offsets(tps))
     last = await _within(OFFSETS_SECONDS, "a question for offsets", consumer.end_offsets(tps))
     # Private, because the public committed() is one request for each partition, one after the other.
     committed = await consumer._coordinator.fetch_committed_offsets(tps)
-    return {tp.partition: Offsets(committed[tp].offset if tp in committed else None, first[tp], last[tp]) for tp in tps}
+    return {Place(*tp): Offsets(committed[tp].offset if tp in committed else None, first[tp], last[tp]) for tp in tps}
 
 
 async def log_ends(
-    consumer: AIOKafkaConsumer, topic: str, partitions: Iterable[int], *, with_hidden: bool = False
-) -> dict[int, int]:
+    consumer: AIOKafkaConsumer, places: Iterable[Place], *, with_hidden: bool = False
+) -> dict[Place, int]:
     """Ask for the last stable offset of each partition, or for its log end offset ``with_hidden``. Raises KafkaError.
 
     The last stable offset is as far as a committed reader comes; behind it an open transaction hides records.
     """
-    tps = [TopicPartition(topic, p) for p in sorted(partitions)]
+    tps = [TopicPartition(*place) for place in sorted(places)]
     if not with_hidden:
         ends = await _within(OFFSETS_SECONDS, "a question for offsets", consumer.end_offsets(tps))
     else:
@@ -54,40 +55,38 @@ async def log_ends(
         fetcher = copy.copy(consumer._fetcher)
         fetcher._isolation_level = READ_UNCOMMITTED
         ends = await _within(OFFSETS_SECONDS, "a question for offsets", fetcher.end_offsets(tps, None))
-    return {tp.partition: offset for tp, offset in ends.items()}
+    return {Place(*tp): offset for tp, offset in ends.items()}
 
 
-def position_of(consumer: AIOKafkaConsumer, topic: str, partition: int) -> int | None:
+def position_of(consumer: AIOKafkaConsumer, place: Place) -> int | None:
     """The fetcher's position, past control records and aborted transactions; None while there is none."""
     # Private, because the public position() waits until there is one.
-    tp, subscription = TopicPartition(topic, partition), consumer._subscription.subscription
+    tp, subscription = TopicPartition(*place), consumer._subscription.subscription
     if subscription is None or subscription.assignment is None or tp not in subscription.assignment.tps:
         return None
     state = subscription.assignment.state_value(tp)
     return state.position if state.has_valid_position else None
 
 
-async def caught_up(
-    consumer: AIOKafkaConsumer, topic: str, ledger: Ledger, clock_ms: Callable[[], int]
-) -> dict[int, Idle]:
+async def caught_up(consumer: AIOKafkaConsumer, ledger: Ledger, clock_ms: Callable[[], int]) -> dict[Place, Idle]:
     """Partitions of which everything that could be read a moment ago is durable. Raises KafkaError.
 
     First the clock, then the log's ends, then the position: never a claim about a time that was not looked at.
     """
     now_ms = clock_ms()
-    very_ends = await log_ends(consumer, topic, ledger.partitions, with_hidden=True)
+    very_ends = await log_ends(consumer, ledger.partitions, with_hidden=True)
     ends = very_ends
-    if any((position_of(consumer, topic, p) or 0) < end for p, end in very_ends.items()):
-        ends = await log_ends(consumer, topic, ledger.partitions)  # open transactions may have stopped it short
+    if any((position_of(consumer, p) or 0) < end for p, end in very_ends.items()):
+        ends = await log_ends(consumer, ledger.partitions)  # open transactions may have stopped it short
     idle = {}
-    for partition, end in ends.items():
-        position = position_of(consumer, topic, partition)
-        if position is not None and position >= end and ledger.is_settled(partition):
-            idle[partition] = Idle(now_ms, position, hides=position < very_ends.get(partition, position + 1))
+    for place, end in ends.items():
+        position = position_of(consumer, place)
+        if position is not None and position >= end and ledger.is_settled(place):
+            idle[place] = Idle(now_ms, position, hides=position < very_ends.get(place, position + 1))
     return idle
 
 
-async def commit(consumer: AIOKafkaConsumer, topic: str, offsets: Mapping[int, int]) -> dict[int, int] | None:
+async def commit(consumer: AIOKafkaConsumer, offsets: Mapping[Place, int]) -> dict[Place, int] | None:
     """Commit offsets of partitions that are still assigned, and return those. None: not now. Raises KafkaError."""
     coordinator, state = consumer._coordinator, consumer._subscription
     # Never while the group is being joined: the broker takes up what is sent on a connection in order, so the commit
@@ -96,7 +95,7 @@ async def commit(consumer: AIOKafkaConsumer, topic: str, offsets: Mapping[int, i
     if state.reassignment_in_progress or coordinator.need_rejoin(state.subscription):
         return None
     ours = {p: offset for p, offset in offsets.items() if p in assigned(consumer)}
-    wanted = {TopicPartition(topic, p): OffsetAndMetadata(offset, "") for p, offset in ours.items()}
+    wanted = {TopicPartition(*p): OffsetAndMetadata(offset, "") for p, offset in ours.items()}
     # Private, because the public commit() repeats without end, through a join too. This is one attempt.
     await _within(COMMIT_SECONDS, "a commit", coordinator._do_commit_offsets(state.subscription.assignment, wanted))
     return ours

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.core.start import Offsets, Start
 from pipeline.errors import SinkUnavailable
 from pipeline.kafka.offsets import assigned, read_offsets
@@ -36,9 +37,8 @@ class Starting:
     ``choose`` blocks on ClickHouse, so that it is called in a thread; it may raise SinkUnavailable.
     """
 
-    topic: str
     ledger: Ledger
-    choose: Callable[[Mapping[int, Offsets]], Mapping[int, Start]]
+    choose: Callable[[Mapping[Place, Offsets]], Mapping[Place, Start]]
     fatal: Callable[[BaseException], None]
     monotonic: Callable[[], float]
     is_over: bool = False
@@ -56,7 +56,7 @@ class Starting:
             self._task.cancel()
         self._task = asyncio.create_task(self._start_until_done(consumer, assigned(consumer)))
 
-    async def _start_until_done(self, consumer: AIOKafkaConsumer, partitions: frozenset[int]) -> None:
+    async def _start_until_done(self, consumer: AIOKafkaConsumer, partitions: frozenset[Place]) -> None:
         while partitions:
             try:
                 await self._start(consumer, partitions)
@@ -68,17 +68,17 @@ class Starting:
                 self.fatal(error)
                 return
 
-    async def _start(self, consumer: AIOKafkaConsumer, partitions: frozenset[int]) -> None:
-        offsets = await read_offsets(consumer, self.topic, partitions)
+    async def _start(self, consumer: AIOKafkaConsumer, partitions: frozenset[Place]) -> None:
+        offsets = await read_offsets(consumer, partitions)
         starts = await asyncio.get_running_loop().run_in_executor(None, self.choose, offsets)
         if assigned(consumer) != partitions:
             return  # rebalanced meanwhile; a newer start is on its way
         # No pause from here on: a partition that is lost in between cannot be sought.
         now = self.monotonic()
-        for partition, start in starts.items():
-            consumer.seek(TopicPartition(self.topic, partition), start.offset)
-            self.ledger.begin(partition, start.offset, start.known_offset, now)
-        log.info("reading %s", {p: s.offset for p, s in sorted(starts.items())})
+        for place, start in starts.items():
+            consumer.seek(TopicPartition(*place), start.offset)
+            self.ledger.begin(place, start.offset, start.known_offset, now)
+        log.info("reading %s", {p.number: s.offset for p, s in sorted(starts.items())})
 
     def start_forgotten(self, consumer: AIOKafkaConsumer, now: float) -> None:
         """Begin again where partitions have been assigned for FORGOTTEN_SECONDS and are neither read nor being started.
@@ -92,14 +92,14 @@ class Starting:
         elif self._at_odds_since is None:
             self._at_odds_since = now
         elif now - self._at_odds_since > FORGOTTEN_SECONDS:
-            reading = sorted(self.ledger.partitions)
-            log.warning("assigned %s, reading %s; starting again", sorted(wanted), reading)
+            reading = sorted(p.number for p in self.ledger.partitions)
+            log.warning("assigned %s, reading %s; starting again", sorted(p.number for p in wanted), reading)
             self._at_odds_since = None
             self.begin(consumer)
 
-    def restart(self, consumer: AIOKafkaConsumer, partition: int, offset: int, now: float) -> None:
+    def restart(self, consumer: AIOKafkaConsumer, place: Place, offset: int, now: float) -> None:
         """Read a partition again from an offset: what was taken since did not arrive."""
-        tp = TopicPartition(self.topic, partition)
-        if tp in consumer.assignment() and partition in self.ledger.partitions:
+        tp = TopicPartition(*place)
+        if tp in consumer.assignment() and place in self.ledger.partitions:
             consumer.seek(tp, offset)
-            self.ledger.begin(partition, offset, self.ledger.known_offset(partition), now)
+            self.ledger.begin(place, offset, self.ledger.known_offset(place), now)

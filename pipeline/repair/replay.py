@@ -17,6 +17,7 @@ from pipeline.core.commits import Commits
 from pipeline.core.effects import Erasures, ReadErasures
 from pipeline.core.flush import Chunk
 from pipeline.core.late import Pace
+from pipeline.core.place import Place
 from pipeline.core.protocol import flush_steps, recompute_steps, sweep_steps
 from pipeline.repair.replay_progress import Replays
 from pipeline.repair.replay_reading import EPOCH, Bounds, Reading, find_bounds, open_consumer
@@ -43,7 +44,7 @@ class Replay(Reading):
     on_progress: Callable[[int], None] = lambda _: None
     done: Replayed = field(default_factory=Replayed)
     _commits: Commits = field(default_factory=Commits)
-    _readings: Mapping[int, int] = field(default_factory=dict)
+    _readings: Mapping[Place, int] = field(default_factory=dict)
 
     async def run(self, *, resume: bool) -> Replayed:
         """Read, flush and recompute to the end. Raises KafkaError, SinkUnavailable or Stop."""
@@ -53,12 +54,12 @@ class Replay(Reading):
             await self._read(consumer, bounds)
         return self.done
 
-    async def _begin(self, consumer: AIOKafkaConsumer) -> dict[int, Bounds]:
+    async def _begin(self, consumer: AIOKafkaConsumer) -> dict[Place, Bounds]:
         bounds = await find_bounds(consumer, self.settings.kafka_topic, self.wanted)
         await asyncio.to_thread(self.replays.begin, uuid.uuid4(), self.wanted, bounds)
         return bounds
 
-    async def _read(self, consumer: AIOKafkaConsumer, bounds: Mapping[int, Bounds]) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer, bounds: Mapping[Place, Bounds]) -> None:
         self._readings = dict.fromkeys(bounds, EPOCH)
         erasures: Erasures = await asyncio.to_thread(self.perform, ReadErasures())
         async for chunk in self.chunks(consumer, bounds):

@@ -83,8 +83,7 @@ class DryRun(Reading):
     def _known_letters(self, chunk: Chunk) -> int:
         if not chunk.letters:
             return 0
-        log = (self.store.cluster_id, self.store.topic)
-        places = [(*log, letter.partition, letter.offset) for letter in chunk.letters]
+        places = [(self.store.cluster_id, *letter.place, letter.offset) for letter in chunk.letters]
         return int(self.store.rows("counting", sql("replay/known_letters"), places=places)[0][0])
 
     def _count_new(self, batch_id: str) -> int:

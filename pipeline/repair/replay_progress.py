@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
+from pipeline.core.place import Place
 from pipeline.repair.replay_reading import Bounds, NothingToReplay, Wanted
 from schemas import tables
 
@@ -28,29 +29,28 @@ class Replays:
         self._store, self._repeat = store, repeat
         self._replay = uuid.UUID(int=0)
         self._wanted = Wanted(0, 0)
-        self._first: dict[int, Bounds] = {}
-        self._next: dict[int, int] = {}
+        self._first: dict[Place, Bounds] = {}
+        self._next: dict[Place, int] = {}
 
-    def begin(self, replay: uuid.UUID, wanted: Wanted, bounds: Mapping[int, Bounds]) -> None:
+    def begin(self, replay: uuid.UUID, wanted: Wanted, bounds: Mapping[Place, Bounds]) -> None:
         """Note a new replay of these offsets."""
         self._remember(replay, wanted, bounds)
         self._write({p: b.start for p, b in bounds.items()})
 
-    def resume(self, wanted: Wanted) -> dict[int, Bounds]:
+    def resume(self, wanted: Wanted) -> dict[Place, Bounds]:
         """Offsets left of the newest interrupted replay of the same span. Raises NothingToReplay."""
         rows = self._repeat(self._read_interrupted, wanted)
         if not rows:
             raise NothingToReplay("no replay of that span was interrupted; run it without --resume")
-        bounds = {int(p): Bounds(int(start), int(end)) for _, p, start, end in rows}
-        if wanted.partitions and wanted.partitions != set(bounds):
-            raise NothingToReplay(
-                f"the interrupted replay is of partitions {', '.join(map(str, sorted(bounds)))}; name these, or none"
-            )
+        bounds = {Place(topic, int(number)): Bounds(int(start), int(end)) for _, topic, number, start, end in rows}
+        if wanted.places and wanted.places != set(bounds):
+            numbers = ", ".join(str(place.number) for place in sorted(bounds))
+            raise NothingToReplay(f"the interrupted replay is of partitions {numbers}; name these, or none")
         self._remember(uuid.UUID(str(rows[0][0])), wanted, bounds)
         return bounds
 
     def _read_interrupted(self, wanted: Wanted) -> Sequence[Sequence[Any]]:
-        """Rows of (replay, partition, offset reached, end offset)."""
+        """Rows of (replay, topic, partition, offset reached, end offset)."""
         return self._store.rows(
             "reading replays",
             sql("replay/interrupted"),
@@ -60,11 +60,11 @@ class Replays:
             to_ms=wanted.to_ms,
         )
 
-    def _remember(self, replay: uuid.UUID, wanted: Wanted, bounds: Mapping[int, Bounds]) -> None:
+    def _remember(self, replay: uuid.UUID, wanted: Wanted, bounds: Mapping[Place, Bounds]) -> None:
         self._replay, self._wanted, self._first = replay, wanted, dict(bounds)
         self._next = {p: b.start for p, b in bounds.items()}
 
-    def advance(self, passed: Mapping[int, int]) -> int:
+    def advance(self, passed: Mapping[Place, int]) -> int:
         """Note that everything below these offsets is in. Returns how many offsets are passed in all."""
         self._next |= passed
         self._write(passed)
@@ -74,10 +74,9 @@ class Replays:
         """Note that all is read, also where the last offsets hold no records."""
         self._write({p: b.end for p, b in self._first.items()})
 
-    def _write(self, offsets: Mapping[int, int]) -> None:
-        names = ["replay", "cluster_id", "topic", "from_ms", "to_ms", "partition", "next_offset", "end_offset"]
-        place: Sequence[Any] = (self._replay, self._store.cluster_id, self._store.topic)
-        span = (self._wanted.from_ms, self._wanted.to_ms)
-        rows = [(*place, *span, p, offset, self._first[p].end) for p, offset in offsets.items()]
+    def _write(self, offsets: Mapping[Place, int]) -> None:
+        names = ["replay", "cluster_id", "from_ms", "to_ms", "topic", "partition", "next_offset", "end_offset"]
+        replay = (self._replay, self._store.cluster_id, self._wanted.from_ms, self._wanted.to_ms)
+        rows = [(*replay, *place, offset, self._first[place].end) for place, offset in offsets.items()]
         if rows:
             self._repeat(self._store.insert, "storing a replay", tables.REPLAYS, names, rows)

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
+from pipeline.core.place import Place
 from pipeline.errors import LogGap, Stop
 from pipeline.kafka.client import connection
 from schemas.grain import MS_PER_SECOND
@@ -32,7 +33,7 @@ class Wanted:
 
     from_ms: int
     to_ms: int
-    partitions: frozenset[int] = frozenset()
+    places: frozenset[Place] = frozenset()
     rate: float = 0.0
 
 
@@ -58,15 +59,15 @@ class Reading:
     wanted: Wanted
     clock_ms: Callable[[], int]
     floor_ms: int
-    known_offsets: Mapping[int, int]
+    known_offsets: Mapping[Place, int]
 
-    async def chunks(self, consumer: AIOKafkaConsumer, bounds: Mapping[int, Bounds]) -> AsyncIterator[Chunk]:
+    async def chunks(self, consumer: AIOKafkaConsumer, bounds: Mapping[Place, Bounds]) -> AsyncIterator[Chunk]:
         """The records of the span, decoded, in chunks of the size of the worker's flushes."""
         s = self.settings
         policy = FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds)
         rules = Rules(0, int(s.future_skew_seconds * MS_PER_SECOND))
         chunk = Chunk()
-        async for batch in read_batches(consumer, s.kafka_topic, self.wanted, bounds, self.known_offsets):
+        async for batch in read_batches(consumer, self.wanted, bounds, self.known_offsets):
             chunk.add(batch, rules, self.clock_ms(), self.floor_ms, time.monotonic())
             if policy.is_due(chunk.records, chunk.size_bytes, chunk.opened_at, time.monotonic()):
                 yield chunk
@@ -93,15 +94,16 @@ async def open_consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
             await consumer.stop()
 
 
-async def find_bounds(consumer: AIOKafkaConsumer, topic: str, wanted: Wanted) -> dict[int, Bounds]:
+async def find_bounds(consumer: AIOKafkaConsumer, topic: str, wanted: Wanted) -> dict[Place, Bounds]:
     """The offsets to read of each partition, as the log stands now. Raises NothingToReplay.
 
     Where the broker cannot look up times, all offsets are read, and records outside the span are dropped.
     """
-    known = {tp.partition for tp in await _topic_partitions(consumer, topic)}
-    if missing := wanted.partitions - known:
-        raise NothingToReplay(f"{topic} has no partition {', '.join(map(str, sorted(missing)))}; it has {len(known)}")
-    tps = [TopicPartition(topic, p) for p in sorted(wanted.partitions or known)]
+    known = await _places(consumer, topic)
+    if missing := wanted.places - known:
+        numbers = ", ".join(str(place.number) for place in sorted(missing))
+        raise NothingToReplay(f"{topic} has no partition {numbers}; it has {len(known)}")
+    tps = [TopicPartition(*place) for place in sorted(wanted.places or known)]
     first, last = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
     since = await consumer.offsets_for_times(dict.fromkeys(tps, wanted.from_ms))
     until = await consumer.offsets_for_times(dict.fromkeys(tps, wanted.to_ms))
@@ -109,32 +111,31 @@ async def find_bounds(consumer: AIOKafkaConsumer, topic: str, wanted: Wanted) ->
     bounds = {}
     for tp in tps:
         if any_time[tp] is None:  # the log is empty, or times are unknown here
-            bounds[tp.partition] = Bounds(first[tp], last[tp])
+            bounds[Place(*tp)] = Bounds(first[tp], last[tp])
             continue
         start = since[tp].offset if since[tp] else last[tp]
         end = until[tp].offset if until[tp] else last[tp]
-        bounds[tp.partition] = Bounds(min(start, last[tp]), max(start, min(end, last[tp])))
+        bounds[Place(*tp)] = Bounds(min(start, last[tp]), max(start, min(end, last[tp])))
     return bounds
 
 
-async def _topic_partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+async def _places(consumer: AIOKafkaConsumer, topic: str) -> frozenset[Place]:
     await consumer._client.force_metadata_update()
     await consumer.topics()
     numbers = consumer.partitions_for_topic(topic)
     if not numbers:
         raise NothingToReplay(f"the topic {topic} does not exist; run `msgmetrics migrate`")
-    return [TopicPartition(topic, p) for p in numbers]
+    return frozenset(Place(topic, number) for number in numbers)
 
 
 async def read_batches(
     consumer: AIOKafkaConsumer,
-    topic: str,
     wanted: Wanted,
-    bounds: Mapping[int, Bounds],
-    known_offsets: Mapping[int, int],
+    bounds: Mapping[Place, Bounds],
+    known_offsets: Mapping[Place, int],
 ) -> AsyncIterator[Batch]:
     """The records of the span as batches, each partition in the order of its log, not faster than wanted."""
-    left = {TopicPartition(topic, p): b for p, b in bounds.items() if b.start < b.end}
+    left = {TopicPartition(*p): b for p, b in bounds.items() if b.start < b.end}
     if not left:
         return
     consumer.assign(list(left))
@@ -146,11 +147,12 @@ async def read_batches(
         try:
             fetched = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=at_once)
         except OffsetOutOfRangeError as error:
+            topics = ", ".join(sorted({tp.topic for tp in left}))
             raise LogGap(
-                f"records of {topic} that were to be replayed were deleted from the log by its retention ({error})"
+                f"records of {topics} that were to be replayed were deleted from the log by its retention ({error})"
             ) from None
         for tp, records in fetched.items():
-            batch = _batch(tp.partition, records, left[tp], wanted, known_offsets.get(tp.partition, 0))
+            batch = _batch(Place(*tp), records, left[tp], wanted, known_offsets.get(Place(*tp), 0))
             read += len(batch.records)
             yield batch
         for tp in list(left):
@@ -161,11 +163,11 @@ async def read_batches(
             await asyncio.sleep(max(0.0, read / wanted.rate - (time.monotonic() - began)))
 
 
-def _batch(partition: int, records: list[Any], bounds: Bounds, wanted: Wanted, known_offset: int) -> Batch:
+def _batch(place: Place, records: list[Any], bounds: Bounds, wanted: Wanted, known_offset: int) -> Batch:
     following = min(records[-1].offset + 1, bounds.end)
     taken = [r for r in records if r.offset < bounds.end and _is_wanted(r.timestamp, wanted)]
     size = sum(len(r.value or b"") for r in taken)
-    return Batch(partition, EPOCH, records[0].offset, following, known_offset, taken, size)
+    return Batch(place, EPOCH, records[0].offset, following, known_offset, taken, size)
 
 
 def _is_wanted(timestamp_ms: int | None, wanted: Wanted) -> bool:

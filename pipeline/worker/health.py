@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pipeline import metrics
 from pipeline.core.flush import Chunk
+from pipeline.core.place import Place
 from pipeline.core.protocol import Flushed
 from pipeline.peer import FAILING_SECONDS, Peer
 from schemas.grain import MS_PER_SECOND, Grain
@@ -45,8 +46,8 @@ class Health:
     sink: Peer = field(default_factory=lambda: Peer("sink"))
     kafka: Peer = field(default_factory=lambda: Peer("Kafka"))
     lag: int = 0
-    holding: tuple[int, ...] = ()
-    standing: Mapping[int, Standing] = field(default_factory=dict)
+    holding: tuple[Place, ...] = ()
+    standing: Mapping[Place, Standing] = field(default_factory=dict)
     recent: tuple[tuple[int, int, int], ...] = ()
     """(time, events, dead letters) of the last minute's flushes. Replaced as a whole, since another thread reads it."""
     _asked_ms: int = 0
@@ -60,7 +61,7 @@ class Health:
         return [flush for flush in self.recent if now_ms - flush[0] <= FLOOD_WINDOW_MS]
 
     def partitions(
-        self, assigned: frozenset[int], durable: Mapping[int, int], ends: Mapping[int, int], now_ms: int
+        self, assigned: frozenset[Place], durable: Mapping[Place, int], ends: Mapping[Place, int], now_ms: int
     ) -> None:
         """Note how far each assigned partition is durable, and where the log ends, as far as that is known."""
         standing = {}
@@ -77,10 +78,11 @@ class Health:
             still_ms = now_ms - max(x.since_ms, excused_ms)
             if x.has_more and still_ms > limit_seconds * MS_PER_SECOND:
                 seconds = still_ms // MS_PER_SECOND
+                name = f"partition {p.number}"
                 if x.durable is None:
-                    yield f"partition {p} is assigned to this worker, which has not begun to read it for {seconds} s"
+                    yield f"{name} is assigned to this worker, which has not begun to read it for {seconds} s"
                 else:
-                    yield f"partition {p} has stood at offset {x.durable} for {seconds} s with records to read"
+                    yield f"{name} has stood at offset {x.durable} for {seconds} s with records to read"
 
     def _flood(self, now_ms: int) -> str | None:
         """Why the dead letters of the last minute are a flood, or None."""
@@ -108,7 +110,7 @@ class Health:
         return found
 
     def _waiting(self) -> str:
-        held = f"; held by partitions {', '.join(map(str, self.holding))}" if self.holding else ""
+        held = f"; held by partitions {', '.join(str(p.number) for p in self.holding)}" if self.holding else ""
         return held + (f"; {self.lag} records behind" if self.lag else "")
 
     def stalled(self, now_ms: int, *, may_pause: bool) -> str | None:

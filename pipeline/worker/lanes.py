@@ -18,6 +18,7 @@ from pipeline.core.effects import Effect, Erasures, Progress, ReadErasures, Read
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place, is_leading
 from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps, sweep_steps
 from pipeline.core.watermark import RETENTION_MARGIN_MS, Idle, partition_watermark, retention_floor
 from pipeline.runner import Runner
@@ -50,13 +51,13 @@ class Pauses:
 class Log(Protocol):
     """What the loops need of Kafka. Where it does not answer, a method answers nothing (or None) instead of raising."""
 
-    async def caught_up(self) -> dict[int, Idle]: ...
-    async def log_ends(self) -> dict[int, int]: ...
-    async def commit_offsets(self, offsets: dict[int, int]) -> dict[int, int] | None: ...
-    async def restart(self, partition: int, offset: int) -> None: ...
+    async def caught_up(self) -> dict[Place, Idle]: ...
+    async def log_ends(self) -> dict[Place, int]: ...
+    async def commit_offsets(self, offsets: dict[Place, int]) -> dict[Place, int] | None: ...
+    async def restart(self, place: Place, offset: int) -> None: ...
     async def start_forgotten(self) -> None: ...
-    async def assigned(self) -> frozenset[int]: ...
-    async def topic_partition_numbers(self) -> frozenset[int]: ...
+    async def assigned(self) -> frozenset[Place]: ...
+    async def partitions(self) -> frozenset[Place]: ...
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class Lanes:
     clock_ms: Callable[[], int]
     monotonic: Callable[[], float]
     new_id: Callable[[], str]
-    report: Callable[[dict[int, int], dict[int, int], int], None]
+    report: Callable[[dict[Place, int], dict[Place, int], int], None]
     pauses: Pauses = field(default_factory=Pauses)
     commits: Commits = field(default_factory=Commits)
     facts_floor_ms: int = 0
@@ -93,7 +94,7 @@ class Lanes:
     async def offer(self, batch: Batch) -> None:
         """Take a batch from Faust: decode it into the growing chunk. Stale and repeated batches are dropped."""
         if not self.ledger.admit(batch, self.monotonic()):
-            log.info("dropped a stale batch of partition %d at %d", batch.partition, batch.start)
+            log.info("dropped a stale batch of partition %d at %d", batch.place.number, batch.start)
             return
         async with self._chunk_lock:
             await self.runner.call(self._decode, batch)
@@ -146,13 +147,13 @@ class Lanes:
         more = False
         while not self._is_stopping:
             await asyncio.sleep(0 if more else self.pauses.tick)
-            more = 0 in self.ledger.partitions and await self._roll()
+            more = is_leading(self.ledger.partitions) and await self._roll()
 
     async def _sweep_loop(self) -> None:
         """Resume interrupted erasures: from time to time where partition 0 is read, at once where a flush saw one."""
         while not self._is_stopping:
             asked = await self._waited(self._sweep, self.pauses.sweep)
-            if self._is_stopping or not (asked or 0 in self.ledger.partitions):
+            if self._is_stopping or not (asked or is_leading(self.ledger.partitions)):
                 continue
             swept = await self._perform(sweep_steps(self._retention_floor_ms()), "sweep")
             for org in swept:
@@ -200,9 +201,9 @@ class Lanes:
             progress = [Progress(p, i.position, self._idle_mark(i)) for p, i in sorted(idle.items())]
             await self._perform(progress_steps(progress), "progress")
         self.pace = self._pace(is_idle=len(idle) == len(self.ledger.partitions))
-        for partition, offset in self.ledger.lost(self.monotonic(), self.pauses.patience).items():
-            log.warning("records of partition %d from %d did not arrive; reading them again", partition, offset)
-            await self.kafka.restart(partition, offset)
+        for place, offset in self.ledger.lost(self.monotonic(), self.pauses.patience).items():
+            log.warning("records of partition %d from %d did not arrive; reading them again", place.number, offset)
+            await self.kafka.restart(place, offset)
         await self.kafka.start_forgotten()
         await self._commit()
 
@@ -239,7 +240,7 @@ class Lanes:
         pending.done(ended, ended - began)
 
     async def _roll(self) -> bool:
-        partitions = await self.kafka.topic_partition_numbers()
+        partitions = await self.kafka.partitions()
         if not partitions:
             return False
         rolled = await self._perform(roll_steps(sorted(partitions), self._retention_floor_ms()), "roll")

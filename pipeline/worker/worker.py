@@ -19,6 +19,7 @@ from pipeline import metrics
 from pipeline.clickhouse.store import Store
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place, is_leading
 from pipeline.core.start import Offsets, Start, clock_skew_ms
 from pipeline.errors import EXIT_UNREACHABLE, KafkaUnavailable, SinkUnavailable, Stalled, Stop, WrongClock
 from pipeline.kafka.client import read_cluster_id
@@ -124,7 +125,7 @@ class Worker:
             raise KafkaUnavailable(f"Kafka went away while the worker was starting: {error}") from error
         loops = [asyncio.create_task(self._guard(loop)) for loop in self._lanes.loops()]
         violations = watch_violations(
-            lambda: 0 in self.ledger.partitions, lambda: self.health.as_of_ms, self._store.look
+            lambda: is_leading(self.ledger.partitions), lambda: self.health.as_of_ms, self._store.look
         )
         watches = [asyncio.create_task(self._watch(app)), asyncio.create_task(self._guard(violations))]
         log.info("worker %s is running", self.name)
@@ -190,7 +191,7 @@ class Worker:
             self.fatal(error)
             raise
 
-    def _choose_starts(self, offsets: Mapping[int, Offsets]) -> dict[int, Start]:
+    def _choose_starts(self, offsets: Mapping[Place, Offsets]) -> dict[Place, Start]:
         """Where each assigned partition starts. Blocks; raises SinkUnavailable or Stop, and tells health."""
         starts = Starts(self._store, wall_clock_ms, accept_gap=self.accept_gap)
         try:
@@ -200,7 +201,7 @@ class Worker:
             self.health.sink.outcome(error, wall_clock_ms())
             raise
 
-    def _report(self, durable: dict[int, int], ends: dict[int, int], pending: int) -> None:
+    def _report(self, durable: dict[Place, int], ends: dict[Place, int], pending: int) -> None:
         """Leave a trace for `status`. Asked once, and not told to health: an outage is seen by the effects."""
         now_ms = wall_clock_ms()
         metrics.partitions(durable, ends)

@@ -36,6 +36,7 @@ from schemas.settings import read_settings
 from schemas.tiers import Tier
 from tests.support.endpoint import PATH
 from tests.support.engine import ROOT, clickhouse_process
+from tests.support.places import P0, TOPIC
 
 FOLDER = ROOT / "deploy" / "clickhouse_server"
 NOW = datetime(2026, 5, 5, 12, tzinfo=UTC)
@@ -102,13 +103,13 @@ def refused(client: Client, *statements: str, codes: tuple[int, ...] = (ACCESS_D
 
 FACTS = Columns(
     org_id=["a"], event_id=["1"], type=[1], channel=["sms"], error_code=[""], cost_micros=[750_000],
-    occurred_ms=[MINUTE * 60_000], record_ms=[MINUTE * 60_000], partition=[0], offset=[0],
+    occurred_ms=[MINUTE * 60_000], record_ms=[MINUTE * 60_000], place=[P0], offset=[0],
 )  # fmt: skip
 
 
 def test_the_worker_does_its_work_and_sees_no_key(place: Path, secrets: Path) -> None:
     with engine_as("worker", place, secrets) as url:
-        store = Store(url, "cluster", "topic", "worker", 10)
+        store = Store(url, "cluster", TOPIC, "worker", 10)
         end, batch = (MINUTE + 1) * 60, str(uuid.uuid4())
         keys = LateKeys.listed((MINUTE, "a"))
         effects: tuple[e.Effect, ...] = (
@@ -122,15 +123,15 @@ def test_the_worker_does_its_work_and_sees_no_key(place: Path, secrets: Path) ->
             ),
             e.StageKeys(batch, keys),
             *(e.RecomputeLate(grain, batch, keys, 0, end, end * 1000, 0) for grain in Grain),
-            e.WriteProgress((e.Progress(0, 1, end * 1000),)),
+            e.WriteProgress((e.Progress(P0, 1, end * 1000),)),
             e.ReadWatermarks(),
             e.LogClosing(0, end * 1000, 0),
         )
         for effect in effects:
             store.perform(effect)
         store.read_stored()
-        store.record_gap(0, Gap(1, 2))
-        store.report_partitions([(0, "reading", 1, 1)], 1)
+        store.record_gap(P0, Gap(1, 2))
+        store.report_partitions([(P0, "reading", 1, 1)], 1)
         store.report_worker([], 0, 1)
         assert count_violations(store.look, end * 1000) == 0
         client = connect(url)

@@ -9,6 +9,7 @@ import pytest
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from schemas.sharding import alter_target
+from tests.support.places import TOPIC
 
 FOLDER = Path(__file__).parents[2] / "pipeline" / "clickhouse" / "sql"
 NAMES = sorted(str(file.relative_to(FOLDER).with_suffix("")) for file in FOLDER.rglob("*.sql"))
@@ -31,7 +32,7 @@ def value(name: str, kind: str) -> Any:
 @pytest.fixture(scope="module", params=["url", "cluster"])
 def store(request: pytest.FixtureRequest) -> Store:
     name = "module_url" if request.param == "url" else "module_cluster"
-    return Store(request.getfixturevalue(name), "cluster", "topic", "worker", 10)
+    return Store(request.getfixturevalue(name), "cluster", TOPIC, "worker", 10)
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

@@ -22,10 +22,12 @@ from pipeline.core.effects import (
 from pipeline.core.generation import stamp
 from pipeline.core.late import late_spans
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.message_event import OTHER_KEY, DeadLetterReason
+from tests.support.places import P0, P1
 from tests.support.stores import DAY, NOW, Case, close_all, facts, real
 
 BATCH = "0f2f3c1e-0000-4000-8000-000000000001"
@@ -39,25 +41,25 @@ def test_state_only_rises(case: Case) -> None:
 
 
 def test_progress_only_rises_and_a_missing_watermark_is_none(case: Case) -> None:
-    case.perform(WriteProgress((Progress(0, 10, 5_001), Progress(1, 4))))
-    case.perform(WriteProgress((Progress(0, 8, 9_000), Progress(1, 3))))
-    assert case.perform(ReadWatermarks()) == {0: 9_000}
-    assert {p: s.next_offset for p, s in case.read_stored().items()} == {0: 10, 1: 4}
+    case.perform(WriteProgress((Progress(P0, 10, 5_001), Progress(P1, 4))))
+    case.perform(WriteProgress((Progress(P0, 8, 9_000), Progress(P1, 3))))
+    assert case.perform(ReadWatermarks()) == {P0: 9_000}
+    assert {p: s.next_offset for p, s in case.read_stored().items()} == {P0: 10, P1: 4}
 
 
 def test_scalars_stay_the_highest_when_the_engine_merges_them(url: str) -> None:
     """A reader takes the maximum of what is there; merges must not have thrown it away."""
-    store, client = Store(url, "cluster", "merged", "worker", 10), connect(url)
+    store, client, merged = Store(url, "cluster", "merged", "worker", 10), connect(url), Place("merged", 0)
     highest = State(as_of_ms=NOW * 1000 + 9, closing_ms=NOW * 1000 + 8, facts_floor_ms=NOW * 1000 - 7, generation=6)
     for state in (highest, State(as_of_ms=5000, closing_ms=5000, facts_floor_ms=5000, generation=1)):
         store.perform(RaiseState(state))
     for offset, mark in ((70, 7000), (60, 6000)):
-        store.perform(WriteProgress((Progress(0, offset, mark),)))
+        store.perform(WriteProgress((Progress(merged, offset, mark),)))
     for table in ("watermark", "partition_watermarks"):
         client.command(f"OPTIMIZE TABLE {table} FINAL SETTINGS optimize_throw_if_noop = 1")
     assert store.perform(ReadState()) == highest
-    assert store.read_stored()[0].next_offset == 70
-    assert store.perform(ReadWatermarks()) == {0: 7000}
+    assert store.read_stored()[merged].next_offset == 70
+    assert store.perform(ReadWatermarks()) == {merged: 7000}
 
 
 def test_an_event_written_twice_counts_once_in_every_grain(case: Case) -> None:
@@ -190,7 +192,7 @@ def test_dead_letters_keep_every_byte_and_are_one_per_place_in_the_log(url: str)
     case, client = real(url), connect(url)
     raw = bytes(range(256))
     letter = DeadLetter(
-        1,
+        P1,
         9,
         DeadLetterReason.MALFORMED_JSON,
         "why",

@@ -28,6 +28,7 @@ from pipeline.runner import drive
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.message_event import DeadLetterReason
+from tests.support.places import P0
 from tests.support.stores import DAY, NOW, Case, close_all, facts, real
 
 
@@ -135,7 +136,7 @@ def test_a_dead_letter_that_names_an_erased_organization_goes_and_the_rest_stays
 
     def letter(offset: int, org: str) -> DeadLetter:
         reason = DeadLetterReason.INVALID_FIELD
-        return DeadLetter(0, offset, reason, "why", NOW * 1000, None, b"x", (), org)
+        return DeadLetter(P0, offset, reason, "why", NOW * 1000, None, b"x", (), org)
 
     store.perform(InsertDeadLetters((letter(1, "a"), letter(2, ""), letter(3, "b"))))
     assert store.perform(EraseRows("a", NOW * 1000)).rows == 1

@@ -15,6 +15,7 @@ from schemas.message_event import DeadLetterReason, MessageEvent
 from schemas.tiers import Tier
 from tests.docs.blocks import ANSWERS, RUN, anchors, blocks, documents, links, read
 from tests.support.commands import COMMANDS
+from tests.support.places import P0
 
 NOT_RUN = {
     ("README.md", "it starts what this document is tested on"),
@@ -104,10 +105,10 @@ def _reasons() -> Iterator[str]:
         yield from failing.reasons(now_ms)
         with getattr(silent, peer).asked(lambda: now_ms - 60_000):
             yield from silent.reasons(now_ms)
-    for durable in ({}, {0: 5}):
+    for durable in ({}, {P0: 5}):
         standing = health()
-        standing.partitions(frozenset({0}), durable, {0: 9}, now_ms - 60_000)
-        standing.partitions(frozenset({0}), durable, {0: 9}, now_ms - 60_000)
+        standing.partitions(frozenset({P0}), durable, {P0: 9}, now_ms - 60_000)
+        standing.partitions(frozenset({P0}), durable, {P0: 9}, now_ms - 60_000)
         yield from standing.reasons(now_ms)
     flooded = health()
     flooded.counted(0, 1000, now_ms)

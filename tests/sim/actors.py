@@ -25,6 +25,7 @@ from pipeline.core.effects import (
 from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.late import Pace
 from pipeline.core.late_keys import NO_KEYS
+from pipeline.core.place import Place
 from pipeline.core.protocol import (
     erase_steps,
     flush_steps,
@@ -38,6 +39,7 @@ from pipeline.core.start import Start, choose_start
 from pipeline.core.watermark import partition_watermark
 from tests.sim.log import START, STEP, STEPS, Log, milliseconds
 from tests.support.fake_store import FakeStore
+from tests.support.places import P0
 
 RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
 EPOCH = 1
@@ -68,8 +70,8 @@ class Flaw(StrEnum):
 class EarlyCommits(Commits):
     """Does not wait for recomputes: the rule of ``Flaw.COMMIT_EARLY``."""
 
-    def take(self, readings: Mapping[int, int]) -> dict[int, Reached]:
-        taken: dict[int, Reached] = {}
+    def take(self, readings: Mapping[Place, int]) -> dict[Place, Reached]:
+        taken: dict[Place, Reached] = {}
         while self._waiting:
             taken |= {p: r for p, r in self._waiting.popleft()[1].items() if readings.get(p) == r.epoch}
         return taken
@@ -97,10 +99,10 @@ class Actors:
         self.now_ms = milliseconds(START)
         self.log = Log(self.random)
         self.log.write()
-        self.visible = [0, 0]
-        self.committed: list[int | None] = [None, None]
-        self.owner = [0, 0]
-        self.partitions = [0]
+        self.visible = dict.fromkeys(self.log.partitions, 0)
+        self.committed: dict[Place, int | None] = dict.fromkeys(self.log.partitions)
+        self.owner = dict.fromkeys(self.log.partitions, 0)
+        self.partitions = [P0]
 
     def perform(self, steps: Steps[Any]) -> Moves:
         """Drive a protocol, stopping between and inside its effects; flaws bend what it reads and writes."""
@@ -129,27 +131,27 @@ class Actors:
             if isinstance(effect, ReadState) and self.flaw is Flaw.STALE_GENERATION and generation is not None:
                 answer = replace(answer, generation=generation)
 
-    def worker(self, partition: int, mine: int, desk: Desk) -> Moves:
+    def worker(self, place: Place, mine: int, desk: Desk) -> Moves:
         """The owner of a partition, or its zombie: what flushes and commits."""
-        log_end = self.visible[partition]
-        stored = self.store.read_stored().get(partition)
-        start = choose_start(self.committed[partition], stored, 0, max(log_end, stored.next_offset if stored else 0))
+        log_end = self.visible[place]
+        stored = self.store.read_stored().get(place)
+        start = choose_start(self.committed[place], stored, 0, max(log_end, stored.next_offset if stored else 0))
         assert isinstance(start, Start)
         position = start.offset
         erasures = yield from self.perform(_read_erasures())
         while True:
             now_ms = self.now_ms
             yield
-            end = self.visible[partition]
+            end = self.visible[place]
             yield
-            taken = self.log.partitions[partition][position : min(position + self.random.randint(0, 2), end)]
+            taken = self.log.partitions[place][position : min(position + self.random.randint(0, 2), end)]
             if taken:
                 following = taken[-1].offset + 1
                 if self.flaw is Flaw.COMMIT_FIRST:
-                    self.commit(partition, mine, following)
+                    self.commit(place, mine, following)
                     yield
                 chunk = Chunk()
-                batch = Batch(partition, EPOCH, position, following, start.known_offset, taken, 0)
+                batch = Batch(place, EPOCH, position, following, start.known_offset, taken, 0)
                 chunk.add(batch, RULES, now_ms, 0, desk.clock)
                 if self.flaw is Flaw.WATERMARK_FIRST:
                     yield from self.perform(progress_steps(chunk.progress()))
@@ -163,10 +165,10 @@ class Actors:
                 yield
             if position >= end:
                 mark = partition_watermark(now_ms, now_ms, RULES.lateness_ms)
-                yield from self.perform(progress_steps([Progress(partition, position, mark)]))
+                yield from self.perform(progress_steps([Progress(place, position, mark)]))
             desk.clock += 2.0
-            if may_be := desk.commits.take({partition: EPOCH}):
-                self.commit(partition, mine, may_be[partition].next_offset)
+            if may_be := desk.commits.take({place: EPOCH}):
+                self.commit(place, mine, may_be[place].next_offset)
             yield
 
     def recomputer(self, desk: Desk) -> Moves:
@@ -180,10 +182,10 @@ class Actors:
                 pending.done(desk.clock, 0.0)
             yield
 
-    def commit(self, partition: int, mine: int, offset: int) -> None:
+    def commit(self, place: Place, mine: int, offset: int) -> None:
         """Kafka takes commits from the current owner only."""
-        if self.owner[partition] == mine:
-            self.committed[partition] = max(self.committed[partition] or 0, offset)
+        if self.owner[place] == mine:
+            self.committed[place] = max(self.committed[place] or 0, offset)
 
     def roller(self) -> Moves:
         """Rolls, and now and then goes on with erasures."""
@@ -195,11 +197,11 @@ class Actors:
 
     def replay(self) -> Moves:
         """Everything that is visible of a partition, flushed once more without a claim."""
-        partition = self.random.choice(self.partitions)
-        taken = self.log.partitions[partition][: self.visible[partition]]
+        place = self.random.choice(self.partitions)
+        taken = self.log.partitions[place][: self.visible[place]]
         chunk, commits = Chunk(), Commits()
         if taken:
-            chunk.add(Batch(partition, 0, 0, len(taken), len(taken), taken, 0), RULES, self.now_ms, 0, 0.0)
+            chunk.add(Batch(place, 0, 0, len(taken), len(taken), taken, 0), RULES, self.now_ms, 0, 0.0)
             erasures = yield from self.perform(_read_erasures())
             flushed = yield from self.perform(flush_steps(chunk, (), 0, erasures))
             if flushed.sweep and self.flaw is not Flaw.ERASE_UNSEEN:

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pipeline.core.place import Place
 from schemas.grain import Grain
 from tests.support.fake_store import Fact, rank_of
+from tests.support.places import P0, P1
+from tests.support.places import place as place_of
 
 START = datetime(2026, 5, 5, 22, 30, tzinfo=UTC)  # events cross an hour and a day
 STEP = timedelta(minutes=20)
@@ -36,26 +39,26 @@ class Log:
     """Two partitions. ``truth`` is the fact of each identity, ``broken`` the places of what is no event."""
 
     random: random.Random
-    partitions: list[list[Record]] = field(default_factory=lambda: [[], []])
+    partitions: dict[Place, list[Record]] = field(default_factory=lambda: {P0: [], P1: []})
     truth: dict[tuple[str, str], Fact] = field(default_factory=dict)
-    broken: set[tuple[int, int]] = field(default_factory=set)
+    broken: set[tuple[Place, int]] = field(default_factory=set)
 
     def write(self) -> None:
         """A few events per partition; some twice, some twice with other content, some in both partitions."""
         pick = self.random
-        for partition in (0, 1):
+        for place in self.partitions:
             for number in range(pick.randint(2, 4)):
-                event = self._event(f"e{partition}{number}", pick.randrange(STEPS))
-                self._append(partition, event)
+                event = self._event(f"e{place.number}{number}", pick.randrange(STEPS))
+                self._append(place, event)
                 if pick.random() < 0.4:
                     other = event | {"cost_cents": str(pick.randrange(9))} if pick.random() < 0.5 else event
-                    self._append(pick.randrange(2), other)
+                    self._append(place_of(pick.randrange(2)), other)
                 if pick.random() < 0.2:
-                    self._append_broken(partition)
+                    self._append_broken(place)
 
-    def _append_broken(self, partition: int) -> None:
-        log = self.partitions[partition]
-        self.broken.add((partition, len(log)))
+    def _append_broken(self, place: Place) -> None:
+        log = self.partitions[place]
+        self.broken.add((place, len(log)))
         log.append(Record(len(log), milliseconds(START), b"not json"))
 
     def _event(self, event_id: str, step: int) -> dict[str, Any]:
@@ -64,8 +67,8 @@ class Log:
         org = self.random.choice("ab")
         return {"event_id": event_id, "org_id": org, "type": kind, "channel": "sms", "occurred_at": at.isoformat()}
 
-    def _append(self, partition: int, event: dict[str, Any]) -> None:
-        log, at = self.partitions[partition], datetime.fromisoformat(event["occurred_at"])
+    def _append(self, place: Place, event: dict[str, Any]) -> None:
+        log, at = self.partitions[place], datetime.fromisoformat(event["occurred_at"])
         identity = (Grain.MINUTE.floor_ms(milliseconds(at)), event["org_id"], event["event_id"])
         log.append(Record(len(log), milliseconds(at), json.dumps(event).encode(), identity=identity))
         code = {"message.sent": 1, "message.delivered": 2}[event["type"]]

@@ -3,11 +3,12 @@
 from collections.abc import Sequence, Set
 from datetime import UTC, datetime
 
+from pipeline.core.place import Place
 from schemas.grain import Grain
 from tests.support.fake_store import Fact, FakeStore
 
 
-def verdict(truth: Sequence[Fact], broken: Set[tuple[int, int]], store: FakeStore) -> str | None:
+def verdict(truth: Sequence[Fact], broken: Set[tuple[Place, int]], store: FakeStore) -> str | None:
     """What is stored wrong, or None: facts, dead letters (by their places), and every bucket of every grain."""
     if set(store.facts.values()) != set(truth):
         return "facts differ"

@@ -13,14 +13,20 @@ from typing import Any
 from pipeline.core.commits import Commits
 from pipeline.core.effects import FindErased
 from pipeline.core.generation import stamp
+from pipeline.core.place import Place
 from schemas.grain import Grain
 from tests.sim.actors import Actors, Desk, EarlyCommits, Flaw, Moves
 from tests.sim.log import START, STEP, STEPS, Record, milliseconds
 from tests.sim.verdict import verdict
 from tests.support.fake_store import Row
+from tests.support.places import P0, P1
 
-ROLLER, OPERATOR = -1, -2
-"""What stands for a partition in the list of actors, where there is none."""
+
+class Role(StrEnum):
+    """An actor that has no partition."""
+
+    ROLLER = "roller"
+    OPERATOR = "operator"
 
 
 class Order(StrEnum):
@@ -43,8 +49,8 @@ class World(Actors):
         self.orders = 0
         self.is_corrupt = False
         self.has_operators = seed % 2 == 1  # in every other world, since what they do mends what others break
-        self.actors: list[tuple[int, int, Moves]] = [(ROLLER, 0, self.roller()), (ROLLER, 0, self.roller())]
-        self.hire(0)
+        self.actors: list[tuple[Place | Role, int, Moves]] = [(Role.ROLLER, 0, self.roller()) for _ in range(2)]
+        self.hire(P0)
 
     # -- who comes ----------------------------------------------------------------------------------------------
 
@@ -59,7 +65,7 @@ class World(Actors):
         work = {Order.REPLAY: self.replay, Order.REBUILD: self.rebuild, Order.ERASE: self.erase}[order]
         self.orders += 1
         self.ordered[self.orders] = order
-        self.actors.append((OPERATOR, self.orders, self._until_done(self.orders, work())))
+        self.actors.append((Role.OPERATOR, self.orders, self._until_done(self.orders, work())))
 
     def corrupt(self) -> None:
         """Closed rows go bad behind the system's back, with counts that outrank what is right; then a rebuild."""
@@ -72,13 +78,13 @@ class World(Actors):
                 self.store.rollups[grain][key] = Row((stamp(state.generation, 60), 50, 99), wrong)
         self.order(Order.REBUILD)
 
-    def hire(self, partition: int) -> None:
+    def hire(self, place: Place) -> None:
         """A new owner; the old one goes on as a zombie."""
-        self.owner[partition] += 1
-        mine = self.owner[partition]
+        self.owner[place] += 1
+        mine = self.owner[place]
         desk = Desk(EarlyCommits() if self.flaw is Flaw.COMMIT_EARLY else Commits())
-        self.actors.append((partition, mine, self.worker(partition, mine, desk)))
-        self.actors.append((partition, mine, self.recomputer(desk)))
+        self.actors.append((place, mine, self.worker(place, mine, desk)))
+        self.actors.append((place, mine, self.recomputer(desk)))
 
     # -- the schedule -------------------------------------------------------------------------------------------
 
@@ -89,7 +95,7 @@ class World(Actors):
         if dice < 0.05:
             self.now_ms = min(milliseconds(START + STEP * (STEPS + 1)), self.now_ms + STEP // timedelta(milliseconds=1))
         elif dice < 0.12:
-            self._publish(pick.randrange(2))
+            self._publish(pick.choice(list(self.log.partitions)))
         elif dice < 0.13:
             self._add_partition()
         elif dice < 0.15:
@@ -112,14 +118,14 @@ class World(Actors):
         if self.store.state.as_of_ms < self.as_of_seen:
             self.problem = "as_of went back"
         self.as_of_seen = self.store.state.as_of_ms
-        for partition, progress in self.store.progress.items():
-            spoken_for = self.log.partitions[partition][: progress.next_offset]
-            if not all(self._is_stored(partition, record) for record in spoken_for):
-                self.problem = f"progress of partition {partition} speaks for records that are not stored"
+        for place, progress in self.store.progress.items():
+            spoken_for = self.log.partitions[place][: progress.next_offset]
+            if not all(self._is_stored(place, record) for record in spoken_for):
+                self.problem = f"progress of {place} speaks for records that are not stored"
 
-    def _is_stored(self, partition: int, record: Record) -> bool:
+    def _is_stored(self, place: Place, record: Record) -> bool:
         if record.identity is None:
-            return (partition, record.offset) in self.store.letters
+            return (place, record.offset) in self.store.letters
         is_erased = record.timestamp <= self.store.erasures.get(record.identity[1], -1)
         return is_erased or record.identity in self.store.facts
 
@@ -132,31 +138,31 @@ class World(Actors):
         elif not self.is_corrupt:
             self.corrupt()
 
-    def _publish(self, partition: int) -> None:
+    def _publish(self, place: Place) -> None:
         """A record appears in the log: at or after its time, rarely before it."""
-        at = self.visible[partition]
-        if at < len(self.log.partitions[partition]):
-            due = self.log.partitions[partition][at].timestamp <= self.now_ms
+        at = self.visible[place]
+        if at < len(self.log.partitions[place]):
+            due = self.log.partitions[place][at].timestamp <= self.now_ms
             if due or self.random.random() < 0.1:
-                self.visible[partition] += 1
+                self.visible[place] += 1
 
     def _add_partition(self) -> None:
         if len(self.partitions) == 1:
-            self.partitions.append(1)
-            self.hire(1)
+            self.partitions.append(P1)
+            self.hire(P1)
 
     def _crash(self, index: int) -> None:
         """An actor is gone in the middle of whatever it did, and the other half of its process; both are replaced."""
-        partition, mine, moves = self.actors[index]
-        gone = [a for a in self.actors if a[2] is moves or (partition >= 0 and a[:2] == (partition, mine))]
+        whose, mine, moves = self.actors[index]
+        gone = [a for a in self.actors if a[2] is moves or (isinstance(whose, Place) and a[:2] == (whose, mine))]
         self.crashed_at |= {effect for a in gone if (effect := _effect_of(a[2]))}
         self.actors = [a for a in self.actors if a not in gone]
-        if partition == OPERATOR:
+        if whose is Role.OPERATOR:
             self._interrupted(mine)
-        elif partition == ROLLER:
-            self.actors.append((ROLLER, 0, self.roller()))
-        elif mine == self.owner[partition]:
-            self.hire(partition)
+        elif isinstance(whose, Role):
+            self.actors.append((whose, 0, self.roller()))
+        elif mine == self.owner[whose]:
+            self.hire(whose)
 
     def _interrupted(self, number: int) -> None:
         """A rebuild is ordered again; an erasure is finished by the workers, and nobody misses a replay."""
@@ -166,11 +172,11 @@ class World(Actors):
     def settle(self) -> None:
         """No more faults: everything is published, zombies end, and the rest comes to an end."""
         self._add_partition()
-        self.visible = [len(log) for log in self.log.partitions]
+        self.visible = {place: len(log) for place, log in self.log.partitions.items()}
         self.now_ms = milliseconds(START + timedelta(days=2))
         for _ in range(200):
             next(self.random.choice(self.actors)[2])
-        self.actors = [a for a in self.actors if a[0] < 0 or a[1] == self.owner[a[0]]]
+        self.actors = [a for a in self.actors if isinstance(a[0], Role) or a[1] == self.owner[a[0]]]
         quiet = 0
         for _ in range(60_000):
             next(self.random.choice(self.actors)[2])
@@ -180,7 +186,7 @@ class World(Actors):
 
     def is_done(self) -> bool:
         """Whether everything is committed and closed, and nothing was left in the middle."""
-        done = [c == len(log) for c, log in zip(self.committed, self.log.partitions, strict=True)]
+        done = [self.committed[place] == len(log) for place, log in self.log.partitions.items()]
         is_quiet = not self.ordered and (self.flaw is Flaw.ERASE_UNSEEN or not self.store.perform(FindErased()))
         return all(done) and is_quiet and self.store.state.as_of_ms >= self.now_ms
 

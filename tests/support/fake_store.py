@@ -34,6 +34,7 @@ from pipeline.core.effects import (
     WriteProgress,
 )
 from pipeline.core.generation import counted, generation_of, stamp
+from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter
 from pipeline.core.start import Stored
 from schemas.grain import Grain
@@ -69,8 +70,8 @@ class FakeStore:
     facts: dict[tuple[int, str, str], Fact] = field(default_factory=dict)
     rollups: dict[Grain, dict[tuple[str, int], Row]] = field(default_factory=lambda: {g: {} for g in Grain})
     state: State = field(default_factory=State)
-    progress: dict[int, Progress] = field(default_factory=dict)
-    letters: dict[tuple[int, int], DeadLetter] = field(default_factory=dict)
+    progress: dict[Place, Progress] = field(default_factory=dict)
+    letters: dict[tuple[Place, int], DeadLetter] = field(default_factory=dict)
     erasures: dict[str, int] = field(default_factory=dict)
     announced: dict[str, int] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
@@ -103,7 +104,7 @@ class FakeStore:
                         yield
             case InsertDeadLetters(letters=letters):
                 for letter in letters:
-                    self.letters[letter.partition, letter.offset] = letter
+                    self.letters[letter.place, letter.offset] = letter
                     yield
             case ReadState():
                 return self.state
@@ -117,10 +118,10 @@ class FakeStore:
                 )
             case WriteProgress(progress=progress):
                 for p in progress:
-                    old_p = self.progress.get(p.partition, Progress(p.partition, 0))
+                    old_p = self.progress.get(p.place, Progress(p.place, 0))
                     mark = self._raised(old_p.watermark_ms, p.watermark_ms)
                     offset = self._raised(old_p.next_offset, p.next_offset)
-                    self.progress[p.partition] = replace(p, watermark_ms=mark, next_offset=offset)
+                    self.progress[p.place] = replace(p, watermark_ms=mark, next_offset=offset)
                     yield
             case ReadWatermarks():
                 return {p: x.watermark_ms for p, x in self.progress.items() if x.watermark_ms}
@@ -239,5 +240,5 @@ class FakeStore:
         ranks = 0 if self.content_ignored else sum(map(rank_of, facts))
         return Row((stamp(generation, current_below), len(facts), ranks), facts)
 
-    def read_stored(self) -> dict[int, Stored]:
+    def read_stored(self) -> dict[Place, Stored]:
         return {p: Stored(x.next_offset) for p, x in self.progress.items()}

@@ -7,12 +7,14 @@ from typing import Any
 
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import CloseBuckets, Effect
+from pipeline.core.place import Place
 from pipeline.core.records import Columns
 from pipeline.core.start import Stored
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain
 from tests.support.fake_store import FakeStore
+from tests.support.places import P0, TOPIC
 
 NOW = int(datetime.now(UTC).timestamp())
 DAY = Grain.DAY.floor(NOW) - Grain.DAY.seconds  # yesterday: a whole day below the retention
@@ -26,7 +28,7 @@ class Case:
 
     perform: Callable[[Effect], Any]
     totals: Callable[[Grain], Totals]
-    read_stored: Callable[[], dict[int, Stored]]
+    read_stored: Callable[[], dict[Place, Stored]]
 
 
 def fake() -> Case:
@@ -43,7 +45,7 @@ def fake() -> Case:
 
 
 def real(target: str | Endpoint) -> Case:
-    store, client = Store(target, "cluster", "topic", "worker", 10), connect(target)
+    store, client = Store(target, "cluster", TOPIC, "worker", 10), connect(target)
 
     def totals(grain: Grain) -> Totals:
         rows = client.query(
@@ -61,7 +63,7 @@ def facts(*rows: tuple[str, str, int, int, int]) -> Columns:
     for offset, (org, event, kind, cost, at) in enumerate(rows):
         for name, value in {
             "org_id": org, "event_id": event, "type": kind, "channel": "sms", "error_code": "",
-            "cost_micros": cost, "occurred_ms": at * 1000, "record_ms": NOW * 1000, "partition": 0, "offset": offset,
+            "cost_micros": cost, "occurred_ms": at * 1000, "record_ms": NOW * 1000, "place": P0, "offset": offset,
         }.items():  # fmt: skip
             getattr(columns, name).append(value)
     return columns

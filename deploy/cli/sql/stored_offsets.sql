@@ -2,9 +2,9 @@
 SELECT partition, argMax(next, incarnation)
 FROM
 (
-    SELECT partition, incarnation, max(next_offset) AS next
+    SELECT topic, partition, incarnation, max(next_offset) AS next
     FROM partition_watermarks
     WHERE topic = {topic:String}
-    GROUP BY partition, incarnation
+    GROUP BY topic, partition, incarnation
 )
-GROUP BY partition
+GROUP BY topic, partition

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pipeline.core.commits import Commits, Reached
 from pipeline.core.flush import Batch, Chunk
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.worker.lanes import Lanes
 from tests.sim.actors import EarlyCommits
 
@@ -31,29 +32,29 @@ class Flaw(StrEnum):
 class LateIdle(Commits):
     """Queues idle positions when somebody asks what to commit, which is after their progress was written."""
 
-    _noted: dict[int, Reached] = field(default_factory=dict)
+    _noted: dict[Place, Reached] = field(default_factory=dict)
 
-    def idle(self, reached: Mapping[int, Reached]) -> None:
+    def idle(self, reached: Mapping[Place, Reached]) -> None:
         self._noted |= reached
 
-    def take(self, readings: Mapping[int, int]) -> dict[int, Reached]:
+    def take(self, readings: Mapping[Place, int]) -> dict[Place, Reached]:
         noted, self._noted = self._noted, {}
         Commits.idle(self, noted)
         return Commits.take(self, readings)
 
 
 class AnyReading(Commits):
-    def take(self, readings: Mapping[int, int]) -> dict[int, Reached]:
+    def take(self, readings: Mapping[Place, int]) -> dict[Place, Reached]:
         return Commits.take(self, {p: r.epoch for _, reached in self._waiting for p, r in reached.items()})
 
 
 class NoIdle(Commits):
-    def idle(self, reached: Mapping[int, Reached]) -> None:
+    def idle(self, reached: Mapping[Place, Reached]) -> None:
         """Forget them."""
 
 
 class LostIgnored(Ledger):
-    def lost(self, now: float, patience_seconds: float) -> Mapping[int, int]:
+    def lost(self, now: float, patience_seconds: float) -> Mapping[Place, int]:
         return {}
 
 
@@ -65,15 +66,15 @@ class StaleAdmitted(Ledger):
 
 class OldEpochs(Ledger):
     def durable(self, chunk: Chunk) -> None:
-        for partition, end in chunk.ends.items():
-            if reading := self._readings.get(partition):
+        for place, end in chunk.ends.items():
+            if reading := self._readings.get(place):
                 end.epoch = reading.epoch
         Ledger.durable(self, chunk)
 
 
 class Unsettled(Ledger):
-    def is_settled(self, partition: int) -> bool:
-        return partition in self.partitions
+    def is_settled(self, place: Place) -> bool:
+        return place in self.partitions
 
 
 class NoRecompute(Lanes):

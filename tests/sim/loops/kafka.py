@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pipeline.core.flush import Batch
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.core.start import Start, Stored, choose_start
 from pipeline.core.watermark import Idle
 from tests.sim.loops.log import Log
@@ -30,17 +31,17 @@ class Group:
     """
 
     log: Log
-    on_send: Callable[["Member", dict[int, int]], None]
-    on_commit: Callable[["Member", dict[int, int]], None]
+    on_send: Callable[["Member", dict[Place, int]], None]
+    on_commit: Callable[["Member", dict[Place, int]], None]
     members: list["Member"] = field(default_factory=list)
     generation: int = 0
-    committed: dict[int, int] = field(default_factory=dict)
+    committed: dict[Place, int] = field(default_factory=dict)
 
     def rebalance(self) -> None:
         """Deal out the partitions anew; each member hears of it when it does."""
         self.generation += 1
         for index, member in enumerate(self.members):
-            mine = range(index, len(self.log.partitions), len(self.members))
+            mine = list(self.log.partitions)[index :: len(self.members)]
             member.hear(self.generation, frozenset(mine))
 
     def join(self, member: "Member") -> None:
@@ -65,7 +66,7 @@ class Member:
         thread: Process,
         pick: random.Random,
         clock_ms: Callable[[], int],
-        read_stored: Callable[[], "asyncio.Task[dict[int, Stored]]"],
+        read_stored: Callable[[], "asyncio.Task[dict[Place, Stored]]"],
     ) -> None:
         self.thread = thread
         self.is_blocked: Callable[[], bool] = lambda: False
@@ -75,15 +76,15 @@ class Member:
         self._loop, self._group, self._ledger, self._pick = loop, group, ledger, pick
         self._clock_ms, self._read_stored = clock_ms, read_stored
         self._generation = 0
-        self._assigned: frozenset[int] = frozenset()
-        self._positions: dict[int, int] = {}
+        self._assigned: frozenset[Place] = frozenset()
+        self._positions: dict[Place, int] = {}
 
     # -- rebalances and fetching, in the thread -----------------------------------------------------------------
 
-    def hear(self, generation: int, partitions: frozenset[int]) -> None:
+    def hear(self, generation: int, partitions: frozenset[Place]) -> None:
         self._loop.spawn(self.thread, self._take_over(generation, partitions))
 
-    async def _take_over(self, generation: int, partitions: frozenset[int]) -> None:
+    async def _take_over(self, generation: int, partitions: frozenset[Place]) -> None:
         """Faust's assignment: forget what was read, find the starting points, begin."""
         await asyncio.sleep(self._pick.random())
         if generation < self._generation:
@@ -111,7 +112,7 @@ class Member:
                 for p in sorted(self._ledger.partitions):
                     self._fetch(p)
 
-    def _fetch(self, p: int) -> None:
+    def _fetch(self, p: Place) -> None:
         position = self._positions[p]
         entries = self._group.log.partitions[p][position : position + self._pick.randint(1, RECORDS_A_FETCH)]
         records = [entry for entry in entries if entry is not None]
@@ -134,7 +135,7 @@ class Member:
     def _is_current(self) -> bool:
         return self._generation == self._group.generation and self in self._group.members
 
-    async def caught_up(self) -> dict[int, Idle]:
+    async def caught_up(self) -> dict[Place, Idle]:
         now_ms = self._clock_ms()
         await self._hop()
         ends = {p: len(self._group.log.partitions[p]) for p in sorted(self._ledger.partitions)}
@@ -145,11 +146,11 @@ class Member:
             if self._positions[p] >= end and self._ledger.is_settled(p)
         }
 
-    async def log_ends(self) -> dict[int, int]:
+    async def log_ends(self) -> dict[Place, int]:
         await self._hop()
         return {p: len(self._group.log.partitions[p]) for p in sorted(self._ledger.partitions)}
 
-    async def commit_offsets(self, offsets: dict[int, int]) -> dict[int, int] | None:
+    async def commit_offsets(self, offsets: dict[Place, int]) -> dict[Place, int] | None:
         self._group.on_send(self, offsets)
         await self._hop()
         if not self._is_current():
@@ -160,18 +161,18 @@ class Member:
         await self._hop()
         return None if not self.is_calm and self._pick.random() < COMMIT_LOST else ours
 
-    async def restart(self, partition: int, offset: int) -> None:
+    async def restart(self, place: Place, offset: int) -> None:
         await self._hop()
-        if partition in self._assigned & self._ledger.partitions:
-            self._positions[partition] = offset
-            self._ledger.begin(partition, offset, self._ledger.known_offset(partition), self._loop.time())
+        if place in self._assigned & self._ledger.partitions:
+            self._positions[place] = offset
+            self._ledger.begin(place, offset, self._ledger.known_offset(place), self._loop.time())
 
     async def start_forgotten(self) -> None:
         """An assignment is never forgotten here."""
 
-    async def assigned(self) -> frozenset[int]:
+    async def assigned(self) -> frozenset[Place]:
         return self._assigned
 
-    async def topic_partition_numbers(self) -> frozenset[int]:
+    async def partitions(self) -> frozenset[Place]:
         await self._hop()
-        return frozenset(range(len(self._group.log.partitions)))
+        return frozenset(self._group.log.partitions)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pipeline.core.place import Place
 from schemas.grain import Grain
 from schemas.message_event import TYPE_CODES
 from tests.sim.log import Record, milliseconds
 from tests.support.fake_store import Fact
+from tests.support.places import P0, P1
 
 START = datetime(2026, 5, 5, 23, 30, tzinfo=UTC)
 WALL_SECONDS = 60
@@ -27,8 +29,8 @@ class Log:
     """
 
     pick: random.Random
-    partitions: list[list[Record | None]] = field(default_factory=lambda: [[], []])
-    broken: set[tuple[int, int]] = field(default_factory=set)
+    partitions: dict[Place, list[Record | None]] = field(default_factory=lambda: {P0: [], P1: []})
+    broken: set[tuple[Place, int]] = field(default_factory=set)
     erased: set[str] = field(default_factory=set)
     """Organizations whose old events nobody sends any more."""
     _events: list[dict[str, Any]] = field(default_factory=list)
@@ -36,10 +38,10 @@ class Log:
 
     def publish(self, now_ms: int) -> None:
         """A producer sends something: mostly a new event, now and then one again, something broken or aborted."""
-        partition, luck = self.pick.randrange(len(self.partitions)), self.pick.random()
-        log = self.partitions[partition]
+        place, luck = self.pick.choice(list(self.partitions)), self.pick.random()
+        log = self.partitions[place]
         if luck < 0.06:
-            self.broken.add((partition, len(log)))
+            self.broken.add((place, len(log)))
             log.append(Record(len(log), now_ms, b"not json"))
         elif luck < 0.14:
             log.append(None)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pipeline.core.commits import Commits
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.core.start import Stored
 from pipeline.worker.health import Health
 from pipeline.worker.lanes import Lanes, Pauses
@@ -62,8 +63,8 @@ class Worker:
         self._ids += 1
         return f"{self.name}-{self._ids}"
 
-    def _read_stored(self, clickhouse: ClickHouse) -> "asyncio.Task[dict[int, Stored]]":
-        async def read() -> dict[int, Stored]:
+    def _read_stored(self, clickhouse: ClickHouse) -> "asyncio.Task[dict[Place, Stored]]":
+        async def read() -> dict[Place, Stored]:
             await asyncio.sleep(0.01)
             return clickhouse.store.read_stored()
 

@@ -8,6 +8,7 @@ import asyncio
 import random
 
 from pipeline.core.effects import Effect, FindErased, WriteProgress
+from pipeline.core.place import Place
 from pipeline.core.protocol import erase_steps
 from pipeline.worker.lanes import Lanes
 from schemas.grain import Grain
@@ -20,6 +21,7 @@ from tests.sim.loops.virtual import Process, VirtualLoop
 from tests.sim.loops.worker import Worker
 from tests.sim.verdict import verdict
 from tests.support.fake_store import FakeStore
+from tests.support.places import P2
 
 FAULTY_SECONDS, SETTLING_SECONDS = 60.0, 240.0
 SESSION_SECONDS = 3.0
@@ -44,8 +46,8 @@ class World:
         self.history: list[tuple[float, str]] = []
         self.problem: str | None = None
         self._later_ms = self._as_of_seen = 0
-        self._checked: dict[int, int] = {}
-        self._sent: dict[tuple[Member, int, int], int] = {}
+        self._checked: dict[Place, int] = {}
+        self._sent: dict[tuple[Member, int, Place], int] = {}
 
     def clock_ms(self) -> int:
         return milliseconds(START) + int(self.loop.time() * WALL_SECONDS * 1000) + self._later_ms
@@ -65,42 +67,42 @@ class World:
         self._as_of_seen = self.store.state.as_of_ms
         if isinstance(effect, WriteProgress):
             for p in effect.progress:
-                if not all(map(self._is_stored, self._below(p.partition, p.next_offset))):
-                    self.blame(f"progress of partition {p.partition} speaks for records that are not stored")
+                if not all(map(self._is_stored, self._below(p.place, p.next_offset))):
+                    self.blame(f"progress of {p.place} speaks for records that are not stored")
 
-    def _sending(self, member: Member, offsets: dict[int, int]) -> None:
+    def _sending(self, member: Member, offsets: dict[Place, int]) -> None:
         """Where nothing late is pending, all that is durable is committed."""
         lanes = self.lanes[member]
         durable = {} if len(lanes.commits.pending) else lanes.ledger.durable_offsets()
         if any(offset < durable.get(p, 0) for p, offset in offsets.items()):
             self.blame(f"{offsets} is committed where {dict(durable)} is durable and nothing is pending")
 
-    def _committing(self, member: Member, offsets: dict[int, int]) -> None:
+    def _committing(self, member: Member, offsets: dict[Place, int]) -> None:
         """What is committed is never read again: so it must be in, also in every bucket that is closed."""
         self.note(f"commit {sorted(offsets.items())}")
         for p, offset in offsets.items():
-            place = (member, self.group.generation, p)
-            if offset < self._sent.get(place, 0):
-                self.blame(f"a worker's commits of partition {p} go back")
-            self._sent[place] = offset
+            reading = (member, self.group.generation, p)
+            if offset < self._sent.get(reading, 0):
+                self.blame(f"a worker's commits of {p} go back")
+            self._sent[reading] = offset
             for record in self._below(p, offset)[self._checked.get(p, 0) :]:
                 if not (self._is_stored(record) and self._is_counted(record)):
-                    self.blame(f"committed {offset} of partition {p} before it was in")
+                    self.blame(f"committed {offset} of {p} before it was in")
             self._checked[p] = max(offset, self._checked.get(p, 0))
 
-    def _below(self, partition: int, offset: int) -> list[tuple[int, Record | None]]:
-        return [(partition, record) for record in self.log.partitions[partition][:offset]]
+    def _below(self, place: Place, offset: int) -> list[tuple[Place, Record | None]]:
+        return [(place, record) for record in self.log.partitions[place][:offset]]
 
-    def _is_stored(self, placed: tuple[int, Record | None]) -> bool:
-        partition, record = placed
+    def _is_stored(self, placed: tuple[Place, Record | None]) -> bool:
+        place, record = placed
         if record is None:
             return True
         if record.identity is None:
-            return (partition, record.offset) in self.store.letters
+            return (place, record.offset) in self.store.letters
         is_erased = record.timestamp <= self.store.erasures.get(record.identity[1], -1)
         return is_erased or record.identity in self.store.facts
 
-    def _is_counted(self, placed: tuple[int, Record | None]) -> bool:
+    def _is_counted(self, placed: tuple[Place, Record | None]) -> bool:
         """Whether a record's fact is in every bucket that readers may see; of what is being erased nothing is said."""
         record = placed[1]
         if record is None or record.identity is None or record.identity[1] in self.store.erasures:
@@ -181,7 +183,7 @@ class World:
 
     async def _add_partition(self) -> None:
         if len(self.log.partitions) == 2:
-            self.log.partitions.append([])
+            self.log.partitions[P2] = []
             await asyncio.sleep(2.0 * self.pick.random())
             self.group.rebalance()
 
@@ -223,7 +225,7 @@ class World:
 
     def is_done(self) -> bool:
         """Whether everything is committed and closed, and no erasure is left in the middle."""
-        ends = {p: len(log) for p, log in enumerate(self.log.partitions) if log}
+        ends = {p: len(log) for p, log in self.log.partitions.items() if log}
         is_closed = self.store.state.as_of_ms >= milliseconds(START) + DAYS_LATER_MS
         return is_closed and self.group.committed.items() >= ends.items() and not self.store.perform(FindErased())
 
@@ -234,7 +236,7 @@ class World:
         if self.loop.failures:
             return f"something raised: {self.loop.failures[0]!r}"
         if not self.is_done():
-            ends = [len(log) for log in self.log.partitions]
+            ends = [len(log) for log in self.log.partitions.values()]
             return f"unfinished: committed {self.group.committed} of {ends}, as_of {self.store.state.as_of_ms}"
         return verdict(self.log.truth(self.store.erasures), self.log.broken, self.store)
 

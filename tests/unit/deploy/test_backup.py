@@ -5,6 +5,7 @@ import pytest
 from deploy.cli.backup import PROGRESS, _behind, _destination
 from deploy.errors import Usage
 from schemas import tables
+from tests.support.places import P0, P1, P2
 
 
 def test_a_place_is_filled_in_with_the_name() -> None:
@@ -25,8 +26,8 @@ def test_a_place_needs_room_for_the_name(place: str) -> None:
 
 
 def test_a_partition_is_behind_until_what_is_stored_is_committed() -> None:
-    assert _behind({0: 5, 1: 9}, {0: 5, 1: 10, 2: 1}) == [1, 2]
-    assert _behind({0: 6}, {0: 5}) == []
+    assert _behind({P0: 5, P1: 9}, {P0: 5, P1: 10, P2: 1}) == [P1, P2]
+    assert _behind({P0: 6}, {P0: 5}) == []
 
 
 def test_progress_is_what_readers_and_starts_rest_on() -> None:

@@ -15,6 +15,7 @@ from pipeline.worker.health import Health
 from pipeline.worker.operations import Operations
 from pipeline.worker.worker import Worker
 from schemas.settings import read_settings
+from tests.support.places import P0
 
 CALLS: dict[str, Callable[[ClickHouse], Any]] = {
     "rows": lambda store: store.rows("counting", "SELECT 1"),
@@ -73,7 +74,7 @@ def test_what_only_looks_asks_once_and_health_is_not_told(monkeypatch: pytest.Mo
 def test_a_report_is_sent_once_and_health_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker(read_settings({}))
     worker._store, client = failing(monkeypatch, ConnectionResetError("reset"), connected=True)
-    worker._report({0: 1}, {0: 2}, 0)
+    worker._report({P0: 1}, {P0: 2}, 0)
     assert client.calls == 1
     assert not worker.health.sink.problem
 

@@ -1,6 +1,8 @@
 """Readiness is progress: each reason comes and goes with what causes it."""
 
+from pipeline.core.place import Place
 from pipeline.worker.health import FLOOD_LETTERS, STALLED_SECONDS, Health
+from tests.support.places import P0, P1, place
 
 NOW = 1_778_000_000_000
 
@@ -14,7 +16,7 @@ def test_a_worker_that_keeps_up_is_ready() -> None:
 
 
 def test_nothing_aggregated_is_not_ready() -> None:
-    (reason,) = Health(lateness_seconds=10, holding=(2, 5)).reasons(NOW)
+    (reason,) = Health(lateness_seconds=10, holding=(place(2), place(5))).reasons(NOW)
     assert "2, 5" in reason
 
 
@@ -84,16 +86,16 @@ def test_a_statement_that_is_not_answered_is_named() -> None:
     assert health.reasons(NOW) == []
 
 
-def standing(durable: dict[int, int], seconds: float, health: Health) -> None:
+def standing(durable: dict[Place, int], seconds: float, health: Health) -> None:
     """Ten records in each log, as seen so many seconds after NOW."""
     health.as_of_ms = NOW + int(seconds * 1000) - 11_000
-    health.partitions(frozenset({0, 1}), durable, dict.fromkeys(durable, 10), NOW + int(seconds * 1000))
+    health.partitions(frozenset({P0, P1}), durable, dict.fromkeys(durable, 10), NOW + int(seconds * 1000))
 
 
 def test_a_partition_that_stands_still_is_named_and_ends_the_worker_unless_somebody_is_to_blame() -> None:
     health = healthy()
-    standing({0: 4, 1: 5}, 0, health)
-    standing({0: 4, 1: 6}, 11, health)
+    standing({P0: 4, P1: 5}, 0, health)
+    standing({P0: 4, P1: 6}, 11, health)
     later = NOW + 11_000
     (reason,) = health.reasons(later)
     assert "partition 0 has stood at offset 4 for 11 s" in reason
@@ -106,7 +108,7 @@ def test_a_partition_that_stands_still_is_named_and_ends_the_worker_unless_someb
 
 def test_a_long_outage_or_a_long_sleep_does_not_end_a_worker_when_it_is_over() -> None:
     health = healthy()
-    standing({0: 4, 1: 10}, 0, health)
+    standing({P0: 4, P1: 10}, 0, health)
     health.sink.outcome(OSError("gone"), NOW)
     assert ask_every_second(health, 0, 3 * STALLED_SECONDS) == 0
     health.sink.outcome(None, NOW)
@@ -125,14 +127,14 @@ def ask_every_second(health: Health, begin: float, end: float) -> float:
 
 def test_a_partition_that_goes_on_is_ready_again() -> None:
     health = healthy()
-    standing({0: 4, 1: 10}, 0, health)
-    standing({0: 5, 1: 10}, STALLED_SECONDS + 2, health)
+    standing({P0: 4, P1: 10}, 0, health)
+    standing({P0: 5, P1: 10}, STALLED_SECONDS + 2, health)
     assert health.reasons(NOW + int((STALLED_SECONDS + 2) * 1000)) == []
 
 
 def test_a_partition_that_is_assigned_and_never_begun_is_named() -> None:
     health = healthy()
-    standing({0: 10}, 0, health)
-    standing({0: 10}, 12, health)
+    standing({P0: 10}, 0, health)
+    standing({P0: 10}, 12, health)
     (reason,) = health.reasons(NOW + 12_000)
     assert "partition 1 is assigned to this worker, which has not begun to read it for 12 s" in reason

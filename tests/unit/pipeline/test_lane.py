@@ -10,10 +10,12 @@ from pipeline.core.effects import Effect, ReadErasures, ReadState, RecomputeLate
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.core.watermark import Idle
 from pipeline.runner import Threads
 from pipeline.worker.health import Health
 from pipeline.worker.lanes import LIVE_FLUSHES, Lanes
+from tests.support.places import P0
 from tests.support.record import NOW_MS, Record
 from tests.unit.pipeline.core.test_flush import RULES, event
 
@@ -26,31 +28,31 @@ CLOSED = State(closing_ms=NOW_MS)
 class Kafka:
     """Answers what it is told to, and notes what is committed."""
 
-    idle: dict[int, Idle] = field(default_factory=dict)
-    committed: list[dict[int, int]] = field(default_factory=list)
+    idle: dict[Place, Idle] = field(default_factory=dict)
+    committed: list[dict[Place, int]] = field(default_factory=list)
     asked: int = 0
 
-    async def caught_up(self) -> dict[int, Idle]:
+    async def caught_up(self) -> dict[Place, Idle]:
         self.asked += 1
         return self.idle
 
-    async def log_ends(self) -> dict[int, int]:
+    async def log_ends(self) -> dict[Place, int]:
         return {}
 
-    async def commit_offsets(self, offsets: dict[int, int]) -> dict[int, int] | None:
+    async def commit_offsets(self, offsets: dict[Place, int]) -> dict[Place, int] | None:
         self.committed.append(dict(offsets))
         return offsets
 
-    async def restart(self, partition: int, offset: int) -> None:
+    async def restart(self, place: Place, offset: int) -> None:
         raise AssertionError
 
     async def start_forgotten(self) -> None: ...
 
-    async def assigned(self) -> frozenset[int]:
-        return frozenset({0})
+    async def assigned(self) -> frozenset[Place]:
+        return frozenset({P0})
 
-    async def topic_partition_numbers(self) -> frozenset[int]:
-        return frozenset({0})
+    async def partitions(self) -> frozenset[Place]:
+        return frozenset({P0})
 
 
 @dataclass
@@ -81,7 +83,7 @@ class ClickHouse:
 
 def lanes_on(kafka: Kafka, clickhouse: ClickHouse) -> Lanes:
     ledger = Ledger()
-    ledger.begin(0, BEGIN, BEGIN, time.monotonic())
+    ledger.begin(P0, BEGIN, BEGIN, time.monotonic())
     return Lanes(
         ledger=ledger,
         kafka=kafka,
@@ -100,7 +102,7 @@ def lanes_on(kafka: Kafka, clickhouse: ClickHouse) -> Lanes:
 async def read(lanes: Lanes, offset: int) -> None:
     """One record arrives."""
     record = Record(offset, event("2026-05-05T11:00:00Z", f"e{offset}"))
-    batch = lanes.ledger.take(0, [record], offset + 1, 100, time.monotonic())
+    batch = lanes.ledger.take(P0, [record], offset + 1, 100, time.monotonic())
     assert batch is not None
     await lanes.offer(batch)
 
@@ -115,9 +117,9 @@ def test_what_a_flush_makes_durable_while_an_idle_partition_is_told_is_committed
         clickhouse.let.set()
         await tick
 
-    kafka, clickhouse = Kafka(idle={0: Idle(NOW_MS, BEGIN)}), ClickHouse(held=BEGIN)
+    kafka, clickhouse = Kafka(idle={P0: Idle(NOW_MS, BEGIN)}), ClickHouse(held=BEGIN)
     asyncio.run(story())
-    assert kafka.committed == [{0: BEGIN + 1}]
+    assert kafka.committed == [{P0: BEGIN + 1}]
 
 
 def test_a_flush_waits_for_no_answer_of_kafkas_and_is_committed_with_the_next_tick() -> None:
@@ -130,7 +132,7 @@ def test_a_flush_waits_for_no_answer_of_kafkas_and_is_committed_with_the_next_ti
 
     kafka = Kafka()
     asyncio.run(story())
-    assert kafka.committed == [{0: BEGIN + 1}]
+    assert kafka.committed == [{P0: BEGIN + 1}]
 
 
 def test_a_late_event_is_committed_when_it_is_recomputed_and_not_before() -> None:
@@ -148,7 +150,7 @@ def test_a_late_event_is_committed_when_it_is_recomputed_and_not_before() -> Non
 
     kafka, clickhouse = Kafka(), ClickHouse(state=CLOSED)
     asyncio.run(story())
-    assert kafka.committed == [{0: BEGIN + 1}]
+    assert kafka.committed == [{P0: BEGIN + 1}]
 
 
 def test_who_leaves_commits_what_has_nothing_late_in_it_before_recomputing() -> None:
@@ -160,13 +162,13 @@ def test_who_leaves_commits_what_has_nothing_late_in_it_before_recomputing() -> 
         await read(lanes, BEGIN + 1)
         drained = asyncio.create_task(lanes.drain())
         assert await asyncio.to_thread(clickhouse.waits.wait, 10)
-        assert kafka.committed == [{0: BEGIN + 1}]
+        assert kafka.committed == [{P0: BEGIN + 1}]
         clickhouse.let.set()
         await drained
 
     kafka, clickhouse = Kafka(), ClickHouse()
     asyncio.run(story())
-    assert kafka.committed[-1] == {0: BEGIN + 2}
+    assert kafka.committed[-1] == {P0: BEGIN + 2}
 
 
 def test_who_is_told_to_stop_asks_kafka_nothing_more() -> None:
@@ -186,6 +188,6 @@ def test_some_records_under_way_are_no_backlog() -> None:
     lanes = lanes_on(Kafka(), ClickHouse())
     assert lanes._pace(is_idle=False) is Pace.BACKLOG, "nobody knows yet"
     for behind, pace in ((LIVE_FLUSHES, Pace.LIVE), (LIVE_FLUSHES + 1, Pace.BACKLOG)):  # a flush is of one event here
-        lanes.health.partitions(frozenset({0}), {0: BEGIN}, {0: BEGIN + behind}, NOW_MS)
+        lanes.health.partitions(frozenset({P0}), {P0: BEGIN}, {P0: BEGIN + behind}, NOW_MS)
         assert lanes._pace(is_idle=False) is pace
     assert lanes._pace(is_idle=True) is Pace.IDLE

@@ -14,6 +14,7 @@ from pipeline.peer import Peer
 from pipeline.runner import Retrying
 from pipeline.worker.health import Health, count_flush, show_health
 from pipeline.worker.operations import Operations
+from tests.support.places import P0, P1
 from tests.support.record import NOW_MS, Record
 
 
@@ -27,7 +28,7 @@ def test_dead_letters_are_counted_by_reason_even_those_found_late() -> None:
     chunk = Chunk()
     values = [b"{", b"", b"[]"]
     records = [Record(n, value) for n, value in enumerate(values)]
-    chunk.add(Batch(0, 1, 0, 3, 0, records, 3), Rules(0, 0), NOW_MS, 0, 0.0)
+    chunk.add(Batch(P0, 1, 0, 3, 0, records, 3), Rules(0, 0), NOW_MS, 0, 0.0)
     names = {reason: sample("msgmetrics_worker_dead_letters_total", reason=reason) for reason in REASONS}
     flushes = sample("msgmetrics_worker_flush_events_count")
     found = Flushed(NO_KEYS, 5, 0, {}, sweep=False)  # two more turned out to be too late when they were written
@@ -42,9 +43,9 @@ REASONS = ("malformed_json", "invalid_field", "too_large", "empty", "future_time
 
 
 def test_a_partition_that_was_lost_has_no_lag_any_more() -> None:
-    metrics.partitions({0: 10, 1: 20}, {0: 15, 1: 20})
+    metrics.partitions({P0: 10, P1: 20}, {P0: 15, P1: 20})
     assert sample("msgmetrics_worker_partition_lag_records", partition="0") == 5
-    metrics.partitions({1: 20}, {1: 26})
+    metrics.partitions({P1: 20}, {P1: 26})
     assert sample("msgmetrics_worker_partition_lag_records", partition="1") == 6
     assert metrics.REGISTRY.get_sample_value("msgmetrics_worker_partition_lag_records", {"partition": "0"}) is None
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline.clickhouse.store import Store
+from pipeline.core.place import Place
 from pipeline.errors import SinkUnavailable
 from pipeline.peer import Peer
 from pipeline.repair import replay
@@ -18,16 +19,17 @@ from pipeline.repair.replay_reading import Bounds, Wanted
 from pipeline.runner import Retrying
 from schemas import tables
 from schemas.settings import read_settings
+from tests.support.places import P0, P1, TOPIC
 
 SPAN = Wanted(1_000, 2_000)
-BOUNDS = {0: Bounds(10, 20), 1: Bounds(5, 5)}
+BOUNDS = {P0: Bounds(10, 20), P1: Bounds(5, 5)}
 
 
 class Flaky(Store):
     """Is away for every other statement, and keeps (partition, next offset) of what is inserted."""
 
     def __init__(self) -> None:
-        super().__init__("http://nowhere/default", "cluster", "topic", "replay", 10)
+        super().__init__("http://nowhere/default", "cluster", TOPIC, "replay", 10)
         self.calls, self.stored = 0, list[tuple[int, int]]()
 
     def _fail(self) -> None:
@@ -43,7 +45,7 @@ class Flaky(Store):
 
     def rows(self, doing: str, statement: str, /, **parameters: Any) -> Any:
         self._fail()
-        return [(str(uuid.UUID(int=7)), 0, 14, 20)]
+        return [(str(uuid.UUID(int=7)), *P0, 14, 20)]
 
 
 def retrying() -> Retrying:
@@ -54,10 +56,10 @@ def test_an_outage_between_flush_and_progress_is_survived() -> None:
     store = Flaky()
     replays = Replays(store, retrying().call)
     replays.begin(uuid.uuid4(), SPAN, BOUNDS)
-    assert replays.advance({0: 14}) == 4
+    assert replays.advance({P0: 14}) == 4
     replays.finish()
     assert store.stored == [(0, 10), (1, 5), (0, 14), (0, 20), (1, 5)]
-    assert Replays(store, retrying().call).resume(SPAN) == {0: Bounds(14, 20)}
+    assert Replays(store, retrying().call).resume(SPAN) == {P0: Bounds(14, 20)}
     assert store.calls == 8, "each was asked twice"
 
 
@@ -81,8 +83,8 @@ def test_the_event_loop_is_not_blocked_by_progress(resume: bool, monkeypatch: py
     async def open_consumer(_: Any) -> AsyncIterator[None]:
         yield None
 
-    async def find_bounds(*_: Any) -> Mapping[int, Bounds]:
-        return {0: Bounds(10, 10)}
+    async def find_bounds(*_: Any) -> Mapping[Place, Bounds]:
+        return {P0: Bounds(10, 10)}
 
     async def chunks(*_: Any) -> AsyncIterator[Any]:
         return

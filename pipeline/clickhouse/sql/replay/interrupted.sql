@@ -2,14 +2,23 @@
 WITH
     progress AS
     (
-        SELECT replay, partition, max(next_offset) AS reached, max(end_offset) AS ends, min(started_at) AS started
+        SELECT
+            replay,
+            topic,
+            partition,
+            max(next_offset) AS reached,
+            max(end_offset) AS ends,
+            min(started_at) AS started
         FROM replays
         WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
           AND from_ms = {from_ms:Int64} AND to_ms = {to_ms:Int64}
-        GROUP BY replay, partition
+        GROUP BY replay, topic, partition
     ),
     newest AS
     (
         SELECT replay FROM progress GROUP BY replay HAVING max(reached < ends) ORDER BY min(started) DESC LIMIT 1
     )
-SELECT replay, partition, reached, ends FROM progress WHERE replay IN (SELECT replay FROM newest) ORDER BY partition
+SELECT replay, topic, partition, reached, ends
+FROM progress
+WHERE replay IN (SELECT replay FROM newest)
+ORDER BY topic, partition

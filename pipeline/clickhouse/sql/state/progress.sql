@@ -1,14 +1,15 @@
 -- Progress of the newest incarnation of each partition: a topic that was made anew begins again at offset 0.
 SELECT
+    topic,
     partition,
     max(incarnation) AS newest,
     argMax(next_offset, incarnation),
     toUnixTimestamp64Milli(argMax(watermark, incarnation))
 FROM
 (
-    SELECT partition, incarnation, max(next_offset) AS next_offset, max(watermark) AS watermark
+    SELECT topic, partition, incarnation, max(next_offset) AS next_offset, max(watermark) AS watermark
     FROM partition_watermarks
     WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
-    GROUP BY partition, incarnation
+    GROUP BY topic, partition, incarnation
 )
-GROUP BY partition
+GROUP BY topic, partition

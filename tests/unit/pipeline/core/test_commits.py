@@ -6,14 +6,16 @@ from hypothesis import strategies as st
 from pipeline.core.commits import Commits, Reached
 from pipeline.core.late import Pace
 from pipeline.core.late_keys import NO_KEYS, LateKeys
+from pipeline.core.place import Place
+from tests.support.places import P0, P1
 
 LATE = LateKeys.listed((7, "a"))
-READINGS = {0: 1, 1: 1}
+READINGS = {P0: 1, P1: 1}
 
 
-def reached(p0: int | None = None, p1: int | None = None, epoch: int = 1) -> dict[int, Reached]:
+def reached(p0: int | None = None, p1: int | None = None, epoch: int = 1) -> dict[Place, Reached]:
     """How far partitions 0 and 1 have come."""
-    return {p: Reached(epoch, offset) for p, offset in ((0, p0), (1, p1)) if offset is not None}
+    return {p: Reached(epoch, offset) for p, offset in ((P0, p0), (P1, p1)) if offset is not None}
 
 
 def recomputed(commits: Commits, now: float) -> None:
@@ -65,7 +67,7 @@ def test_what_a_reading_reached_that_has_ended_is_dropped() -> None:
     commits = Commits()
     commits.flushed(NO_KEYS, reached(p0=15, p1=7), 0.0)
     commits.flushed(NO_KEYS, reached(p0=12, epoch=2), 0.0)
-    assert commits.take({0: 2, 1: 1}) == reached(p0=12, epoch=2) | reached(p1=7)
+    assert commits.take({P0: 2, P1: 1}) == reached(p0=12, epoch=2) | reached(p1=7)
     assert commits.take(READINGS) == {}, "dropped for good"
 
 
@@ -74,7 +76,7 @@ def test_an_idle_position_is_committed_again_for_a_new_reading() -> None:
     commits = Commits()
     commits.committed(reached(p0=16))
     commits.idle(reached(p0=16, epoch=2))
-    assert commits.take({0: 2}) == reached(p0=16, epoch=2)
+    assert commits.take({P0: 2}) == reached(p0=16, epoch=2)
 
 
 def test_an_idle_position_is_queued_once_and_not_again_when_it_is_committed() -> None:
@@ -115,12 +117,12 @@ def test_commits_of_a_partition_never_go_back_and_never_pass_what_is_pending(sto
             durable = [(offset, False) for offset, _ in durable]
         elif offsets := commits.take(READINGS):
             pending_from = min((offset for offset, is_late in durable if is_late), default=position + 1)
-            assert seen <= offsets[0].next_offset < pending_from
-            seen = offsets[0].next_offset
+            assert seen <= offsets[P0].next_offset < pending_from
+            seen = offsets[P0].next_offset
             if event == "refuse":
                 commits.refused(offsets)
             else:
                 commits.committed(offsets)
     recomputed(commits, len(story) + 1.0)
     assert not commits.pending.due(1e9, Pace.IDLE)
-    assert commits.take(READINGS).get(0, Reached(1, seen)).next_offset in {seen, position}
+    assert commits.take(READINGS).get(P0, Reached(1, seen)).next_offset in {seen, position}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.core.decode import Decoded, decode_batch
 from pipeline.core.records import Columns
 from schemas.message_event import MAX_EVENT_BYTES
+from tests.support.places import P3
 from tests.support.record import NOW_MS, Record
 
 SKEW_MS = 300_000
@@ -33,7 +34,7 @@ BAD_COSTS: list[Any] = [
 def decode(*values: bytes | None, floor_ms: int = 0, timestamp: int | None = NOW_MS) -> tuple[Columns, Decoded]:
     rows = Columns()
     records = [Record(offset, value, timestamp, b"k", (("h", b"v"),)) for offset, value in enumerate(values)]
-    return rows, decode_batch(3, records, NOW_MS, SKEW_MS, floor_ms, rows)
+    return rows, decode_batch(P3, records, NOW_MS, SKEW_MS, floor_ms, rows)
 
 
 def event(**changes: Any) -> bytes:
@@ -45,7 +46,7 @@ def refusal(value: bytes | None, **options: Any) -> tuple[str, str]:
     assert len(rows) == 0
     assert decoded.candidate_ms is None, "a dead letter must never move a watermark"
     (letter,) = decoded.letters
-    assert (letter.partition, letter.value, letter.key, letter.headers) == (3, value, b"k", (("h", b"v"),))
+    assert (letter.place, letter.value, letter.key, letter.headers) == (P3, value, b"k", (("h", b"v"),))
     return letter.reason, letter.detail
 
 
@@ -65,7 +66,7 @@ def test_a_valid_event_becomes_a_row_with_its_place_in_the_log() -> None:
         "cost_micros": 750_000,
         "occurred_ms": NOW_MS - 877,
         "record_ms": NOW_MS,
-        "partition": 3,
+        "place": P3,
         "offset": 0,
     }
 

@@ -13,8 +13,10 @@ from pipeline.core.effects import (
     WriteProgress,
 )
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules, too_late
+from pipeline.core.place import Place
 from pipeline.core.protocol import flush_steps
 from pipeline.runner import drive
+from tests.support.places import P0, P1
 from tests.support.record import NOW_MS, Record
 
 RULES = Rules(lateness_ms=10_000, future_skew_ms=300_000)
@@ -26,10 +28,10 @@ def event(occurred_at: str, event_id: str = "e") -> bytes:
     ).encode()
 
 
-def batch(*records: Record, known_offset: int = 0, epoch: int = 1, partition: int = 0) -> Batch:
+def batch(*records: Record, known_offset: int = 0, epoch: int = 1, place: Place = P0) -> Batch:
     first, last = records[0].offset, records[-1].offset
     size = sum(len(record.value or b"") for record in records)
-    return Batch(partition, epoch, first, last + 1, known_offset, records, size)
+    return Batch(place, epoch, first, last + 1, known_offset, records, size)
 
 
 def chunk_of(*batches: Batch, now_ms: int = NOW_MS) -> Chunk:
@@ -65,9 +67,9 @@ def test_rows_below_the_floor_that_were_durable_once_are_not_reported_again() ->
 
 def test_progress_speaks_for_the_last_batch_of_each_partition() -> None:
     chunk = chunk_of(
-        batch(Record(5, PAST)), batch(Record(9, b"x"), partition=1), batch(Record(6, event("2026-05-05T11:30:00Z")))
+        batch(Record(5, PAST)), batch(Record(9, b"x"), place=P1), batch(Record(6, event("2026-05-05T11:30:00Z")))
     )
-    assert chunk.progress() == (Progress(0, 7, NOW_MS - 1_800_000 - 10_000), Progress(1, 10, 0))
+    assert chunk.progress() == (Progress(P0, 7, NOW_MS - 1_800_000 - 10_000), Progress(P1, 10, 0))
 
 
 def test_a_newer_reading_replaces_an_older_one() -> None:

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.watermark import frontier, partition_watermark, retention_floor
+from tests.support.places import P0, P1, P2
 
 DAY_MS = 86_400_000
 INSTANTS = st.integers(0, 4 * 10**12)
@@ -21,12 +22,12 @@ def test_a_watermark_rises_with_its_candidate(first: int, second: int, now: int)
 
 
 def test_the_frontier_is_the_slowest_partition() -> None:
-    assert frontier({0: 50, 1: 40, 2: 60}, [0, 1, 2]) == 40
+    assert frontier({P0: 50, P1: 40, P2: 60}, [P0, P1, P2]) == 40
 
 
 def test_a_partition_without_a_watermark_holds_the_frontier() -> None:
-    assert frontier({0: 50}, [0, 1]) is None
-    assert frontier({0: 50}, []) is None
+    assert frontier({P0: 50}, [P0, P1]) is None
+    assert frontier({P0: 50}, []) is None
 
 
 def test_the_retention_floor_is_after_everything_that_may_have_been_dropped() -> None:

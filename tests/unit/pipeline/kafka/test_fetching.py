@@ -15,6 +15,7 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from pipeline.core.flush import Batch
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.errors import LogGap
 from pipeline.kafka.fetching import MAX_BYTES_A_BATCH, MAX_RECORDS_A_BATCH, Fetching, unpack
 
@@ -104,13 +105,13 @@ class WatchedLedger(Ledger):
         super().__init__()
         self.look = look
 
-    def take(self, partition: int, records: Any, next_offset: int, size_bytes: int, now: float) -> Batch | None:
+    def take(self, place: Place, records: Any, next_offset: int, size_bytes: int, now: float) -> Batch | None:
         self.look(next_offset)
-        return super().take(partition, records, next_offset, size_bytes, now)
+        return super().take(place, records, next_offset, size_bytes, now)
 
 
 def reading(ledger: Ledger) -> Ledger:
-    ledger.begin(TP.partition, 0, 0, now=0.0)
+    ledger.begin(Place(*TP), 0, 0, now=0.0)
     return ledger
 
 

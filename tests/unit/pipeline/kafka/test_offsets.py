@@ -11,16 +11,16 @@ from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import OffsetAndMetadata
 
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.core.start import Offsets
 from pipeline.core.watermark import Idle
 from pipeline.kafka import offsets
 from pipeline.kafka.offsets import caught_up, commit, log_ends, position_of, read_offsets
+from tests.support.places import P0, P1, P2, TOPIC
 
-TOPIC = "message-events"
 
-
-def tp(partition: int) -> TopicPartition:
-    return TopicPartition(TOPIC, partition)
+def tp(number: int) -> TopicPartition:
+    return TopicPartition(TOPIC, number)
 
 
 class Fetcher:
@@ -72,13 +72,13 @@ class Consumer:
 
 def test_nothing_is_committed_while_the_group_is_being_joined() -> None:
     consumer = Consumer(rebalancing=True, assigned={0: 0})
-    assert asyncio.run(commit(consumer, TOPIC, {0: 5})) is None
+    assert asyncio.run(commit(consumer, {P0: 5})) is None
     assert consumer.sent == []
 
 
 def test_only_what_is_assigned_is_committed() -> None:
     consumer = Consumer(assigned={0: 0})
-    assert asyncio.run(commit(consumer, TOPIC, {0: 5, 1: 7})) == {0: 5}
+    assert asyncio.run(commit(consumer, {P0: 5, P1: 7})) == {P0: 5}
     assert consumer.sent == [{tp(0): OffsetAndMetadata(5, "")}]
 
 
@@ -88,27 +88,27 @@ def test_a_silent_kafka_is_an_error_of_kafka(monkeypatch: pytest.MonkeyPatch) ->
     consumer = Consumer(assigned={0: 0})
     consumer.hangs = True
     with pytest.raises(KafkaTimeoutError, match=r"no answer to a question for offsets within 0\.01 s"):
-        asyncio.run(read_offsets(consumer, TOPIC, [0]))
+        asyncio.run(read_offsets(consumer, [P0]))
     with pytest.raises(KafkaTimeoutError, match=r"no answer to a commit within 0\.01 s"):
-        asyncio.run(commit(consumer, TOPIC, {0: 5}))
+        asyncio.run(commit(consumer, {P0: 5}))
 
 
 def test_starting_points_are_chosen_from_the_logs_bounds_and_what_is_committed() -> None:
-    found = asyncio.run(read_offsets(Consumer(assigned={}), TOPIC, [1, 0]))
-    assert found == {0: Offsets(4, 3, 8), 1: Offsets(None, 3, 8)}
+    found = asyncio.run(read_offsets(Consumer(assigned={}), [P1, P0]))
+    assert found == {P0: Offsets(4, 3, 8), P1: Offsets(None, 3, 8)}
 
 
 def test_the_end_with_what_is_hidden_leaves_the_consumers_own_isolation_level_alone() -> None:
     consumer = Consumer(assigned={0: 0})
-    assert asyncio.run(log_ends(consumer, TOPIC, [0], with_hidden=True)) == {0: 10}
-    assert asyncio.run(log_ends(consumer, TOPIC, [0])) == {0: 8}
+    assert asyncio.run(log_ends(consumer, [P0], with_hidden=True)) == {P0: 10}
+    assert asyncio.run(log_ends(consumer, [P0])) == {P0: 8}
 
 
 def test_a_partition_without_a_position_has_none() -> None:
     consumer = Consumer(assigned={0: 5, 1: None})
-    assert [position_of(consumer, TOPIC, p) for p in (0, 1, 2)] == [5, None, None]
+    assert [position_of(consumer, p) for p in (P0, P1, P2)] == [5, None, None]
     consumer._subscription.subscription.assignment = None
-    assert position_of(consumer, TOPIC, 0) is None
+    assert position_of(consumer, P0) is None
 
 
 @pytest.mark.parametrize(
@@ -116,15 +116,15 @@ def test_a_partition_without_a_position_has_none() -> None:
     [
         (7, 7, {}),
         (8, 7, {}),
-        (8, 8, {0: Idle(1000, 8, hides=True)}),
-        (10, 10, {0: Idle(1000, 10, hides=False)}),
+        (8, 8, {P0: Idle(1000, 8, hides=True)}),
+        (10, 10, {P0: Idle(1000, 10, hides=False)}),
     ],
 )
 def test_caught_up_is_what_has_nothing_left_to_read_and_nothing_undurable(
-    position: int, durable: int, idle: dict[int, Idle]
+    position: int, durable: int, idle: dict[Place, Idle]
 ) -> None:
     ledger = Ledger()
-    ledger.begin(0, durable, 0, now=0.0)
+    ledger.begin(P0, durable, 0, now=0.0)
     if durable < position:
-        ledger.take(0, [], position, 0, now=0.0)
-    assert asyncio.run(caught_up(Consumer(assigned={0: position}), TOPIC, ledger, lambda: 1000)) == idle
+        ledger.take(P0, [], position, 0, now=0.0)
+    assert asyncio.run(caught_up(Consumer(assigned={0: position}), ledger, lambda: 1000)) == idle

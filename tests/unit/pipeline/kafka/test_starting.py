@@ -9,13 +9,14 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from pipeline.core.ledger import Ledger
+from pipeline.core.place import Place
 from pipeline.core.start import Offsets, Start
 from pipeline.errors import SinkUnavailable
 from pipeline.kafka import starting
 from pipeline.kafka.starting import FORGOTTEN_SECONDS, Starting
+from tests.support.places import P0, P1, P2, P3, TOPIC
 
-TOPIC = "message-events"
-Choose = Callable[[Mapping[int, Offsets]], Mapping[int, Start]]
+Choose = Callable[[Mapping[Place, Offsets]], Mapping[Place, Start]]
 
 
 class Consumer:
@@ -32,7 +33,7 @@ class Consumer:
         self.sought[tp.partition] = offset
 
 
-def choose(offsets: Mapping[int, Offsets]) -> Mapping[int, Start]:
+def choose(offsets: Mapping[Place, Offsets]) -> Mapping[Place, Start]:
     return {p: Start(5, 9) for p in offsets}
 
 
@@ -42,7 +43,7 @@ class Failing:
     def __init__(self, *errors: Exception) -> None:
         self.errors = list(errors)
 
-    def __call__(self, offsets: Mapping[int, Offsets]) -> Mapping[int, Start]:
+    def __call__(self, offsets: Mapping[Place, Offsets]) -> Mapping[Place, Start]:
         if self.errors:
             raise self.errors.pop(0)
         return choose(offsets)
@@ -50,8 +51,8 @@ class Failing:
 
 @pytest.fixture(autouse=True)
 def _offsets_without_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def read_offsets(consumer: Any, topic: str, partitions: frozenset[int]) -> dict[int, Offsets]:
-        return {p: Offsets(None, 0, 10) for p in partitions}
+    async def read_offsets(consumer: Any, places: frozenset[Place]) -> dict[Place, Offsets]:
+        return {p: Offsets(None, 0, 10) for p in places}
 
     monkeypatch.setattr(starting, "read_offsets", read_offsets)
     monkeypatch.setattr(starting, "START_RETRY_SECONDS", 0)
@@ -62,7 +63,7 @@ def raised(error: BaseException) -> None:
 
 
 def new(choice: Choose = choose, fatal: Callable[[BaseException], None] = raised) -> Starting:
-    return Starting(TOPIC, Ledger(), choice, fatal, lambda: 0.0)
+    return Starting(Ledger(), choice, fatal, lambda: 0.0)
 
 
 async def started(ours: Starting, consumer: Consumer) -> None:
@@ -76,8 +77,8 @@ def test_what_is_assigned_is_read_from_its_starting_point_as_soon_as_that_is_kno
     ours, consumer = new(Failing(*errors)), Consumer(0, 1)
     asyncio.run(started(ours, consumer))
     assert consumer.sought == {0: 5, 1: 5}
-    assert ours.ledger.durable_offsets() == {0: 5, 1: 5}
-    assert ours.ledger.known_offset(1) == 9
+    assert ours.ledger.durable_offsets() == {P0: 5, P1: 5}
+    assert ours.ledger.known_offset(P1) == 9
 
 
 def test_any_other_error_ends_the_worker() -> None:
@@ -89,9 +90,9 @@ def test_any_other_error_ends_the_worker() -> None:
 
 
 def test_nothing_is_read_from_the_moment_of_a_new_assignment() -> None:
-    async def run() -> frozenset[int]:
+    async def run() -> frozenset[Place]:
         ours = new()
-        ours.ledger.begin(3, 0, 0, now=0.0)
+        ours.ledger.begin(P3, 0, 0, now=0.0)
         ours.begin(Consumer(0))
         return ours.ledger.partitions
 
@@ -100,7 +101,7 @@ def test_nothing_is_read_from_the_moment_of_a_new_assignment() -> None:
 
 def test_a_worker_that_leaves_keeps_its_readings_when_faust_seeks_once_more() -> None:
     ours = new()
-    ours.ledger.begin(0, 0, 0, now=0.0)
+    ours.ledger.begin(P0, 0, 0, now=0.0)
     before = ours.ledger.readings()
     ours.is_over = True
     ours.begin(Consumer(0))
@@ -110,7 +111,7 @@ def test_a_worker_that_leaves_keeps_its_readings_when_faust_seeks_once_more() ->
 def test_a_start_that_a_rebalance_has_overtaken_seeks_nothing() -> None:
     consumer = Consumer(0, 1)
 
-    def rebalance(offsets: Mapping[int, Offsets]) -> Mapping[int, Start]:
+    def rebalance(offsets: Mapping[Place, Offsets]) -> Mapping[Place, Start]:
         consumer.assigned = {1, 2}
         return choose(offsets)
 
@@ -135,7 +136,7 @@ def test_a_newer_start_abandons_the_earlier_one() -> None:
 def test_a_partition_that_is_assigned_and_not_read_is_started_again() -> None:
     async def run() -> list[bool]:
         ours, consumer = new(), Consumer(0, 1)
-        ours.ledger.begin(0, 0, 0, now=0)
+        ours.ledger.begin(P0, 0, 0, now=0)
         began: list[bool] = []
         for now in (0.0, FORGOTTEN_SECONDS - 1, FORGOTTEN_SECONDS + 1):
             ours.start_forgotten(consumer, now)
@@ -163,9 +164,9 @@ def test_partitions_that_are_read_in_between_begin_a_new_wait() -> None:
     async def run() -> bool:
         ours, consumer = new(), Consumer(0)
         ours.start_forgotten(consumer, 0.0)
-        ours.ledger.begin(0, 0, 0, now=0.0)
+        ours.ledger.begin(P0, 0, 0, now=0.0)
         ours.start_forgotten(consumer, FORGOTTEN_SECONDS)
-        ours.ledger.stop([0])
+        ours.ledger.stop([P0])
         ours.start_forgotten(consumer, FORGOTTEN_SECONDS + 1)
         return ours._task is None
 
@@ -174,10 +175,10 @@ def test_partitions_that_are_read_in_between_begin_a_new_wait() -> None:
 
 def test_only_what_is_assigned_and_read_is_read_again_from_an_offset() -> None:
     ours, consumer = new(), Consumer(0, 1)
-    for partition in (0, 2):
-        ours.ledger.begin(partition, 5, 9, now=0.0)
-    for partition in (0, 1, 2):
-        ours.restart(consumer, partition, 3, now=1.0)
+    for place in (P0, P2):
+        ours.ledger.begin(place, 5, 9, now=0.0)
+    for place in (P0, P1, P2):
+        ours.restart(consumer, place, 3, now=1.0)
     assert consumer.sought == {0: 3}
-    assert ours.ledger.durable_offsets() == {0: 3, 2: 5}
-    assert ours.ledger.known_offset(0) == 9
+    assert ours.ledger.durable_offsets() == {P0: 3, P2: 5}
+    assert ours.ledger.known_offset(P0) == 9

@@ -1,0 +1,19 @@
+"""Partitions by their topic: a number alone says nothing where there may be several topics."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    """A partition. Equals and hashes like aiokafka's TopicPartition of the same topic and number."""
+
+    topic: str
+    number: int
+
+
+def is_leading(places: Iterable[Place]) -> bool:
+    """Whether a worker that reads these rolls, sweeps and looks for violations.
+
+    The one that reads partition 0 does. Two at once, around a rebalance, do the same work twice and nothing else.
+    """
+    return any(place.number == 0 for place in places)
