@@ -83,7 +83,7 @@ class Reader:
         return None
 
     def as_of_ms(self) -> int:
-        """How far aggregation has come (epoch milliseconds); 0 before the first watermark."""
+        """`as_of` in epoch milliseconds; 0 before the first watermark."""
         return int(self._rows("as_of")[0][0])
 
     def cursor_secret(self) -> bytes:

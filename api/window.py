@@ -28,7 +28,7 @@ class Window(msgspec.Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many buckets."""
+        """The number of buckets."""
         return (self.end - self.start) // self.grain.seconds
 
     @property

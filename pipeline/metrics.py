@@ -15,7 +15,7 @@ from schemas.message_event import DeadLetterReason
 
 
 class Stage(StrEnum):
-    """What a worker's time goes into. Stages overlap, since they run in threads of their own."""
+    """Stages that a worker spends its time in. They overlap, since they run in threads of their own."""
 
     WAIT = "wait"
     POLL = "poll"

@@ -48,7 +48,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which dead letters: of a reason, an organization, a span of record time; empty is any."""
+    """A choice of dead letters: by reason, organization, span of record time; empty is any."""
 
     reason: str = ""
     org: str = ""

@@ -63,7 +63,7 @@ class Store(ProgressStore):
     """ClickHouse for the protocol: one method for each effect, chosen by the effect's type."""
 
     _closing_since = 0.0
-    """When this process last announced a closing, in monotonic seconds; 0 before the first."""
+    """Monotonic seconds of this process's last announced closing; 0 before the first."""
 
     @singledispatchmethod
     def perform(self, effect: Effect) -> Any:
@@ -250,7 +250,7 @@ class Store(ProgressStore):
             time.sleep(AWAIT_POLL_SECONDS)
 
     def _count_older_statements(self, asked_at: int) -> int:
-        """How many statements have been running since before an instant (epoch microseconds)."""
+        """Number of statements that have been running since before an instant (epoch microseconds)."""
         return int(self.rows(PROGRESS, sql("state/older_statements"), asked_at=asked_at)[0][0])
 
     # -- looking ------------------------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-"""Which offsets may be committed to Kafka, and when: the one rule of the worker, of a replay's progress and of the
-simulation.
+"""The rule of commits: which offsets may be committed to Kafka, and when. Used by the worker, by a replay for its
+progress, and by the simulation.
 
 An offset is given away for good: what lies below it is never read again. So it waits until its flush is durable and
 every late key that this flush or an earlier one brought is recomputed::
@@ -27,7 +27,7 @@ NO_READING = 0
 
 
 class Reached(NamedTuple):
-    """How far one reading (``epoch``, see ``Ledger``) of a partition has come."""
+    """The next offset that one reading of a partition has reached (``epoch``: see ``Ledger``)."""
 
     epoch: int
     next_offset: int

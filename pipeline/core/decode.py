@@ -36,7 +36,7 @@ from schemas.message_event import (
 
 @dataclass(slots=True)
 class Decoded:
-    """What a batch held besides rows: its dead letters, and the largest min(occurred_at, record time) of its rows."""
+    """The dead letters of a batch, and the largest min(occurred_at, record time) of its rows."""
 
     letters: list[DeadLetter]
     candidate_ms: int | None
@@ -146,7 +146,7 @@ _MISSING = re.compile(r"Object missing required field `(.+)`")
 
 
 def explain(error: Exception) -> tuple[DeadLetterReason, str]:
-    """Why a record is refused: a reason code and a sentence that names field and rule."""
+    """Explain a refusal: a reason code, and a sentence that names field and rule."""
     text = str(error)
     match error:
         case _Refused():
@@ -206,7 +206,7 @@ def _letter(
 
 
 class _Named(msgspec.Struct, gc=False):
-    """What a broken event may still tell of itself."""
+    """Fields that may be readable in a broken event."""
 
     org_id: Any = None
     event_id: Any = None
@@ -216,7 +216,7 @@ _decode_named = msgspec.json.Decoder(_Named).decode
 
 
 def _attribution(value: bytes | None) -> tuple[str, str]:
-    """Whose event a broken record is, and which, as far as it can be told ('' where not)."""
+    """Organization and id of a broken event, as far as they can be read ('' where not)."""
     if not value or len(value) > MAX_EVENT_BYTES:
         return "", ""
     try:

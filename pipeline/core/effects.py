@@ -1,6 +1,6 @@
-"""What the pipeline does to the world, as values.
+"""The effects of the pipeline on ClickHouse, as values.
 
-The protocol (``protocol.py``) is written as generators that yield these and receive what each one reads. One driver
+The protocol (``protocol.py``) is written as generators that yield these and receive what each one reads. One runner
 performs them on ClickHouse, the simulation performs them on a fake at the engine's own granularity; both run the same
 protocol. Every effect may be performed again after a failure, in any order with those of other workers.
 
@@ -32,7 +32,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one partition has been taken: every record below ``next_offset`` is durable.
+    """Progress of one partition: every record below ``next_offset`` is durable.
 
     ``watermark_ms`` is 0 where nothing is known about event time yet.
     """
@@ -54,7 +54,7 @@ class InsertDeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class ReadState:
-    """Answers State. What it answers was true at some moment after the effect was asked for."""
+    """Answers State. The answer was true at some moment after the effect was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class WriteProgress:
 
 @dataclass(frozen=True, slots=True)
 class ReadWatermarks:
-    """Answers dict[int, int]: partition to watermark_ms, only partitions that have one."""
+    """Answers dict[Place, int]: partition to watermark_ms, only partitions that have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ class EraseRollups:
 
 @dataclass(frozen=True, slots=True)
 class FinishErasure:
-    """Whatever was announced up to ``announcement`` is gone, and what had to be written anew is written."""
+    """Mark an erasure as finished: all that was announced up to ``announcement`` is deleted and rebuilt."""
 
     org_id: str
     announcement: int
@@ -193,7 +193,7 @@ class FinishErasure:
 
 @dataclass(frozen=True, slots=True)
 class AwaitStatements:
-    """Answered when every statement that was under way has ended, whoever sent it."""
+    """Wait until every statement under way has ended, of any process."""
 
 
 Effect = (

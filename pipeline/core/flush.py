@@ -60,7 +60,7 @@ class Rules:
 
 @dataclass(slots=True)
 class End:
-    """Where one partition stands after the chunk."""
+    """The position of one partition after the chunk."""
 
     epoch: int
     next_offset: int
@@ -117,11 +117,11 @@ class Chunk:
             end.watermark_ms = max(end.watermark_ms, watermark_ms)
 
     def reached(self) -> dict[Place, Reached]:
-        """How far each partition is read by the chunk."""
+        """The offset that the chunk reaches in each partition."""
         return {p: Reached(end.epoch, end.next_offset) for p, end in self.ends.items()}
 
     def progress(self) -> tuple[Progress, ...]:
-        """What may be said of each partition once the rows are durable."""
+        """The progress to claim once the rows are durable."""
         return tuple(Progress(p, end.next_offset, end.watermark_ms) for p, end in sorted(self.ends.items()))
 
 

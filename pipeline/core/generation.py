@@ -1,10 +1,11 @@
-"""Generations: what lets a rebuild outrank every row that was there before it.
+"""Generations: a rebuild's rows outrank every row that was there before it.
 
-A rollup row carries a *stamp*, the leading part of its version: the generation it was written under, and how much of
-what it was computed from was of that generation too: 0 for a minute, which is computed from facts; for an hour or a
-day each finer row of the generation counts one and what it counts itself. Within a generation the stamp only rises,
-since finer rows only appear and only rise; and a row computed from a bad one, however far below, has a lower stamp
-than the same row computed from its repair.
+A rollup row carries a *stamp*, the leading part of its version: ``generation * 2048 + below``. ``below`` counts the rows
+under it that are of the same generation. A minute is computed from facts and has none: 0. An hour counts 1 for each of
+its minutes, at most 60; a day counts 1 + what they count for each of its hours, at most 24 * 61 = 1464 < 2048.
+
+Within a generation the stamp only rises, since finer rows only appear and only rise. A row that was computed from a bad
+one, however far below, has a lower stamp than the same row computed from its repair.
 """
 
 from typing import Final
@@ -38,5 +39,5 @@ def generation_of(stamped: int) -> int:
 
 
 def counted(stamped: int, generation: int) -> int:
-    """What a finer row counts in the stamp of a coarser one that is written under a generation."""
+    """The share of a finer row in the stamp of a coarser one that is written under a generation."""
     return 1 + stamped % STAMPS if generation_of(stamped) >= generation else 0

@@ -26,7 +26,7 @@ HOT_KEY_SECONDS = 5.0
 
 
 class Pace(Enum):
-    """What else a worker has to do, and how many seconds the oldest late key waits then.
+    """How busy a worker is. The value is the longest that a late key waits before it is recomputed, in seconds.
 
     The more keys one scan serves, the cheaper each is.
     """
@@ -88,7 +88,7 @@ class PendingRecomputes:
     _all_hot_until: float = 0.0
 
     def __len__(self) -> int:
-        """How many wait or run; what several flushes brought counts several times."""
+        """Number of keys that wait or run; a key that several flushes brought counts several times."""
         return sum(len(arrival.keys) for arrival in self._waiting) + len(self._running)
 
     @property
@@ -122,7 +122,10 @@ class PendingRecomputes:
         return self._running
 
     def done(self, now: float, took_seconds: float) -> None:
-        """The running batch is in the rollups. Where there are flushes, as much time as it took is left to them."""
+        """Forget the running batch, which is in the rollups now.
+
+        Unless idle, the next one waits at least as long as this one took: half of the time is left to flushes.
+        """
         self._ran.append((now, self._running))
         self._running = NO_KEYS
         self._not_before = now + took_seconds

@@ -1,4 +1,4 @@
-"""What late recomputes are keyed by: (minute, organization), held in columns, since a backfill has millions of them."""
+"""Keys of late recomputes, (minute, organization), in columns, since a backfill has millions of them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class LateKeys:
         return cls(np.unique(np.concatenate([*codes, NO_CODES])), tuple(places))
 
     def _coded(self, places: dict[str, int]) -> Numbers:
-        """Its codes by other places, to which it adds what they lack."""
+        """The codes renumbered by ``places`` (organization to index), which is extended as needed."""
         moved = np.array([places.setdefault(org, len(places)) for org in self.orgs], np.int64)
         return self.codes & ~_PLACE | moved[self.codes & _PLACE] if len(self.codes) else NO_CODES
 
@@ -69,7 +69,7 @@ class LateKeys:
 
 
 def split(several: Iterable[LateKeys], others: Iterable[LateKeys]) -> Iterator[tuple[LateKeys, LateKeys]]:
-    """Of each of several those that are in any of the others, and those that are in none."""
+    """Split each set of keys: those that are in any of ``others``, and those that are in none."""
     places: dict[str, int] = {}
     known = np.unique(np.concatenate([*(keys._coded(places) for keys in others), NO_CODES]))
     for keys in several:

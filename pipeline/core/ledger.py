@@ -1,4 +1,4 @@
-"""Which records of each partition were read, accepted and made durable, and what may be committed of them.
+"""Ledger of each partition's records: taken from Kafka, admitted to a chunk, durable in ClickHouse.
 
 Shared by the thread that fetches and the one that flushes; every method takes the lock for a few operations. A seek
 begins a new *epoch* of a partition, and what belongs to an older one no longer counts: its rows may still be written

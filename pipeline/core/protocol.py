@@ -51,7 +51,7 @@ MAX_MINUTES_SECONDS, MAX_HOURS_SECONDS = Grain.HOUR.seconds, 6 * Grain.HOUR.seco
 
 @dataclass(frozen=True, slots=True)
 class Flushed:
-    """What a flush found out: keys to recompute, dead letters written, records dropped since they are erased.
+    """The outcome of a flush: keys to recompute, dead letters written, records dropped since they are erased.
 
     ``erasures`` is what holds from now on; ``sweep`` says that some of it was announced too late for this flush.
     """
@@ -114,7 +114,7 @@ def recompute_steps(batch: str, keys: LateKeys) -> Steps[None]:
 
 @dataclass(frozen=True, slots=True)
 class Rolled:
-    """What a roll did: `as_of` after it, whether more can be closed at once, and the partitions that hold it."""
+    """The outcome of a roll: `as_of` after it, whether more can be closed at once, and the partitions that hold it."""
 
     as_of_ms: int
     more: bool = False
@@ -165,7 +165,7 @@ def progress_steps(progress: Iterable[Progress]) -> Steps[None]:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What a rebuild covered: whole buckets in [start, end) (epoch seconds), under a new generation."""
+    """The outcome of a rebuild: whole buckets in [start, end) (epoch seconds), under a new generation."""
 
     start: int
     end: int

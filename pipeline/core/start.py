@@ -1,11 +1,11 @@
-"""Whether a worker may start, and where the reading of a partition starts."""
+"""Decisions at the start: whether clocks agree, and where the reading of a partition begins."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
-    """What Kafka knows of a partition: committed (None: nothing), first and end offset of the log."""
+    """Kafka's offsets of a partition: committed (None: nothing), first and end offset of the log."""
 
     committed: int | None
     log_start: int
@@ -58,7 +58,7 @@ def choose_start(committed: int | None, stored: Stored | None, log_start: int, l
 
 
 def clock_skew_ms(before_ms: int, theirs_ms: int, after_ms: int) -> int:
-    """How far their clock is behind (positive) or ahead (negative) of ours, at least; 0 where it may agree.
+    """The least by which their clock is behind (positive) or ahead of ours (negative); 0 where it may agree.
 
     Theirs was read at some moment between our two readings. On a busy machine these may lie seconds apart, which says
     nothing about the clocks.

@@ -27,7 +27,7 @@ MAX_RECORDS_A_BATCH = 20_000
 MAX_BYTES_A_BATCH = 4 * 1024 * 1024
 """A batch ends with the record that crosses this: 20,000 records of 64 KiB would be more than a gigabyte."""
 RECORD_OVERHEAD_BYTES = 100
-"""What a record costs in memory beside its value at least: a flood of empty ones must fill the buffer too."""
+"""Memory that a record takes beside its value, at least: a flood of empty ones must fill the buffer too."""
 
 
 @dataclass(slots=True)

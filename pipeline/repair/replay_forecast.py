@@ -87,7 +87,7 @@ class DryRun(Reading):
         return int(self.store.rows("counting", sql("replay/known_letters"), places=places)[0][0])
 
     def _count_new(self, batch_id: str) -> int:
-        """How many different identities were met that are no facts yet, counted day by day to bound memory."""
+        """Number of different identities that are no facts yet, counted day by day to bound memory."""
         days = [day for (day,) in self.store.rows("counting", sql("replay/dry_run_days"), batch=batch_id)]
         counts = [self.store.rows("counting", sql("replay/dry_run"), batch=batch_id, day=day)[0] for day in days]
         return sum(int(met) - int(known) for met, known in counts)

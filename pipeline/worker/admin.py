@@ -34,10 +34,10 @@ HEADERS = {
 
 
 def is_asked_here(host: str) -> bool:
-    """Whether a Host header names this machine the way those do who run it: an address, or a name without a dot.
+    """Whether a Host header is an IP address or a name without a dot: the guard against DNS rebinding.
 
-    The page shows records. A stranger's site, open in a browser that reaches this port, can have its own name point
-    here, and would then read them as its own; but it cannot be called anything else than its name.
+    The page shows records. A stranger's site that is open in an operator's browser can have its own name point here,
+    and would then read them as its own; but its requests always carry that name, which has a dot.
     """
     name = host.rsplit(":", 1)[0] if host.count(":") == 1 else host
     try:
@@ -48,7 +48,7 @@ def is_asked_here(host: str) -> bool:
 
 
 def _for_people(answer: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """The same, for who asks by a name of this machine's own."""
+    """Wrap an endpoint: answer 421 unless ``is_asked_here``."""
 
     async def guarded(request: Request) -> Response:
         if not is_asked_here(request.headers.get("host", "")):

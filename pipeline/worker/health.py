@@ -30,7 +30,7 @@ FLOOD_LETTERS, FLOOD_SHARE = 100, 0.2
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a partition stands: the durable offset (None: not started), since when, whether there is more to read."""
+    """The standing of a partition: durable offset (None: not started), since when, whether there is more to read."""
 
     durable: int | None
     since_ms: int
@@ -39,7 +39,7 @@ class Standing:
 
 @dataclass(slots=True)
 class Health:
-    """What the worker's loops report, and the verdict. Times are epoch milliseconds unless named otherwise."""
+    """Reports of the worker's loops, and the verdict. Times are epoch milliseconds unless named otherwise."""
 
     lateness_seconds: float
     as_of_ms: int = 0
@@ -85,7 +85,7 @@ class Health:
                     yield f"{name} has stood at offset {x.durable} for {seconds} s with records to read"
 
     def _flood(self, now_ms: int) -> str | None:
-        """Why the dead letters of the last minute are a flood, or None."""
+        """The reason to call the dead letters of the last minute a flood, or None."""
         recent = self._recent(now_ms)
         events, dead = sum(flush[1] for flush in recent), sum(flush[2] for flush in recent)
         if dead < FLOOD_LETTERS or dead < FLOOD_SHARE * (events + dead):
@@ -93,7 +93,7 @@ class Health:
         return f"{dead} of {events + dead} records of the last minute became dead letters; look at their reasons"
 
     def reasons(self, now_ms: int) -> list[str]:
-        """Why this worker is not ready, as sentences; empty when it is."""
+        """Reasons for which this worker is not ready, as sentences; empty when it is."""
         found = [reason for reason in (self.sink.reason(now_ms), self.kafka.reason(now_ms)) if reason]
         found += self._standing_still(now_ms, STANDING_SECONDS)
         if flood := self._flood(now_ms):
@@ -114,7 +114,7 @@ class Health:
         return held + (f"; {self.lag} records behind" if self.lag else "")
 
     def stalled(self, now_ms: int, *, may_pause: bool) -> str | None:
-        """Why this worker cannot go on by itself: a partition stands still and nobody else is to blame for it.
+        """The reason to end this worker, or None: a partition stands still, and no peer is to blame.
 
         ``may_pause`` says that reading pauses on purpose. To be asked every second or so: time in which somebody was
         to blame, or in which this process itself stood still, does not count.

@@ -40,7 +40,7 @@ LIVE_FLUSHES = 3
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """How long the loops rest, in seconds. The defaults are the worker's; the simulation has shorter ones."""
+    """Pauses of the loops, in seconds. The defaults are the worker's; the simulation has shorter ones."""
 
     tick: float = TICK_SECONDS
     report: float = REPORT_SECONDS
@@ -49,7 +49,7 @@ class Pauses:
 
 
 class Log(Protocol):
-    """What the loops need of Kafka. Where it does not answer, a method answers nothing (or None) instead of raising."""
+    """Kafka as the loops need it. Where it does not answer, a method returns nothing (or None) instead of raising."""
 
     async def caught_up(self) -> dict[Place, Idle]: ...
     async def log_ends(self) -> dict[Place, int]: ...

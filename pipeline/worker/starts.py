@@ -1,4 +1,4 @@
-"""Where each assigned partition starts, as far as ClickHouse has a say in it."""
+"""The choice of starting points, as far as ClickHouse has a say in it."""
 
 import logging
 from collections.abc import Callable, Mapping

@@ -192,7 +192,7 @@ class Worker:
             raise
 
     def _choose_starts(self, offsets: Mapping[Place, Offsets]) -> dict[Place, Start]:
-        """Where each assigned partition starts. Blocks; raises SinkUnavailable or Stop, and tells health."""
+        """Choose the start of each assigned partition. Blocks; raises SinkUnavailable or Stop, and tells health."""
         starts = Starts(self._store, wall_clock_ms, accept_gap=self.accept_gap)
         try:
             with self.health.sink.asked(wall_clock_ms):
@@ -218,7 +218,7 @@ class Worker:
             log.info("this worker's report was not stored: %s", error)
 
     async def _watch(self, app: App) -> None:
-        """Faust gives up in its own way, or stands still for no reason; make that ours."""
+        """End the worker when Faust has crashed, or when a partition stands still for no reason."""
         while not app.crashed:
             await asyncio.sleep(WATCH_SECONDS)
             may_pause = self._lanes is None or self._lanes.is_blocked()
@@ -287,10 +287,10 @@ COLLECTOR_THRESHOLDS = (50_000, 20, 50)
 
 
 def spare_the_collector() -> None:
-    """Have the garbage collector come rarely, and never look at what was there from the start.
+    """Freeze what was made at start, and have the garbage collector run rarely.
 
-    A record is an object with a list for its headers, held until it is durable: all that the collector counts, and
-    nothing that it looks for.
+    Records are tracked by the collector and live until they are flushed, so that the default thresholds trigger scans
+    that find no cycles.
     """
     gc.collect()
     gc.freeze()
