@@ -1,8 +1,8 @@
 """Generations: a rebuild's rows outrank every row that was there before it.
 
-A rollup row carries a *stamp*, the leading part of its version: ``generation * 2048 + below``. ``below`` counts the rows
-under it that are of the same generation. A minute is computed from facts and has none: 0. An hour counts 1 for each of
-its minutes, at most 60; a day counts 1 + what they count for each of its hours, at most 24 * 61 = 1464 < 2048.
+A rollup row carries a *stamp*, the leading part of its version: ``generation * 2048 + below``. ``below`` counts the
+rows under it that are of the same generation. A minute is computed from facts and has none: 0. An hour counts 1 for
+each of its minutes, at most 60; a day counts 1 + what they count for each of its hours, at most 24 * 61 = 1464 < 2048.
 
 Within a generation the stamp only rises, since finer rows only appear and only rise. A row that was computed from a bad
 one, however far below, has a lower stamp than the same row computed from its repair.
