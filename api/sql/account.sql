@@ -10,5 +10,5 @@ FROM (SELECT * FROM api_keys FINAL WHERE key_hash = {key_hash:String}) AS key
 LEFT JOIN
 (
     SELECT * FROM orgs FINAL
-    WHERE org_id IN (SELECT org_id FROM api_keys WHERE key_hash = {key_hash:String})  -- not all: anybody may guess keys
+    WHERE org_id IN (SELECT org_id FROM api_keys WHERE key_hash = {key_hash:String})  -- not all: keys can be guessed
 ) AS org ON org.org_id = key.org_id

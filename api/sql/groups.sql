@@ -1,4 +1,4 @@
--- The same, summed by channel or error code ('' is none): one row per bucket and key.
+-- Like totals.sql, summed by channel or error code ('' is none): one row per bucket and key.
 SELECT toUnixTimestamp(bucket), key, sum(value)
 FROM {table:Identifier} FINAL
 ARRAY JOIN {keys:Identifier} AS key, {values:Identifier} AS value

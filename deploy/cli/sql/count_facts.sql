@@ -1,2 +1,2 @@
--- Rows of facts, to tell a database that has none yet.
+-- The number of facts, to recognise a database that has none yet.
 SELECT count() FROM facts

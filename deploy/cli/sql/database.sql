@@ -1,2 +1,2 @@
--- The database that the client speaks to.
+-- The database of this connection.
 SELECT currentDatabase()

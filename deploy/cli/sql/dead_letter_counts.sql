@@ -1,4 +1,4 @@
--- How many dead letters there are by reason, and how many of them were sent back.
+-- Dead letters by reason: their number, and how many of them were redriven.
 SELECT
     reason,
     count(),

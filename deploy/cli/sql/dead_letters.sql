@@ -1,4 +1,4 @@
--- Dead letters, newest last, with whether they were sent back, and whether their event is a fact by now.
+-- Dead letters, newest last, with whether they were redriven, and whether their event is a fact by now.
 SELECT
     l.partition,
     l.offset,

@@ -1,4 +1,4 @@
--- Where an event id of an organization became facts.
+-- The facts of an event id of an organization.
 SELECT toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(record_at), type::String, partition, offset
 FROM facts FINAL
 WHERE org_id = {org:String} AND event_id = {event:String}

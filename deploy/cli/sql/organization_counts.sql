@@ -1,4 +1,4 @@
--- How much there is of an organization: facts, dead letters, rows of each rollup, and keys that are not revoked.
+-- Counts of an organization: facts, dead letters, rows of each rollup, and keys that are not revoked.
 SELECT
     (SELECT count() FROM facts FINAL WHERE org_id = {org:String}),
     (SELECT count() FROM dead_letters FINAL WHERE org_id = {org:String}),

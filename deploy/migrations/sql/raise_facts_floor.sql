@@ -1,5 +1,5 @@
--- Note since when facts are complete under a retention of so many days, which may have dropped those before.
--- Facts are dropped by day; the margin (seconds) is for those that are dropped while this runs. Without facts it is 0.
+-- Stores the time since which facts are complete under a retention of `days`; older ones may have been dropped.
+-- Facts are dropped by day; `margin` (seconds) covers drops while this runs. Without facts the time is 0.
 INSERT INTO watermark (facts_floor)
 SELECT
     if(

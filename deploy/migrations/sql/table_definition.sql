@@ -1,2 +1,2 @@
--- The statement that would make a table as it is now, its TTL included.
+-- The statement that would create a table as it is now, with its TTL.
 SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {table:String}

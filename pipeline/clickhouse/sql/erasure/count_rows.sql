@@ -1,4 +1,4 @@
--- How many facts and dead letters of an organization are left up to an instant.
+-- The numbers of facts and dead letters that an organization still has up to an instant.
 SELECT
     (SELECT count() FROM facts
      WHERE org_id = {org:String} AND record_at <= fromUnixTimestamp64Milli({at_ms:Int64}, 'UTC'))

@@ -1,4 +1,4 @@
--- Erasures that were interrupted, or of which rows came back.
+-- Erasures that were interrupted, or whose rows came back.
 WITH erased AS
 (
     SELECT org_id, max(at) AS erased_at, max(announced) > max(finished) AS is_unfinished

@@ -1,4 +1,4 @@
--- The newest stretches of time that a roller closed.
+-- The newest spans of time that a roller closed.
 SELECT
     toUnixTimestamp64Milli(closed_from),
     toUnixTimestamp64Milli(closed_to),

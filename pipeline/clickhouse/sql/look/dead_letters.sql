@@ -1,4 +1,4 @@
--- The newest dead letters. Their bytes are people's data: only the beginning is shown.
+-- The newest dead letters. Their bytes are personal data: only the beginning is shown.
 SELECT
     topic,
     partition,

@@ -1,4 +1,4 @@
--- How far each partition is, and what its owner last saw of it.
+-- The progress of each partition, and what its owner last reported.
 SELECT
     p.partition,
     p.next_offset,

@@ -1,4 +1,4 @@
--- How many event ids of [start, end) were used for more than one minute, among one in `parts` of all.
+-- The number of event ids in [start, end) used for more than one minute, in a sample of one in `parts`.
 -- A hash stands for the identity, so that memory does not depend on how long ids are; one thread holds one table of
 -- them. No FINAL: the same event inserted twice lies in the same minute.
 SELECT count()

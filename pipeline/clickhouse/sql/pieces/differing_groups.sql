@@ -1,4 +1,4 @@
--- The groups in which `target` does not say what is `expected`, (org_id, bucket_start, channel, error_code, sent,
+-- The groups in which `target` differs from `expected`, (org_id, bucket_start, channel, error_code, sent,
 -- delivered, failed, cost): both sides of every number, the expected one first. Buckets in which small pairs were
 -- folded into the key `other` are left to the totals.
 SELECT

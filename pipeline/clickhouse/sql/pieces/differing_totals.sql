@@ -1,4 +1,4 @@
--- The totals in which `target` does not say what is `expected`, (org_id, bucket_start, sent, delivered, failed, cost,
+-- The totals in which `target` differs from `expected`, (org_id, bucket_start, sent, delivered, failed, cost,
 -- facts, ranks): both sides of every number, the expected one first. A bucket that one side lacks counts as 0 there.
 SELECT
     org_id,

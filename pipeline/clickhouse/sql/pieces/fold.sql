@@ -1,5 +1,5 @@
 -- Folds `pairs` into the rows of a rollup: (org_id, bucket_start, channel, error_code, sent, delivered, failed, cost,
--- ranks, current), any number of them for one pair.
+-- ranks, current). One pair may have any number of rows.
 -- A bucket keeps its max_pairs largest (channel, error code) pairs. The rest is added up under the channel `other`,
 -- once without an error code and once with the code `other`, so that "no error code" stays apart. Pairs of the channel
 -- `other` come last, so that a coarser bucket adds its rest to what finer ones have folded.

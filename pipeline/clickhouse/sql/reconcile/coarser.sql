@@ -1,4 +1,4 @@
--- Buckets of width seconds in [start, end) of which `target` does not say what the next finer rollup, `source`, says.
+-- Buckets of width seconds in [start, end) in which `target` differs from the next finer rollup, `source`.
 WITH expected AS
 (
     SELECT

@@ -1,4 +1,4 @@
--- The same as coarser.sql by (channel, error code).
+-- Like coarser.sql, by (channel, error code).
 WITH expected AS
 (
     SELECT

@@ -1,4 +1,4 @@
--- Minutes in [start, end) of which the rollup, `target`, does not say what the facts say.
+-- Minutes in [start, end) in which the rollup, `target`, differs from the facts.
 WITH expected AS
 (
     SELECT

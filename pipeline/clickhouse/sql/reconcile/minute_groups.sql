@@ -1,4 +1,4 @@
--- The same as minute.sql by (channel, error code).
+-- Like minute.sql, by (channel, error code).
 WITH expected AS
 (
     SELECT

@@ -1,5 +1,5 @@
--- Producers' violations in [start, end): one event id of an organization at more than one minute, and so counted more
--- than once. The identities are looked at in `parts` portions, of which this is one.
+-- Producers' violations in [start, end): one event id of an organization in several minutes, and so counted more
+-- than once. The identities are checked in `parts` portions, of which this is one.
 SELECT
     org_id,
     event_id,

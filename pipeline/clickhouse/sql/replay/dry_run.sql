@@ -1,4 +1,4 @@
--- Of the identities of a dry run on one day (its start in epoch seconds): how many there are, and how many are facts.
+-- For one day of a dry run (its start in epoch seconds): the number of identities, and how many of them are facts.
 SELECT count(), countIf((minute, org_id, event_id) IN
 (
     SELECT minute, org_id, event_id

@@ -1,4 +1,4 @@
--- The newest replay of a span that did not come to its end: how far each of its partitions came, and where it ends.
+-- The newest unfinished replay of a span: for each of its partitions the progress and the end.
 WITH
     progress AS
     (

@@ -2,7 +2,7 @@
 --   org      not '': of this organization alone
 --   late     1: only the buckets with a minute of the batch of recompute keys that end at or before `closing` (epoch
 --            seconds)
---   rebuild  1: also those that have a row and should have none; they get an empty one
+--   rebuild  1: also buckets that have a row but should have none; they get an empty row
 -- The column generation holds stamps (pipeline/core/generation.py): the generation times 2048, and how much of that
 -- generation is below.
 INSERT INTO {target:Identifier}
@@ -18,7 +18,7 @@ WITH pairs AS
         sum(groups.delivered) AS delivered,
         sum(groups.failed) AS failed,
         sum(groups.cost_cents) AS cost,
-        -- What a finer row has once is counted at the first of its groups.
+        -- The array join repeats a finer row's own columns: count them at its first group only.
         sumIf(rank_sum, place <= 1) AS ranks,
         sumIf(1 + generation % 2048, place <= 1 AND intDiv(generation, 2048) >= {generation:UInt32}) AS current
     FROM {source:Identifier} FINAL
@@ -45,7 +45,7 @@ WITH pairs AS
           )))
     GROUP BY org_id, bucket_start, channel, error_code
     UNION ALL
-    -- A pair of nothing leaves no trace in the groups, but makes a row of its bucket.
+    -- An all-zero pair is left out of the groups, but its bucket gets a row.
     SELECT DISTINCT org_id, bucket, '', '', 0, 0, 0, toDecimal128(0, 6), 0, 0
     FROM {target:Identifier}
     WHERE {rebuild:UInt8} = 1

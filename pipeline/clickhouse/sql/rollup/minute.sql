@@ -1,7 +1,7 @@
 -- Computes the minutes in [start, end) from facts.
 --   org      not '': of this organization alone
 --   late     1: only the minutes that the batch of recompute keys names
---   rebuild  1: also those that have a row and should have none; they get an empty one
+--   rebuild  1: also minutes that have a row but should have none; they get an empty row
 INSERT INTO rollup_minute
 -- include pieces/rollup_columns.sql
 WITH pairs AS
@@ -29,7 +29,7 @@ WITH pairs AS
           ))
     GROUP BY org_id, minute, channel, error_code
     UNION ALL
-    -- A pair of nothing leaves no trace in the groups, but makes a row of its bucket.
+    -- An all-zero pair is left out of the groups, but its bucket gets a row.
     SELECT DISTINCT org_id, bucket, '', '', 0, 0, 0, toDecimal128(0, 6), 0, 0
     FROM rollup_minute
     WHERE {rebuild:UInt8} = 1

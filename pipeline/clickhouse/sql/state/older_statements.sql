@@ -1,4 +1,4 @@
--- How many statements of this server began before an instant (epoch microseconds), this one not counted.
+-- The number of other statements on this server that began before an instant (epoch microseconds).
 SELECT count()
 FROM system.processes
 WHERE query_id != queryID()

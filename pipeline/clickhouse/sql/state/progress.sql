@@ -1,4 +1,4 @@
--- Progress of the newest incarnation of each partition: a topic that was made anew begins again at offset 0.
+-- Progress of the newest incarnation of each partition: a recreated topic begins again at offset 0.
 SELECT
     topic,
     partition,

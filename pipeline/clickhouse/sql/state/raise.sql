@@ -1,4 +1,4 @@
--- Raises scalars: the engine keeps the maximum of each, so that zeros and older values change nothing.
+-- Raises scalars: ClickHouse keeps the maximum of each, so zeros and older values change nothing.
 INSERT INTO watermark (as_of, closing, facts_floor, generation)
 VALUES (
     fromUnixTimestamp64Milli({as_of_ms:Int64}, 'UTC'),

@@ -1,4 +1,4 @@
--- The scalars that rise. Rows that the engine has not merged yet are still there, so each is a maximum.
+-- The rising scalars. ClickHouse may not have merged older rows yet, hence max().
 SELECT
     toUnixTimestamp64Milli(max(as_of)),
     toUnixTimestamp64Milli(max(closing)),
