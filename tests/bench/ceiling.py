@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer
 
 from pipeline.clickhouse.arrow import facts_table
 from pipeline.core.decode import decode_batch
+from pipeline.core.place import Place
 from pipeline.core.records import Columns
 from pipeline.worker.worker import spare_the_collector
 from schemas.connection import connect
@@ -31,7 +32,7 @@ async def run(bootstrap: str, topic: str, count: int, url: str) -> dict[str, flo
     while seen < count:
         batch = await consumer.getmany(timeout_ms=100, max_records=20_000)
         for tp, records in batch.items():
-            decode_batch(tp.partition, records, time.time_ns() // 1_000_000, 10**12, 0, rows)
+            decode_batch(Place(*tp), records, time.time_ns() // 1_000_000, 10**12, 0, rows)
             seen += len(records)
         if len(rows) >= BATCH or seen >= count:
             if insert is not None:
