@@ -114,7 +114,7 @@ def restore(
 def stored_offsets(client: Client, settings: Settings) -> dict[Place, int]:
     """Per partition the next offset that ClickHouse has, of the newest incarnation of the topic."""
     rows = client.query(sql("cli/stored_offsets"), parameters={"topic": settings.kafka_topic}).result_rows
-    return {Place(settings.kafka_topic, int(number)): int(offset) for number, offset in rows}
+    return {Place(topic, int(number)): int(offset) for topic, number, offset in rows}
 
 
 def wait_until_committed(settings: Settings, stored: Mapping[Place, int], clock: Callable[[], float]) -> None:

@@ -93,9 +93,9 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     return with_filter
 
 
-def _letter(topic: str, row: Sequence[Any]) -> Letter:
-    number, offset, reason, detail, org, event, occurred, record, seen, key, has_key, value, has_value = row[:13]
-    headers, redrives, is_resolved = zip(*row[13:16], strict=True), *row[16:]
+def _letter(row: Sequence[Any]) -> Letter:
+    topic, number, offset, reason, detail, org, event, occurred, record, seen, key, has_key, value, has_value = row[:14]
+    headers, redrives, is_resolved = zip(*row[14:17], strict=True), *row[17:]
     return Letter(
         Place(topic, int(number)), int(offset), reason, detail, org, event, int(occurred), int(record), int(seen),
         base64.b64decode(key) if has_key else None,
@@ -116,7 +116,7 @@ def read_letters(
         "offset": -1 if at is None else at[1],
     }
     for row in store.stream("reading dead letters", sql("cli/dead_letters"), **parameters):
-        yield _letter(store.topic, row)
+        yield _letter(row)
 
 
 def letter_id(letter: Letter) -> str:

@@ -103,7 +103,7 @@ def read_status(client: Client, settings: Settings) -> Status:
     except CommandError as error:
         reasons.append(str(error))
         ends = {}
-    known = {Place(settings.kafka_topic, int(row[0])): row for row in rows}
+    known = {Place(topic, int(number)): progress for topic, number, *progress in rows}
     partitions = [_partition(p, known.get(p), ends.get(p)) for p in sorted(known.keys() | ends.keys())]
     age = (now_ms - as_of_ms) / MS_PER_SECOND if as_of_ms else None
     reasons += _reasons(settings, age, partitions)
@@ -123,10 +123,10 @@ def read_status(client: Client, settings: Settings) -> Status:
     )
 
 
-def _partition(place: Place, row: Sequence[Any] | None, end: int | None) -> PartitionState:
-    if row is None:
+def _partition(place: Place, progress: Sequence[Any] | None, end: int | None) -> PartitionState:
+    if progress is None:
         return PartitionState(place.number, 0, end, end, None, "never read", "")
-    _, next_offset, mark, owner, status, seen_end, _ = row
+    next_offset, mark, owner, status, seen_end, _ = progress
     end = end if end is not None else int(seen_end)
     return PartitionState(
         place.number,

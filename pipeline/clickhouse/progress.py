@@ -47,7 +47,7 @@ class ProgressStore(ClickHouse):
     def _read_progress(self, doing: str) -> Sequence[tuple[Place, int, int, int]]:
         """Rows of (partition, incarnation, next offset, watermark in epoch milliseconds)."""
         rows = self.rows(doing, sql("state/progress"), cluster_id=self.cluster_id, topic=self.topic)
-        return [(Place(topic, int(number)), *map(int, numbers)) for topic, number, *numbers in rows]  # type: ignore[misc]
+        return [(Place(topic, int(p)), int(life), int(offset), int(mark)) for topic, p, life, offset, mark in rows]
 
     def _write_progress(self, progress: Iterable[Progress]) -> None:
         names = ["cluster_id", "topic", "partition", "incarnation", "watermark", "next_offset"]

@@ -92,7 +92,7 @@ def _named(names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[Mappin
 
 
 def _partition(row: Sequence[Any]) -> dict[str, Any]:
-    partition, next_offset, watermark, owner, status, end, updated_at = row
+    _topic, partition, next_offset, watermark, owner, status, end, updated_at = row
     return {
         "partition": partition,
         "next_offset": next_offset,

@@ -1,5 +1,6 @@
 -- Dead letters, newest last, with whether they were redriven, and whether their event is a fact by now.
 SELECT
+    l.topic,
     l.partition,
     l.offset,
     l.reason,

@@ -1,5 +1,5 @@
 -- Per partition the next offset that is stored, of the newest incarnation of the topic.
-SELECT partition, argMax(next, incarnation)
+SELECT topic, partition, argMax(next, incarnation)
 FROM
 (
     SELECT topic, partition, incarnation, max(next_offset) AS next

@@ -84,7 +84,8 @@ class Stored:
     def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
         if self.problem:
             raise self.problem
-        return {"look/partitions": [(0, 7, NOW_MS, "w", "reading", 9, NOW_MS), (1, 7, 0, "", "", 0, 0)]}.get(name, [])
+        rows = [(*P0, 7, NOW_MS, "w", "reading", 9, NOW_MS), (*P1, 7, 0, "", "", 0, 0)]
+        return {"look/partitions": rows}.get(name, [])
 
 
 def test_a_partition_without_a_report_has_an_unknown_lag_and_not_zero() -> None:

@@ -1,5 +1,6 @@
 -- The progress of each partition, and what its owner last reported.
 SELECT
+    p.topic,
     p.partition,
     p.next_offset,
     p.mark,
