@@ -71,7 +71,7 @@ def as_document(result: Reconciliation) -> dict[str, Any]:
                 "org_id": v.org_id,
                 "event_id": v.event_id,
                 "occurred_at": [rfc3339(at) for at in v.times_ms],
-                "records": [{"partition": p, "offset": o} for p, o in v.places],
+                "records": [{"partition": place.number, "offset": offset} for place, offset in v.places],
             }
             for v in result.violations
         ],
@@ -106,6 +106,7 @@ def _difference(d: Difference) -> str:
 
 def _violation(v: Violation) -> str:
     seen = ", ".join(
-        f"{rfc3339(at)} (partition {p}, offset {o})" for at, (p, o) in zip(v.times_ms, v.places, strict=True)
+        f"{rfc3339(at)} (partition {place.number}, offset {offset})"
+        for at, (place, offset) in zip(v.times_ms, v.places, strict=True)
     )
     return f"violation: {v.org_id} used {v.event_id} at {seen}"

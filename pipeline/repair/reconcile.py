@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadState, State
+from pipeline.core.place import Place
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.message_event import OTHER_KEY
@@ -61,12 +62,12 @@ def _found(difference: Difference) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One event id at several times (epoch ms), and where these events are: (partition, offset)."""
+    """One event id at several times (epoch ms), and where these events are: a place and an offset."""
 
     org_id: str
     event_id: str
     times_ms: tuple[int, ...]
-    places: tuple[tuple[int, int], ...]
+    places: tuple[tuple[Place, int], ...]
 
 
 @dataclass(slots=True)
@@ -137,7 +138,9 @@ class Reconciler:
         for part in range(parts):
             found = self._rows("violations", parts=parts, part=part, limit=MAX_DIFFERENCES, **where)
             for org, event, times, places in found:
-                yield Violation(org, event, tuple(times), tuple((int(p), int(o)) for p, o in places))
+                # Facts do not keep the topic that they were read from; there is only one.
+                read = tuple((Place(self.store.topic, int(number)), int(offset)) for number, offset in places)
+                yield Violation(org, event, tuple(times), read)
 
 
 def plan(start: int, end: int, as_of: int, facts_floor: int) -> Iterable[Step]:
