@@ -25,7 +25,7 @@ from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.tiers import Tier
 from tests.support.endpoint import AS_OF, NOW, PATH, CheckedClient, request, store
-from tests.support.places import TOPIC
+from tests.support.places import P0, TOPIC
 from tests.support.recount import exact_json
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
@@ -172,7 +172,7 @@ def test_a_million_costs_come_out_exact_in_every_format(url: str) -> None:
             for name, value in {
                 "org_id": "a", "event_id": f"{part}-{n}", "type": 1, "channel": "sms", "error_code": "",
                 "cost_micros": cost, "occurred_ms": (day + n % 3600) * 1000, "record_ms": day * 1000,
-                "partition": 0, "offset": n,
+                "place": P0, "offset": n,
             }.items():  # fmt: skip
                 getattr(columns, name).append(value)
         database.perform(InsertFacts(columns))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from confluent_kafka import Producer, TopicPartition
 
+from tests.support.kafka_broker import free_port
 from tests.support.ledger import Ledger, Produced
 from tests.support.recount import check_tables, uncounted
 from tests.support.system import TOPIC, System, require_kafka, wait_until
@@ -123,7 +124,7 @@ def test_records_that_are_gone_from_the_log_stop_the_worker_until_the_gap_is_acc
         assert "--accept-gap" in log
         assert "Traceback" not in log
 
-        system.start("accepting", "-m", "deploy.cli", "worker", "--accept-gap")
+        system.start("accepting", "-m", "deploy.cli", "worker", "--accept-gap", admin_port=str(free_port()))
         kept = [json.loads(value) for value in _tail(system)]
         wait_until("what is left", lambda: system.query("SELECT count() FROM facts FINAL")[0][0] == 110, 60)
         assert len(kept) == 10
