@@ -25,6 +25,7 @@ class Flaw(StrEnum):
     OLD_EPOCHS = "a flush of an earlier reading counts for the one after it"
     UNSETTLED = "a partition counts as idle while records of it are not durable"
     NO_RECOMPUTE = "late keys are never recomputed"
+    RAISES = "a loop raises, which ends a worker"
     NO_SWEEP = "nobody resumes an interrupted erasure"
 
 
@@ -82,6 +83,11 @@ class NoRecompute(Lanes):
         """Leave them waiting."""
 
 
+class Raises(Lanes):
+    async def _report_loop(self) -> None:
+        raise RuntimeError("a bug")
+
+
 class NoSweep(Lanes):
     async def _sweep_loop(self) -> None:
         """End at once."""
@@ -99,4 +105,4 @@ LEDGERS: Mapping[Flaw, type[Ledger]] = {
     Flaw.OLD_EPOCHS: OldEpochs,
     Flaw.UNSETTLED: Unsettled,
 }
-LANES: Mapping[Flaw, type[Lanes]] = {Flaw.NO_RECOMPUTE: NoRecompute, Flaw.NO_SWEEP: NoSweep}
+LANES: Mapping[Flaw, type[Lanes]] = {Flaw.NO_RECOMPUTE: NoRecompute, Flaw.RAISES: Raises, Flaw.NO_SWEEP: NoSweep}

@@ -63,8 +63,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._numbers = itertools.count()
         self._runnable: list[Process] = []
         self._tasks: list[asyncio.Task[Any]] = []
-        self.failures: list[BaseException] = []
-        """Of tasks that nobody waited for."""
 
     def time(self) -> float:
         return self._now
@@ -97,9 +95,12 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return True
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Keep what went wrong in a task that nobody waited for; one that was killed has nothing to say."""
-        if error := context.get("exception"):
-            self.failures.append(error)
+        """Say nothing of tasks that end with their world: ``failures`` has what raised."""
+
+    def failures(self) -> list[BaseException]:
+        """The exceptions of all tasks that have ended by one."""
+        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
+        return [error for task in ended if (error := task.exception()) is not None]
 
     # -- processes ----------------------------------------------------------------------------------------------
 

@@ -233,8 +233,8 @@ class World:
         """What is wrong, or None when all is exact."""
         if self.problem:
             return self.problem
-        if self.loop.failures:
-            return f"something raised: {self.loop.failures[0]!r}"
+        if failures := self.loop.failures():
+            return f"something raised: {failures[0]!r}"
         if not self.is_done():
             ends = [len(log) for log in self.log.partitions.values()]
             return f"unfinished: committed {self.group.committed} of {ends}, as_of {self.store.state.as_of_ms}"
