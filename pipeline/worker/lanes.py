@@ -229,10 +229,10 @@ class Lanes:
         else:
             self.commits.committed({p: taken[p] for p in done})
 
-    async def recompute(self) -> None:
-        """Bring the late keys that wait into the rollups."""
+    async def recompute(self, *, hot_too: bool = False) -> None:
+        """Bring the late keys that wait into the rollups: also those of a moment ago, if ``hot_too``."""
         began, pending = self.monotonic(), self.commits.pending
-        keys = pending.take(began)
+        keys = pending.take(began, hot_too=hot_too)
         if len(keys):
             await self._perform(recompute_steps(self.new_id(), keys), "recompute")
             metrics.RECOMPUTED.inc(len(keys))
@@ -284,7 +284,7 @@ class Lanes:
         """Do the last work before leaving, after the loops: flush, recompute what is late, commit."""
         await self.flush()
         await self._commit()  # what has nothing late in it need not wait for what may take long
-        await self.recompute()
+        await self.recompute(hot_too=True)
         await self._commit()
 
 

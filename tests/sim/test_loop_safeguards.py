@@ -3,10 +3,14 @@
 import pytest
 
 from tests.sim.loops.flaws import Flaw
+from tests.sim.loops.worker import BATCH_BEHIND_A_HOLE, OLD_BATCH, REPEATED_BATCH
 from tests.sim.loops.world import World, run
 
 SEEDS_TO_NOTICE = 2000
-FAULTS = {"_kill", "_freeze", "_replace", "_rebalance", "_outage", "_add_partition", "_erase"}
+FAULTS = {
+    *("_kill", "_freeze", "_replace", "_rebalance", "_outage", "_add_partition", "_erase"),
+    *(OLD_BATCH, REPEATED_BATCH, BATCH_BEHIND_A_HOLE),
+}
 EFFECTS_OF_LOOPS = {
     *("ReadErasures", "InsertFacts", "ReadState", "InsertDeadLetters", "WriteProgress", "StageKeys", "RecomputeLate"),
     *("ReadWatermarks", "RaiseState", "CloseBuckets", "LogClosing", "FindErased"),

@@ -1,4 +1,7 @@
-"""The safeguards of the loops, and workers that lack one of them."""
+"""The safeguards of the loops, and workers that lack one of them.
+
+Not among them: that a repeated batch is dropped, since taken again it changes nothing, as every record may be.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,10 +24,13 @@ class Flaw(StrEnum):
     NO_IDLE = "positions behind aborted records are not committed"
     COMMIT_EARLY = "offsets are committed before what was late in them is recomputed"
     LOST_IGNORED = "batches that were lost on the way are not read again"
-    STALE_ADMITTED = "batches of an earlier reading, and repeated ones, are taken"
+    OLD_BATCHES = "batches of an earlier reading are taken"
+    HOLES = "batches behind a lost one are taken"
     OLD_EPOCHS = "a flush of an earlier reading counts for the one after it"
     UNSETTLED = "a partition counts as idle while records of it are not durable"
     NO_RECOMPUTE = "late keys are never recomputed"
+    SEEKS_AT_THE_END = "Faust's last seek ends the readings of a worker that leaves, before it has committed"
+    HOT_LEFT = "a worker leaves without recomputing late keys that it recomputed a moment ago"
     RAISES = "a loop raises, which ends a worker"
     NO_SWEEP = "nobody resumes an interrupted erasure"
 
@@ -59,10 +65,19 @@ class LostIgnored(Ledger):
         return {}
 
 
-class StaleAdmitted(Ledger):
+class OldBatches(Ledger):
     def admit(self, batch: Batch, now: float) -> bool:
-        Ledger.admit(self, batch, now)
-        return True
+        reading = self._readings.get(batch.place)
+        is_old = reading is not None and reading.epoch != batch.epoch
+        return Ledger.admit(self, batch, now) or is_old
+
+
+class Holes(Ledger):
+    def admit(self, batch: Batch, now: float) -> bool:
+        reading = self._readings.get(batch.place)
+        if reading is not None and reading.epoch == batch.epoch:
+            reading.admitted = max(reading.admitted, batch.start)
+        return Ledger.admit(self, batch, now)
 
 
 class OldEpochs(Ledger):
@@ -79,8 +94,13 @@ class Unsettled(Ledger):
 
 
 class NoRecompute(Lanes):
-    async def recompute(self) -> None:
+    async def recompute(self, *, hot_too: bool = False) -> None:
         """Leave them waiting."""
+
+
+class HotLeft(Lanes):
+    async def recompute(self, *, hot_too: bool = False) -> None:
+        await Lanes.recompute(self)
 
 
 class Raises(Lanes):
@@ -101,8 +121,14 @@ COMMITS: Mapping[Flaw, type[Commits]] = {
 }
 LEDGERS: Mapping[Flaw, type[Ledger]] = {
     Flaw.LOST_IGNORED: LostIgnored,
-    Flaw.STALE_ADMITTED: StaleAdmitted,
+    Flaw.OLD_BATCHES: OldBatches,
+    Flaw.HOLES: Holes,
     Flaw.OLD_EPOCHS: OldEpochs,
     Flaw.UNSETTLED: Unsettled,
 }
-LANES: Mapping[Flaw, type[Lanes]] = {Flaw.NO_RECOMPUTE: NoRecompute, Flaw.RAISES: Raises, Flaw.NO_SWEEP: NoSweep}
+LANES: Mapping[Flaw, type[Lanes]] = {
+    Flaw.NO_RECOMPUTE: NoRecompute,
+    Flaw.HOT_LEFT: HotLeft,
+    Flaw.RAISES: Raises,
+    Flaw.NO_SWEEP: NoSweep,
+}

@@ -73,6 +73,8 @@ class Member:
         self.arrived = asyncio.Event()
         self.batches: list[Batch] = []
         self.is_calm = False
+        self.is_over = False
+        self._lost_commits = 0
         self._loop, self._group, self._ledger, self._pick = loop, group, ledger, pick
         self._clock_ms, self._read_stored = clock_ms, read_stored
         self._generation = 0
@@ -84,12 +86,18 @@ class Member:
     def hear(self, generation: int, partitions: frozenset[Place]) -> None:
         self._loop.spawn(self.thread, self._take_over(generation, partitions))
 
+    def seek_once_more(self) -> None:
+        """What Faust does when nothing flows any more, as it is while a worker leaves."""
+        self.hear(self._generation, self._assigned)
+
     async def _take_over(self, generation: int, partitions: frozenset[Place]) -> None:
         """Faust's assignment: forget what was read, find the starting points, begin."""
         await asyncio.sleep(self._pick.random())
         if generation < self._generation:
             return
         self._generation, self._assigned = generation, partitions
+        if self.is_over:
+            return
         self._ledger.stop(self._ledger.partitions)
         self.batches[:] = [b for b in self.batches if self._pick.random() >= DROPPED_BY_A_REBALANCE]
         committed = {p: self._group.committed.get(p) for p in partitions}
@@ -132,7 +140,12 @@ class Member:
         """To the thread, over the network, and back."""
         await asyncio.sleep(0.02 * self._pick.random())
 
-    def _is_current(self) -> bool:
+    def standing(self) -> tuple[int, int]:
+        """What changes when it has other partitions, and when a commit of its was lost."""
+        return self._generation, self._lost_commits
+
+    def is_current(self) -> bool:
+        """Whether the group takes what it commits."""
         return self._generation == self._group.generation and self in self._group.members
 
     async def caught_up(self) -> dict[Place, Idle]:
@@ -153,13 +166,17 @@ class Member:
     async def commit_offsets(self, offsets: dict[Place, int]) -> dict[Place, int] | None:
         self._group.on_send(self, offsets)
         await self._hop()
-        if not self._is_current():
+        if not self.is_current():
+            self._lost_commits += 1
             return None
         ours = {p: offset for p, offset in offsets.items() if p in self._assigned}
         self._group.on_commit(self, ours)
         self._group.committed |= ours
         await self._hop()
-        return None if not self.is_calm and self._pick.random() < COMMIT_LOST else ours
+        if not self.is_calm and self._pick.random() < COMMIT_LOST:
+            self._lost_commits += 1
+            return None
+        return ours
 
     async def restart(self, place: Place, offset: int) -> None:
         await self._hop()

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 
 from pipeline.core.commits import Commits
-from pipeline.core.flush import FlushPolicy, Rules
+from pipeline.core.flush import Batch, FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
 from pipeline.core.start import Stored
@@ -17,9 +17,13 @@ from tests.sim.loops.kafka import Group, Member
 from tests.sim.loops.virtual import Process, VirtualLoop
 
 RULES = Rules(lateness_ms=60_000, future_skew_ms=10**12)
+OLD_BATCH, REPEATED_BATCH, BATCH_BEHIND_A_HOLE = "an old batch", "a repeated batch", "a batch behind a hole"
 PAUSES = Pauses(tick=0.5, report=5.0, sweep=15.0, patience=4.0)
 POLICY = FlushPolicy(events=6, size_bytes=10**6, seconds=0.5)
 RETENTION_DAYS = 35
+BUSY, BUSY_SECONDS = 0.04, 12.0
+"""How often, and for how long, the agent keeps what arrives waiting: also over a rebalance, or until all is read again.
+"""
 
 
 class Worker:
@@ -34,7 +38,10 @@ class Worker:
         pick: random.Random,
         clock_ms: Callable[[], int],
         flaw: Flaw,
+        note: Callable[[str], None],
+        blame: Callable[[str], None],
     ) -> None:
+        self._flaw, self._pick, self._note, self._blame = flaw, pick, note, blame
         self.name, self.process, self.thread = name, Process(name), Process(f"{name}'s thread")
         self._loop, self._group = loop, group
         self._ids = 0
@@ -78,11 +85,29 @@ class Worker:
 
     async def _consume(self) -> None:
         """The Faust agent: a batch after the other."""
+        nexts: dict[tuple[Place, int], int] = {}
         while True:
             await self.member.arrived.wait()
             self.member.arrived.clear()
             while self.member.batches:
-                await self.lanes.offer(self.member.batches.pop(0))
+                if not self.member.is_calm and self._pick.random() < BUSY:
+                    await asyncio.sleep(BUSY_SECONDS * self._pick.random())
+                    continue
+                batch = self.member.batches.pop(0)
+                if verdict := self._unfit(batch, nexts):
+                    self._note(verdict)
+                await self.lanes.offer(batch)
+
+    def _unfit(self, batch: Batch, nexts: dict[tuple[Place, int], int]) -> str | None:
+        """What is wrong with a batch, by a count of its own; ``nexts`` holds where each reading goes on."""
+        reading = batch.place, batch.epoch
+        if self.lanes.ledger.readings().get(batch.place) != batch.epoch:
+            return OLD_BATCH
+        expected = nexts.setdefault(reading, batch.start)
+        if batch.start == expected:
+            nexts[reading] = batch.next_offset
+            return None
+        return REPEATED_BATCH if batch.start < expected else BATCH_BEHIND_A_HOLE
 
     @property
     def under_way(self) -> set[str]:
@@ -99,8 +124,18 @@ class Worker:
         return self._loop.spawn(self.process, self._leave())
 
     async def _leave(self) -> None:
+        """Flush and commit. All that was collected is committed, where the group takes it and no answer is lost."""
+        member, readings = self.member, self.lanes.ledger.readings()
+        before = member.standing()
+        member.is_over = self._flaw is not Flaw.SEEKS_AT_THE_END
+        member.seek_once_more()
         self.lanes.stop()
         await asyncio.wait(self._loops)
+        collected = self.lanes.chunk.reached()
         await self.lanes.drain()
+        if member.is_current() and member.standing() == before:
+            for p, reached in collected.items():
+                if readings.get(p) == reached.epoch and self._group.committed.get(p, 0) < reached.next_offset:
+                    self._blame(f"{self.name} left without committing {reached.next_offset} of {p}")
         self._group.leave(self.member)
         self.kill()

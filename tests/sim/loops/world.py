@@ -121,7 +121,17 @@ class World:
 
     def hire(self) -> Worker:
         self.hired += 1
-        worker = Worker(f"w{self.hired}", self.loop, self.group, self.clickhouse, self.pick, self.clock_ms, self.flaw)
+        worker = Worker(
+            name=f"w{self.hired}",
+            loop=self.loop,
+            group=self.group,
+            clickhouse=self.clickhouse,
+            pick=self.pick,
+            clock_ms=self.clock_ms,
+            flaw=self.flaw,
+            note=self.note,
+            blame=self.blame,
+        )
         self.workers.append(worker)
         self.lanes[worker.member] = worker.lanes
         worker.start()

@@ -171,6 +171,21 @@ def test_who_leaves_commits_what_has_nothing_late_in_it_before_recomputing() -> 
     assert kafka.committed[-1] == {P0: BEGIN + 2}
 
 
+def test_who_leaves_recomputes_also_what_was_recomputed_a_moment_ago() -> None:
+    async def story() -> None:
+        lanes = lanes_on(kafka, clickhouse)
+        clickhouse.let.set()
+        for offset in (BEGIN, BEGIN + 1):
+            await read(lanes, offset)
+            await lanes.flush()
+            await lanes.recompute()
+        await lanes.drain()
+
+    kafka, clickhouse = Kafka(), ClickHouse(state=CLOSED)
+    asyncio.run(story())
+    assert kafka.committed[-1] == {P0: BEGIN + 2}
+
+
 def test_who_is_told_to_stop_asks_kafka_nothing_more() -> None:
     async def story() -> None:
         lanes = lanes_on(kafka, ClickHouse())
