@@ -7,6 +7,7 @@ import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 
 from schemas.endpoint import Endpoint
+from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.tables import CLUSTER_SETTINGS
 
 EMBEDDED_DATABASE = "default"
@@ -24,15 +25,17 @@ def redact(url: str) -> str:
 def connect(
     target: str | Endpoint,
     *,
-    timeout_seconds: float = 30.0,
+    timeout_seconds: float = LONGEST_STATEMENT_SECONDS,
     connect_seconds: float = 5.0,
     settings: dict[str, Any] | None = None,
 ) -> Client:
     """A client without a session, best used by one thread. Blocks until the server has answered once.
 
-    ``settings`` go with every statement, after those that a cluster needs.
+    The time limit of a statement counts on both sides: one whose client has gone would otherwise run on. ``settings``
+    go with every statement, before that limit and what a cluster needs.
     """
     endpoint = Endpoint.of(target)
+    settings = {"max_execution_time": int(timeout_seconds), **(settings or {})}
     if endpoint.is_embedded:
         return clickhouse_connect.get_client(dsn=endpoint.url, settings=settings)
     parts = urlsplit(endpoint.url)
@@ -49,7 +52,7 @@ def connect(
         send_receive_timeout=timeout_seconds,
         query_retries=0,
         compress=False,
-        settings={**(CLUSTER_SETTINGS if endpoint.cluster else {}), **(settings or {})},
+        settings={**(CLUSTER_SETTINGS if endpoint.cluster else {}), **settings},
         **_tls(endpoint, has_password=bool(password)),
     )
 

@@ -30,7 +30,7 @@ def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Clien
     """A client for commands. Raises Unreachable or Refused."""
     target, url = settings.clickhouse, settings.clickhouse_url
     try:
-        return connect(target, timeout_seconds=LONGEST_STATEMENT_SECONDS, settings=dict(WRITE_SETTINGS))
+        return connect(target, settings=dict(WRITE_SETTINGS))
     except (ClickHouseError, OSError) as error:
         if getattr(error, "code", None) == UNKNOWN_DATABASE and make_database and not target.is_embedded:
             name = urlsplit(url).path.strip("/")
@@ -39,7 +39,7 @@ def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Clien
                 f"CREATE DATABASE IF NOT EXISTS {{name:Identifier}}{everywhere(target.cluster)}",
                 parameters={"name": name},
             )
-            return connect(target, timeout_seconds=LONGEST_STATEMENT_SECONDS, settings=dict(WRITE_SETTINGS))
+            return connect(target, settings=dict(WRITE_SETTINGS))
         raise clickhouse_problem(settings, error) from None
 
 

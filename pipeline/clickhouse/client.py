@@ -42,8 +42,7 @@ class ClickHouse:
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
-            # The limit counts on both sides: a statement whose client has gone would otherwise run on.
-            settings = {**tables.WRITE_SETTINGS, "max_execution_time": int(self.timeout_seconds)}
+            settings = dict(tables.WRITE_SETTINGS)
             client = connect(self.endpoint, timeout_seconds=self.timeout_seconds, settings=settings)
             self._local.client = client
         return client

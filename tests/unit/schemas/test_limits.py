@@ -3,9 +3,12 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from api.reader import QUERY_SECONDS
+from schemas.connection import connect
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import PREFIX, SettingsError, read_settings
 
@@ -13,6 +16,9 @@ ROOT = Path(__file__).parents[3]
 SETTING = PREFIX + "CLICKHOUSE_INSERT_TIMEOUT_SECONDS"
 OPENERS = ("Store", "ClickHouse", "connect")
 """What takes the limit of a statement: the last positional argument of a store, a keyword of a connection."""
+ALLOWED = {"LONGEST_STATEMENT_SECONDS", "s.clickhouse_insert_timeout_seconds", "self.timeout_seconds"}
+SHORTER = {"QUERY_SECONDS + 0.5"}
+"""What the API's readers wait for; it is compared below."""
 
 
 def test_the_setting_cannot_exceed_it() -> None:
@@ -23,8 +29,12 @@ def test_the_setting_cannot_exceed_it() -> None:
 
 
 def bounds() -> Iterator[tuple[str, str]]:
-    """(place, expression) of the time limit of every store and connection that a worker or a command opens."""
-    for file in [*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "deploy").rglob("*.py")]:
+    """(place, expression) of the time limit of every store and connection that is opened outside of tests.
+
+    A connection without one has that of ``connect``.
+    """
+    rooms = ("pipeline", "deploy", "api", "tests/bench")
+    for file in [file for room in rooms for file in (ROOT / room).rglob("*.py")]:
         for node in ast.walk(ast.parse(file.read_text())):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OPENERS):
                 continue
@@ -33,8 +43,19 @@ def bounds() -> Iterator[tuple[str, str]]:
                 yield f"{file.relative_to(ROOT)}:{node.lineno}", ast.unparse(value)
 
 
-def test_every_store_and_connection_with_a_limit_has_this_one_or_the_settings() -> None:
+def test_every_store_and_connection_has_this_limit_or_the_settings() -> None:
     found = dict(bounds())
-    allowed = {"LONGEST_STATEMENT_SECONDS", "s.clickhouse_insert_timeout_seconds", "self.timeout_seconds"}
-    assert {place: value for place, value in found.items() if value not in allowed} == {}
+    assert {place: value for place, value in found.items() if value not in ALLOWED | SHORTER} == {}
     assert len(found) >= 6, "it finds what it looks for"
+    assert QUERY_SECONDS + 0.5 < LONGEST_STATEMENT_SECONDS
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8123", "chdb:///tmp/nowhere"])
+@pytest.mark.parametrize(("told", "limit"), [({}, LONGEST_STATEMENT_SECONDS), ({"timeout_seconds": 7.5}, 7)])
+def test_a_connection_tells_the_server_its_limit(
+    url: str, told: dict[str, float], limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict[str, Any] = {}
+    monkeypatch.setattr("clickhouse_connect.get_client", lambda **arguments: made.update(arguments))
+    connect(url, settings={"insert_deduplicate": 0}, **told)
+    assert made["settings"] == {"max_execution_time": limit, "insert_deduplicate": 0}
