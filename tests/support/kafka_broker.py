@@ -2,7 +2,9 @@
 
 import argparse
 import base64
+import contextlib
 import fcntl
+import itertools
 import os
 import shutil
 import signal
@@ -12,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -65,11 +67,19 @@ def _fetch(target: Path, pom: Path) -> None:
         raise BrokerError(f"Maven could not fetch the jars of {pom}:\n{outcome.stdout[-2000:]}{outcome.stderr[-2000:]}")
 
 
+_PORTS = range(20_000, 32_000)
+"""Below those that the kernel gives to outgoing connections: such a one could take the port of a server that is just
+starting again."""
+_ports: Iterator[int] = itertools.cycle([*_PORTS[os.getpid() * 1009 % len(_PORTS) :], *_PORTS])
+
+
 def free_port() -> int:
-    """A port of loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on right now, and that this process has not had before."""
+    for port in itertools.islice(_ports, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise BrokerError("all ports of the tests are taken")
 
 
 SCRAM_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
