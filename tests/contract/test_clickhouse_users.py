@@ -19,7 +19,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.reader import Reader
+from api.reader import QUERY_SECONDS, Reader
 from deploy.cli.accounts import create_key, list_keys, revoke_key, set_tier
 from deploy.cli.clickhouse import open_clickhouse
 from deploy.clickhouse_server.make_users import DATABASE, USERS, published, statements
@@ -173,7 +173,7 @@ def test_the_api_answers_and_can_neither_write_nor_see_an_event_nor_raise_its_li
                 query["cursor"] = response.json()["meta"]["next_cursor"]
             grouped = {"metric": "sent", "group_by": "channel"}
             assert http.get(PATH, params=grouped, headers={"Authorization": f"Bearer {key}"}).status_code == 200
-        client = connect(url)
+        client = connect(url, timeout_seconds=QUERY_SECONDS)
         refused(client, "SELECT * FROM facts", "SELECT * FROM dead_letters", "SELECT * FROM system.users")
         refused(client, "SELECT * FROM url('http://127.0.0.1:1/', 'TSV', 'a Int8')")
         refused(client, "INSERT INTO orgs (org_id, tier) VALUES ('x', 'scale')", codes=(ACCESS_DENIED, READONLY))
