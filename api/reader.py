@@ -60,13 +60,10 @@ class Reader:
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
-            settings = {"max_execution_time": QUERY_SECONDS}
-            if not self._clickhouse.is_embedded:
-                settings["readonly"] = READ_ONLY
-            client = connect(
+            settings = {} if self._clickhouse.is_embedded else {"readonly": READ_ONLY}
+            client = self._local.client = connect(
                 self._clickhouse, timeout_seconds=QUERY_SECONDS + 0.5, connect_seconds=1, settings=settings
             )
-            self._local.client = client
         return client
 
     def _rows(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:

@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.endpoint import Endpoint
 from schemas.limits import LONGEST_STATEMENT_SECONDS
-from schemas.tables import CLUSTER_SETTINGS
+from schemas.tables import CLUSTER_SETTINGS, WRITE_SETTINGS
 
 EMBEDDED_DATABASE = "default"
 
@@ -31,8 +31,8 @@ def connect(
 ) -> Client:
     """A client without a session, best used by one thread. Blocks until the server has answered once.
 
-    The time limit of a statement counts on both sides: one whose client has gone would otherwise run on. ``settings``
-    go with every statement, before that limit and what a cluster needs.
+    The time limit of a statement counts on both sides, on the server's in whole seconds: one whose client has gone
+    would otherwise run on. ``settings`` go with every statement, before that limit and what a cluster needs.
     """
     endpoint = Endpoint.of(target)
     settings = {"max_execution_time": int(timeout_seconds), **(settings or {})}
@@ -55,6 +55,11 @@ def connect(
         settings={**(CLUSTER_SETTINGS if endpoint.cluster else {}), **settings},
         **_tls(endpoint, has_password=bool(password)),
     )
+
+
+def connect_writer(target: str | Endpoint, *, timeout_seconds: float = LONGEST_STATEMENT_SECONDS) -> Client:
+    """A client whose inserts are done and kept when they are acknowledged (see WRITE_SETTINGS)."""
+    return connect(target, timeout_seconds=timeout_seconds, settings=dict(WRITE_SETTINGS))
 
 
 def _tls(endpoint: Endpoint, *, has_password: bool) -> dict[str, Any]:

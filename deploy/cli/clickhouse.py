@@ -14,11 +14,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from deploy.cli.context import Context
 from deploy.cli.problems import UNKNOWN_DATABASE, clickhouse_problem, command_errors
 from deploy.sql import sql
-from schemas.connection import connect
+from schemas.connection import connect, connect_writer
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
 from schemas.sharding import everywhere
-from schemas.tables import WRITE_SETTINGS
 
 if TYPE_CHECKING:
     from pipeline.clickhouse.store import Store
@@ -30,7 +29,7 @@ def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Clien
     """A client for commands. Raises Unreachable or Refused."""
     target, url = settings.clickhouse, settings.clickhouse_url
     try:
-        return connect(target, settings=dict(WRITE_SETTINGS))
+        return connect_writer(target)
     except (ClickHouseError, OSError) as error:
         if getattr(error, "code", None) == UNKNOWN_DATABASE and make_database and not target.is_embedded:
             name = urlsplit(url).path.strip("/")
@@ -39,7 +38,7 @@ def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Clien
                 f"CREATE DATABASE IF NOT EXISTS {{name:Identifier}}{everywhere(target.cluster)}",
                 parameters={"name": name},
             )
-            return connect(target, settings=dict(WRITE_SETTINGS))
+            return connect_writer(target)
         raise clickhouse_problem(settings, error) from None
 
 

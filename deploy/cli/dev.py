@@ -28,10 +28,9 @@ from deploy.migrations.apply import migrate
 from deploy.sql import sql
 from pipeline.worker.worker import Worker
 from schemas.api_key import READ_SCOPE
-from schemas.connection import connect
+from schemas.connection import connect_writer
 from schemas.instant import wall_clock_ms
 from schemas.settings import Settings
-from schemas.tables import WRITE_SETTINGS
 from schemas.tiers import Tier
 
 DEMO_TIER = Tier.GROWTH
@@ -82,7 +81,7 @@ def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> 
     engine = ChdbHttpServer(directory).start()
     broker = MockKafka() if own_broker else None
     settings = replace(_with_topic(settings, broker), clickhouse_url=f"chdb://{directory}", admin_port=_free_port())
-    client = connect(settings.clickhouse_url, settings=dict(WRITE_SETTINGS))
+    client = connect_writer(settings.clickhouse_url)
     migrate(client, settings.facts_retention_days, settings.dead_letter_retention_days)
     content = _dev_file(settings, engine.url, _make_orgs(client, now()))
     is_new = not client.query(sql("cli/count_facts")).result_rows[0][0]

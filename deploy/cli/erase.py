@@ -13,7 +13,7 @@ from pipeline.clickhouse.client import ClickHouse
 from pipeline.clickhouse.store import Store
 from pipeline.core.protocol import erase_steps
 from pipeline.repair.lease import run_leased
-from schemas.connection import connect
+from schemas.connection import connect_writer
 from schemas.instant import rfc3339, utc
 from schemas.settings import Settings
 
@@ -67,7 +67,7 @@ def _counts(store: ClickHouse, org: str) -> Any:
 
 def erase_organization(store: Store, org: str, at_ms: int, floor_ms: int) -> str:
     """Revoke the keys, delete, and look once more. Raises Refused where something is left."""
-    client = connect(store.endpoint)
+    client = connect_writer(store.endpoint)
     for key in list_keys(client, org):
         if key.revoked_at is None:
             revoke_key(client, key.id, utc(at_ms))

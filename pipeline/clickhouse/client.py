@@ -10,8 +10,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pipeline.clickhouse.errors import sink_error
-from schemas import statements, tables
-from schemas.connection import connect
+from schemas import statements
+from schemas.connection import connect_writer
 from schemas.endpoint import Endpoint
 
 
@@ -42,9 +42,7 @@ class ClickHouse:
     def _client(self) -> Client:
         client: Client | None = getattr(self._local, "client", None)
         if client is None:
-            settings = dict(tables.WRITE_SETTINGS)
-            client = connect(self.endpoint, timeout_seconds=self.timeout_seconds, settings=settings)
-            self._local.client = client
+            client = self._local.client = connect_writer(self.endpoint, timeout_seconds=self.timeout_seconds)
         return client
 
     def rows(self, doing: str, statement: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:

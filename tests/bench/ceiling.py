@@ -15,15 +15,15 @@ from pipeline.core.decode import decode_batch
 from pipeline.core.place import Place
 from pipeline.core.records import Columns
 from pipeline.worker.worker import spare_the_collector
-from schemas.connection import connect
-from schemas.tables import FACTS, WRITE_SETTINGS
+from schemas.connection import connect_writer
+from schemas.tables import FACTS
 
 BATCH = 50_000
 
 
 async def run(bootstrap: str, topic: str, count: int, url: str) -> dict[str, float]:
     """Events per second and processor time of each, from the first fetch to the last insert."""
-    client = await asyncio.to_thread(connect, url, settings=dict(WRITE_SETTINGS))
+    client = await asyncio.to_thread(connect_writer, url)
     consumer = AIOKafkaConsumer(
         topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", max_partition_fetch_bytes=512 * 1024
     )

@@ -14,7 +14,7 @@ from schemas.settings import PREFIX, SettingsError, read_settings
 
 ROOT = Path(__file__).parents[3]
 SETTING = PREFIX + "CLICKHOUSE_INSERT_TIMEOUT_SECONDS"
-OPENERS = ("Store", "ClickHouse", "connect")
+OPENERS = ("Store", "ClickHouse", "connect", "connect_writer")
 """What takes the limit of a statement: the last positional argument of a store, a keyword of a connection."""
 ALLOWED = {"LONGEST_STATEMENT_SECONDS", "s.clickhouse_insert_timeout_seconds", "self.timeout_seconds"}
 SHORTER = {"QUERY_SECONDS + 0.5"}
@@ -39,7 +39,7 @@ def bounds() -> Iterator[tuple[str, str]]:
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OPENERS):
                 continue
             named = [keyword.value for keyword in node.keywords if keyword.arg == "timeout_seconds"]
-            for value in named or (node.args[-1:] if node.func.id != "connect" else []):
+            for value in named or (node.args[-1:] if not node.func.id.startswith("connect") else []):
                 yield f"{file.relative_to(ROOT)}:{node.lineno}", ast.unparse(value)
 
 
@@ -51,7 +51,14 @@ def test_every_store_and_connection_has_this_limit_or_the_settings() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8123", "chdb:///tmp/nowhere"])
-@pytest.mark.parametrize(("told", "limit"), [({}, LONGEST_STATEMENT_SECONDS), ({"timeout_seconds": 7.5}, 7)])
+@pytest.mark.parametrize(
+    ("told", "limit"),
+    [
+        ({}, LONGEST_STATEMENT_SECONDS),
+        ({"timeout_seconds": 7.5}, 7),
+        ({"timeout_seconds": QUERY_SECONDS + 0.5}, QUERY_SECONDS),
+    ],
+)
 def test_a_connection_tells_the_server_its_limit(
     url: str, told: dict[str, float], limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,7 +45,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, *, connected: boo
     if connected:
         store._local.client = client
     else:
-        monkeypatch.setattr("pipeline.clickhouse.client.connect", client)
+        monkeypatch.setattr("pipeline.clickhouse.client.connect_writer", client)
     return store, client
 
 
