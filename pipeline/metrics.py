@@ -5,7 +5,7 @@ which a test holds against this list.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, Summary
@@ -59,6 +59,7 @@ LAG = Gauge(
 )
 POSITION = Gauge(PREFIX + "partition_next_offset", "The next offset to make durable", ["partition"], registry=REGISTRY)
 LOG_END = Gauge(PREFIX + "partition_log_end_offset", "Where the log ends", ["partition"], registry=REGISTRY)
+WAITING = Gauge(PREFIX + "partition_waiting", "1 while a partition cannot go on", ["partition"], registry=REGISTRY)
 VIOLATIONS = Gauge(
     PREFIX + "violations",
     "Event ids that were used for more than one minute, in the newest hour that is closed or as much of it as can be "
@@ -75,15 +76,20 @@ for _reason in DeadLetterReason:
     DEAD.labels(_reason)
 
 
-def partitions(durable: Mapping[Place, int], ends: Mapping[Place, int]) -> None:
-    """Note where this worker's partitions stand (next offsets); those it has lost disappear."""
-    for gauge in (LAG, POSITION, LOG_END):
+def partitions(durable: Mapping[Place, int], ends: Mapping[Place, int], waiting: Collection[Place]) -> None:
+    """Note where this worker's partitions stand (next offsets); those it has lost disappear.
+
+    A partition whose leader does not tell where its log ends has no lag, rather than none.
+    """
+    for gauge in (LAG, POSITION, LOG_END, WAITING):
         gauge.clear()
     for place, next_offset in durable.items():
-        end = ends.get(place, next_offset)
-        LAG.labels(place.number).set(max(0, end - next_offset))
         POSITION.labels(place.number).set(next_offset)
-        LOG_END.labels(place.number).set(end)
+        if (end := ends.get(place)) is not None:
+            LAG.labels(place.number).set(max(0, end - next_offset))
+            LOG_END.labels(place.number).set(end)
+    for place in durable.keys() | set(waiting):
+        WAITING.labels(place.number).set(place in waiting)
 
 
 def stage_seconds() -> dict[str, float]:

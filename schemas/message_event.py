@@ -36,6 +36,7 @@ class DeadLetterReason(StrEnum):
     EMPTY = "empty"
     FUTURE_TIMESTAMP = "future_timestamp"
     TOO_LATE = "too_late"
+    UNREADABLE_RECORD = "unreadable_record"
 
 
 TIME_BASED: Final = frozenset({DeadLetterReason.FUTURE_TIMESTAMP, DeadLetterReason.TOO_LATE})

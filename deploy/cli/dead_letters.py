@@ -135,7 +135,7 @@ def describe(store: Store, at: tuple[Place, int]) -> str:
         "seen at": rfc3339(letter.seen_ms) or "",
         "state": _state(letter).strip(" []") or "waits",
         "key": _readable(letter.key),
-        "headers": ", ".join(f"{name}={_readable(value)}" for name, value in letter.headers) or "none",
+        "headers": ", ".join(f"{_readable(name)}={_readable(value)}" for name, value in letter.headers) or "none",
     }
     size = "no value" if letter.value is None else f"value, {len(letter.value)} bytes:"
     lines = [f"{name:<13} {text}" for name, text in facts.items()]
@@ -149,6 +149,14 @@ def _readable(value: bytes | None) -> str:
     text = value[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return shown + (f" … and {len(value) - SHOWN_BYTES} bytes more" if len(value) > SHOWN_BYTES else "")
+
+
+def _name(name: bytes) -> dict[str, str]:
+    """The name of a header; as base64 where it is no UTF-8."""
+    try:
+        return {"name": name.decode()}
+    except UnicodeDecodeError:
+        return {"name_base64": base64.b64encode(name).decode()}
 
 
 def as_line(letter: Letter) -> bytes:
@@ -171,7 +179,7 @@ def as_line(letter: Letter) -> bytes:
         "seen_at": rfc3339(letter.seen_ms),
         "key_base64": text(letter.key),
         "value_base64": text(letter.value),
-        "headers": [{"name": name, "value_base64": text(value)} for name, value in letter.headers],
+        "headers": [{**_name(name), "value_base64": text(value)} for name, value in letter.headers],
         "redrives": letter.redrives,
         "resolved": letter.is_resolved,
     }

@@ -16,7 +16,7 @@ from pipeline.core.place import Place
 from schemas.grain import MS_PER_SECOND
 from schemas.message_event import DeadLetterReason
 
-REDRIVEN_HEADER = "msgmetrics-redriven"
+REDRIVEN_HEADER = b"msgmetrics-redriven"
 """Says of a record that it was sent back, and from where: topic/partition/offset."""
 MAX_MS = 4_102_444_800_000  # the end of the years an event may lie in
 
@@ -36,7 +36,7 @@ class Letter:
     seen_ms: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+    headers: tuple[tuple[bytes, bytes | None], ...]
     redrives: int
     is_resolved: bool
 
@@ -95,12 +95,15 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
 
 def _letter(row: Sequence[Any]) -> Letter:
     topic, number, offset, reason, detail, org, event, occurred, record, seen, key, has_key, value, has_value = row[:14]
-    headers, redrives, is_resolved = zip(*row[14:17], strict=True), *row[17:]
+    redrives, is_resolved = row[17:]
+    headers = [
+        (base64.b64decode(n), None if null else base64.b64decode(v)) for n, v, null in zip(*row[14:17], strict=True)
+    ]
     return Letter(
         Place(topic, int(number)), int(offset), reason, detail, org, event, int(occurred), int(record), int(seen),
         base64.b64decode(key) if has_key else None,
         base64.b64decode(value) if has_value else None,
-        tuple((name, None if is_null else base64.b64decode(text)) for name, text, is_null in headers),
+        tuple(headers),
         int(redrives), bool(is_resolved),
     )  # fmt: skip
 

@@ -12,23 +12,21 @@ from deploy.logs import configure_logs
 
 
 @click.command()
-@click.option("--accept-gap", is_flag=True, help="record that records were lost before they were read, and go on")
 @click.pass_obj
-def worker(context: Context, accept_gap: bool) -> None:
+def worker(context: Context) -> None:
     """Run a worker: events from Kafka into ClickHouse, until SIGTERM.
 
     Run as many as the topic has partitions, each with an admin port of its own where they share a machine.
 
     \b
-    Examples:
+    Example:
       msgmetrics worker
-      msgmetrics worker --accept-gap
     """
     from pipeline.worker.worker import run_worker
 
     settings = context.settings
     configure_logs(settings.log_format, settings.log_level)
-    sys.exit(run_worker(settings, accept_gap=accept_gap))
+    sys.exit(run_worker(settings))
 
 
 @click.command()

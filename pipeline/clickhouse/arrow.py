@@ -84,7 +84,7 @@ def dead_letter_rows(cluster_id: str, letters: Iterable[DeadLetter]) -> list[tup
             int(x.key is not None),
             x.value or b"",
             int(x.value is not None),
-            [name.encode() for name, _ in x.headers],
+            [name for name, _ in x.headers],
             [value or b"" for _, value in x.headers],
             [int(value is None) for _, value in x.headers],
         )

@@ -58,10 +58,18 @@ class ProgressStore(ClickHouse):
         if rows:
             self.insert(PROGRESS, tables.PARTITION_WATERMARKS, names, rows)
 
+    def read_gaps(self) -> dict[Place, list[Gap]]:
+        """Losses that operators have accepted, of the topic as it is: one made anew inherits none."""
+        gaps: dict[Place, list[Gap]] = {}
+        rows = self.rows("reading gaps", sql("state/gaps"), cluster_id=self.cluster_id, topic=self.topic)
+        for topic, number, start, end in rows:
+            gaps.setdefault(Place(topic, int(number)), []).append(Gap(int(start), int(end)))
+        return gaps
+
     def record_gap(self, place: Place, gap: Gap) -> None:
         """Record that an operator accepted the loss of these offsets."""
-        names = ["cluster_id", "topic", "partition", "from_offset", "to_offset"]
-        row = (self.cluster_id, *place, gap.from_offset, gap.to_offset)
+        names = ["cluster_id", "topic", "partition", "incarnation", "from_offset", "to_offset"]
+        row = (self.cluster_id, *place, self._incarnations.get(place, 0), gap.from_offset, gap.to_offset)
         self.insert("recording a gap", tables.ACCEPTED_GAPS, names, [row])
 
     # -- reports: shown to people, never read by the pipeline ---------------------------------------------------

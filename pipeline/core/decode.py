@@ -198,7 +198,7 @@ def _letter(
         record_ms=record.timestamp if record.timestamp is not None else -1,
         key=record.key,
         value=record.value,
-        headers=tuple(record.headers),
+        headers=tuple((n.encode() if isinstance(n, str) else n, value) for n, value in record.headers),
         org_id=org_id,
         event_id=event_id,
         occurred_ms=occurred_ms,

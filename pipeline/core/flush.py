@@ -48,6 +48,8 @@ class Batch:
     known_offset: int
     records: Sequence[RawRecord]
     size_bytes: int
+    unreadable: Sequence[DeadLetter] = ()
+    """What could not be told apart as records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,10 @@ class Chunk:
         """Decode a batch into the chunk. Batches of a partition arrive in the order of its log."""
         decoded = decode_batch(batch.place, batch.records, now_ms, rules.future_skew_ms, facts_floor_ms, self.columns)
         self.letters += [x for x in decoded.letters if not (x.is_time_based and x.offset < batch.known_offset)]
+        self.letters += batch.unreadable
         self.batches.append(batch)
         self.size_bytes += batch.size_bytes
-        self.records += len(batch.records)
+        self.records += len(batch.records) + len(batch.unreadable)
         self.opened_at = read_at if self.opened_at is None else self.opened_at
         mark = 0
         if decoded.candidate_ms is not None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from pipeline.core.flush import Batch, Chunk
 from pipeline.core.place import Place
-from pipeline.core.records import RawRecord
+from pipeline.core.records import DeadLetter, RawRecord
 
 
 @dataclass(slots=True)
@@ -74,7 +74,13 @@ class Ledger:
             return self._collected_bytes + sum(r.under_way_bytes for r in self._readings.values())
 
     def take(
-        self, place: Place, records: Sequence[RawRecord], next_offset: int, size_bytes: int, now: float
+        self,
+        place: Place,
+        records: Sequence[RawRecord],
+        next_offset: int,
+        size_bytes: int,
+        now: float,
+        unreadable: Sequence[DeadLetter] = (),
     ) -> Batch | None:
         """Records were fetched: make them a batch. None where the partition is not being read."""
         with self._lock:
@@ -85,7 +91,9 @@ class Ledger:
                 reading.waiting_since = now
             start, reading.taken = reading.taken, next_offset
             reading.under_way_bytes += size_bytes
-            return Batch(place, reading.epoch, start, next_offset, reading.known_offset, records, size_bytes)
+            return Batch(
+                place, reading.epoch, start, next_offset, reading.known_offset, records, size_bytes, unreadable
+            )
 
     def admit(self, batch: Batch, now: float) -> bool:
         """Whether a batch is the next one of its reading. A stale or repeated one is to be dropped.

@@ -12,8 +12,9 @@ class Place(NamedTuple):
 
 
 def is_leading(places: Iterable[Place]) -> bool:
-    """Whether a worker that reads these rolls, sweeps and looks for violations.
+    """Whether a worker that is assigned these rolls, sweeps and looks for violations.
 
-    The one that reads partition 0 does. Two at once, around a rebalance, do the same work twice and nothing else.
+    The one that has partition 0 does, also while that one waits for something. Two at once, around a rebalance, do the
+    same work twice and nothing else.
     """
     return any(place.number == 0 for place in places)

@@ -10,7 +10,10 @@ from schemas.message_event import TIME_BASED, DeadLetterReason
 
 
 class RawRecord(Protocol):
-    """A Kafka record, as aiokafka's own parser makes it. ``timestamp`` is epoch milliseconds, -1 or None for none."""
+    """A Kafka record, as aiokafka's parser makes it, or ours. ``timestamp`` is epoch milliseconds, -1 or None for none.
+
+    Names of headers are bytes that nobody checks; aiokafka's parser takes only UTF-8, and decodes it.
+    """
 
     @property
     def offset(self) -> int: ...
@@ -21,7 +24,7 @@ class RawRecord(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+    def headers(self) -> Sequence[tuple[str | bytes, bytes | None]]: ...
 
 
 @dataclass(slots=True)
@@ -61,7 +64,7 @@ class DeadLetter:
     record_ms: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
+    headers: tuple[tuple[bytes, bytes | None], ...]
     org_id: str = ""
     event_id: str = ""
     occurred_ms: int | None = None

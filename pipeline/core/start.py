@@ -1,5 +1,6 @@
 """Decisions at the start: whether clocks agree, and where the reading of a partition begins."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -34,17 +35,20 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Records [from_offset, to_offset) were deleted from the log before they were read."""
+    """Records [from_offset, to_offset) that cannot be read: deleted before they were, or beyond repair."""
 
     from_offset: int
     to_offset: int
 
 
-def choose_start(committed: int | None, stored: Stored | None, log_start: int, log_end: int) -> Start | Gap:
+def choose_start(
+    committed: int | None, stored: Stored | None, log_start: int, log_end: int, accepted: Iterable[Gap] = ()
+) -> Start | Gap:
     """The smaller of Kafka's committed offset and ClickHouse's; the log's beginning where either knows nothing.
 
     ClickHouse's state is the truth and repeating is harmless, so an emptied or restored ClickHouse is refilled.
-    What was promised and is no longer in the log is a gap, never a silent jump. All offsets are next offsets.
+    What was promised and is no longer in the log is a gap, never a silent jump, unless it was ``accepted``. All offsets
+    are next offsets.
     """
     if stored is None:
         return Start(log_start, 0)
@@ -52,9 +56,20 @@ def choose_start(committed: int | None, stored: Stored | None, log_start: int, l
     if max(known, committed or 0) > log_end:
         return Start(log_start, 0, recreated=True)
     promised = known if committed is None else min(known, committed)
-    if promised < log_start:
-        return Gap(promised, log_start)
-    return Start(log_start if committed is None else promised, known)
+    behind = behind_gaps(promised, accepted)
+    if behind < log_start:
+        return Gap(behind, log_start)
+    if committed is None and promised >= log_start:
+        return Start(log_start, known)
+    return Start(behind, max(known, behind))
+
+
+def behind_gaps(offset: int, accepted: Iterable[Gap]) -> int:
+    """Where the reading goes on from an offset: behind the accepted gaps that it stands in, also one after another."""
+    for gap in sorted(accepted, key=lambda gap: gap.from_offset):
+        if gap.from_offset <= offset < gap.to_offset:
+            offset = gap.to_offset
+    return offset
 
 
 def clock_skew_ms(before_ms: int, theirs_ms: int, after_ms: int) -> int:

@@ -12,14 +12,16 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
-from pipeline.core.start import Offsets, Start
+from pipeline.core.start import Gap, Offsets, Start
+from pipeline.core.waiting import Waiting
+from pipeline.kafka.accepted import Accepted, Gaps
+from pipeline.kafka.fetcher import LogConsumer
 from pipeline.kafka.fetching import FETCH_WAIT_MS, Fetching
 from pipeline.kafka.starting import Starting
 from schemas.grain import MS_PER_SECOND
@@ -33,14 +35,16 @@ METADATA_MAX_AGE_MS = 10_000
 
 @dataclass(slots=True)
 class Hooks:
-    """The transport's view of the worker. ``start`` blocks and may raise SinkUnavailable; it runs in a thread."""
+    """The transport's view of the worker. ``start`` and ``read_gaps`` block, in a thread; may raise SinkUnavailable."""
 
     topic: str
     session_timeout_seconds: float
     heartbeat_seconds: float
     buffer_bytes: int
     ledger: Ledger
-    start: Callable[[Mapping[Place, Offsets]], Mapping[Place, Start]]
+    waiting: Waiting
+    start: Callable[[Mapping[Place, Offsets]], Mapping[Place, Start | Gap]]
+    read_gaps: Callable[[], Gaps]
     is_blocked: Callable[[], bool]
     fatal: Callable[[BaseException], None]
 
@@ -52,13 +56,19 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         super().__init__(*args, **kwargs)
         self.hooks: Hooks = self.transport.hooks
         h = self.hooks
-        self.starting = Starting(h.ledger, h.start, h.fatal, time.monotonic)
-        self.fetching = Fetching(h.ledger, h.buffer_bytes, h.is_blocked, h.fatal, time.monotonic)
+        self.starting = Starting(h.ledger, h.waiting, h.start, h.fatal, time.monotonic)
+        self.fetching = Fetching(
+            h.ledger, h.buffer_bytes, h.is_blocked, h.waiting, Accepted(h.read_gaps), self._begin_again, time.monotonic
+        )
 
     @property
-    def kafka(self) -> AIOKafkaConsumer:
-        """aiokafka's consumer, which exists once the thread has started."""
-        return self._ensure_consumer()
+    def kafka(self) -> LogConsumer:
+        """The consumer, which exists once the thread has started."""
+        consumer: LogConsumer = self._ensure_consumer()
+        return consumer
+
+    def _begin_again(self, place: Place) -> None:
+        self.starting.begin_one(self.kafka, place)
 
     def run(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
         """Run something on this thread's loop, from another thread."""
@@ -77,9 +87,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             consumer, active_partitions, timeout or 0.0, lambda: bool(self.consumer.flow_active)
         )
 
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+    def _create_worker_consumer(self, transport: Any) -> LogConsumer:
         hooks, conf = self.hooks, self.app.conf
-        return AIOKafkaConsumer(
+        return LogConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),

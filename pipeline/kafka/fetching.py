@@ -1,21 +1,26 @@
-"""From aiokafka's fetches to batches: as many records as there are, without its cost and Faust's for each record."""
+"""From fetches to batches: as many records as there are, without aiokafka's cost and Faust's for each record."""
 
 import asyncio
 import logging
 from collections.abc import Callable, Container
 from dataclasses import dataclass
-from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult
-from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
+from aiokafka import TopicPartition
+from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
 from pipeline import metrics
 from pipeline.core.flush import Batch
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
-from pipeline.errors import LogGap
+from pipeline.core.records import DeadLetter
+from pipeline.core.start import behind_gaps
+from pipeline.core.waiting import Cause, Waiting
+from pipeline.kafka.accepted import Accepted
+from pipeline.kafka.batches import BatchRefused
+from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, LogConsumer, Pausing, Recovered, Taken
+from pipeline.kafka.offsets import NO_LEADER, assigned, has_leader, position_of
 from schemas.grain import MS_PER_SECOND
+from schemas.message_event import DeadLetterReason
 
 log = logging.getLogger(__name__)
 
@@ -25,24 +30,29 @@ PAUSED_SECONDS = 0.02
 """Between looks at whether fetching may go on."""
 MAX_RECORDS_A_BATCH = 20_000
 MAX_BYTES_A_BATCH = 4 * 1024 * 1024
-"""A batch ends with the record that crosses this: 20,000 records of 64 KiB would be more than a gigabyte."""
+"""A batch ends with the producers' batch that crosses this: 20,000 records of 64 KiB would be more than a gigabyte."""
 RECORD_OVERHEAD_BYTES = 100
-"""Memory that a record takes beside its value, at least: a flood of empty ones must fill the buffer too."""
+"""Memory that a record takes beside its content, at least: a flood of empty ones must fill the buffer too."""
 
 
 @dataclass(slots=True)
 class Fetching:
-    """Hands on what aiokafka has fetched, within the limits of the buffer. ``monotonic`` gives seconds."""
+    """Hands on what was fetched, within the limits of the buffer. ``monotonic`` gives seconds.
+
+    ``begin_again`` starts a partition anew: what was to be read is no longer in its log.
+    """
 
     ledger: Ledger
     buffer_bytes: int
     is_blocked: Callable[[], bool]
-    fatal: Callable[[BaseException], None]
+    waiting: Waiting
+    accepted: Accepted
+    begin_again: Callable[[Place], None]
     monotonic: Callable[[], float]
 
     async def fetch(
         self,
-        consumer: AIOKafkaConsumer,
+        consumer: LogConsumer,
         active: Container[TopicPartition],
         timeout_seconds: float,
         is_flowing: Callable[[], bool],
@@ -60,59 +70,96 @@ class Fetching:
                 batches: dict[TopicPartition, list[Batch]] = {}
                 if not must_pause:
                     with metrics.STAGE_SECONDS.labels("poll").time():
-                        batches = self.drain(fetcher, active)
+                        batches = self.drain(consumer, active)
                 remaining = deadline - self.monotonic()
                 if batches or remaining <= 0 or not is_flowing():
                     return batches
                 with metrics.STAGE_SECONDS.labels("wait").time():
                     await self._wait_for_data(fetcher, must_pause, remaining)
 
-    def drain(self, fetcher: Fetcher, active: Container[TopicPartition]) -> dict[TopicPartition, list[Batch]]:
+    def drain(self, consumer: LogConsumer, active: Container[TopicPartition]) -> dict[TopicPartition, list[Batch]]:
         """Take a batch of every partition that is being read, until the buffer is full."""
         batches: dict[TopicPartition, list[Batch]] = {}
-        if fetcher._subscriptions.reassignment_in_progress:
+        if consumer._fetcher._subscriptions.reassignment_in_progress:
             return batches
         readable = self.ledger.partitions
-        for tp in list(fetcher._records):
+        for tp in list(consumer.kept()):
             if self._is_full():
                 break
-            if tp in readable and tp in active and (batch := self._take(fetcher, tp)) is not None:
+            if tp in readable and tp in active and (batch := self._take(consumer, tp)) is not None:
                 batches[tp] = [batch]
         return batches
 
     def _is_full(self) -> bool:
         return self.ledger.undurable_bytes >= self.buffer_bytes
 
-    def _take(self, fetcher: Fetcher, tp: TopicPartition) -> Batch | None:
+    def _take(self, consumer: LogConsumer, tp: TopicPartition) -> Batch | None:
         """Everything fetched of a partition, as a batch. Runs without a pause, so that position and ledger agree."""
-        fetched = fetcher._records[tp]
-        if type(fetched) is not FetchResult:
-            _remove(fetcher, tp)
-            self._fetch_failed(tp, fetched)
-            return None
-        records, size_bytes = unpack(tp, fetched)
-        if not fetched.has_more():
-            _remove(fetcher, tp)
-        if not records:
-            return None
-        next_offset = fetcher._subscriptions.subscription.assignment.state_value(tp).position
-        # No await between `unpack`, which moves the position, and here: a seek in between would begin another reading.
-        return self.ledger.take(Place(*tp), records, next_offset, size_bytes, self.monotonic())
+        match consumer.kept()[tp]:
+            case Fetched() as fetched if not fetched.is_stale:
+                return self._taken(consumer, tp, fetched)
+            case Failed() as failed:
+                self._failed(consumer, tp, failed)
+            case Pausing(retry_at) if self.monotonic() < retry_at:
+                pass
+            case Recovered():
+                self.waiting.over(Place(*tp))
+                consumer.drop(tp)
+            case _:  # stale, or to be tried again; or aiokafka's, while a partition has no position yet
+                consumer.drop(tp)
+        return None
 
-    def _fetch_failed(self, tp: TopicPartition, failure: FetchError) -> None:
-        try:
-            failure.check_raise()
-        except OffsetOutOfRangeError:
-            sentence = (
-                f"partition {tp.partition} of {tp.topic}: the next records to read were deleted from the log before "
-                "they were read. `msgmetrics status` shows how far it came; start the worker with --accept-gap to "
-                "record the loss and go on"
-            )
-            self.fatal(LogGap(sentence))
-        except KafkaError as error:
-            log.warning("fetching from partition %d failed: %r", tp.partition, error)
+    def _taken(self, consumer: LogConsumer, tp: TopicPartition, fetched: Fetched) -> Batch | None:
+        place = Place(*tp)
+        if not fetched.has_more and fetched.refused is not None:
+            self._refused(consumer, tp, fetched.position, fetched.refused)
+            return None
+        taken = fetched.take(MAX_RECORDS_A_BATCH, MAX_BYTES_A_BATCH)
+        # No await between this and the end: a seek in between would begin another reading.
+        if not fetched.has_more and fetched.refused is None:
+            consumer.drop(tp)
+        self.waiting.over(place)
+        letters = unreadable_letters(place, taken)
+        if not taken.records and not letters:
+            return None
+        size_bytes = taken.size_bytes + RECORD_OVERHEAD_BYTES * (len(taken.records) + len(letters))
+        return self.ledger.take(place, taken.records, taken.next_offset, size_bytes, self.monotonic(), letters)
 
-    async def _wait_for_data(self, fetcher: Fetcher, must_pause: bool, seconds: float) -> None:
+    def _failed(self, consumer: LogConsumer, tp: TopicPartition, failed: Failed) -> None:
+        """A fetch failed: try again later, unless what was to be read is gone."""
+        place = Place(*tp)
+        if failed.error is OffsetOutOfRangeError:
+            consumer.drop(tp)
+            self.begin_again(place)
+            return
+        log.warning("fetching from partition %d failed: %s", place.number, failed.cause.why)
+        self._wait(consumer, tp, consumer.kept_position(tp), failed.cause)
+
+    def _refused(self, consumer: LogConsumer, tp: TopicPartition, position: int, refused: BatchRefused) -> None:
+        """A batch cannot be read: wait for somebody to heal it, or to accept its loss."""
+        place = Place(*tp)
+        behind = behind_gaps(position, self.accepted.gaps(place))
+        if behind > position:
+            log.warning("partition %d: skipping offsets %d to %d, as accepted", place.number, position, behind - 1)
+            consumer.skip_to(tp, behind)
+            consumer.drop(tp)
+            return
+        self._wait(consumer, tp, position, bad_batch(place, position, refused))
+        self.accepted.refresh()
+
+    def note_leaders(self, consumer: LogConsumer) -> None:
+        """Note which partitions that are read have no leader: they are not even asked for."""
+        for place in self.ledger.partitions & assigned(consumer):
+            tp = TopicPartition(*place)
+            if not has_leader(consumer, tp):
+                self.waiting.note(place, position_of(consumer, place), NO_LEADER, self.monotonic())
+                consumer.tell_when_answered(tp)
+
+    def _wait(self, consumer: LogConsumer, tp: TopicPartition, position: int, cause: Cause) -> None:
+        wait = self.waiting.note(Place(*tp), position, cause, self.monotonic())
+        consumer.pause_until(tp, wait.retry_at)
+
+    async def _wait_for_data(self, fetcher: BatchFetcher, must_pause: bool, seconds: float) -> None:
         """Wait until something was fetched, not longer than the broker waits. Raises KafkaError."""
         if must_pause or fetcher._subscriptions.reassignment_in_progress or not self.ledger.partitions:
             await asyncio.sleep(min(PAUSED_SECONDS, seconds))
@@ -126,30 +173,20 @@ class Fetching:
             waiter.cancel()
 
 
-def _remove(fetcher: Fetcher, tp: TopicPartition) -> None:
-    """Make room for the next fetch of a partition, and wake up the fetcher to send it."""
-    del fetcher._records[tp]
-    fetcher._notify(fetcher._wait_consume_future)
+def bad_batch(place: Place, position: int, refused: BatchRefused) -> Cause:
+    """The cause of a batch that cannot be read, with how to accept its loss."""
+    name = f"{place.topic}/{place.number}/{position}"
+    last = "" if refused.next_offset is None else f"-{refused.next_offset - 1}"
+    accept = f"accept the loss with `msgmetrics skip {name}{last or '-LAST'}`"
+    return Cause(f"the batch there cannot be read: {refused}", f"a new leader may have a better copy; else {accept}")
 
 
-def unpack(tp: TopicPartition, fetched: FetchResult) -> tuple[list[Any], int]:
-    """The next records of a fetch, bounded by number and bytes, and their size; the position moves behind them."""
-    records: list[Any] = []
-    size_bytes = 0
-    if not fetched.check_assignment(tp) or not fetched.has_more():
-        return records, size_bytes
-    fetched._partition_records._consumer_record = _raw_record
-    for record in fetched._partition_records:  # hot: once per event
-        records.append(record)
-        size_bytes += len(record.value or b"") + RECORD_OVERHEAD_BYTES
-        if len(records) >= MAX_RECORDS_A_BATCH or size_bytes >= MAX_BYTES_A_BATCH:
-            fetched._update_position()
-            return records, size_bytes
-    fetched._update_position()
-    fetched._partition_records = None
-    return records, size_bytes
-
-
-def _raw_record(tp: TopicPartition, record: Any) -> Any:
-    """Replaces aiokafka's way to build a ConsumerRecord for each event: its own record has all we need."""
-    return record
+def unreadable_letters(place: Place, taken: Taken) -> list[DeadLetter]:
+    """Dead letters for what is no record, with its bytes as they are framed in the log."""
+    return [
+        DeadLetter(
+            place, x.offset, DeadLetterReason.UNREADABLE_RECORD, f"the record's framing is broken: {x.why}",
+            max_timestamp, None, x.framed, (),
+        )
+        for x, max_timestamp in taken.unreadable
+    ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
@@ -28,11 +28,14 @@ class KafkaLog:
         monotonic: Callable[[], float],
     ) -> None:
         self._thread, self._peer, self._clock_ms, self._monotonic = thread, peer, clock_ms, monotonic
-        self._topic, self._ledger = thread.hooks.topic, thread.hooks.ledger
+        self._topic, self._ledger, self._waiting = thread.hooks.topic, thread.hooks.ledger, thread.hooks.waiting
 
     async def caught_up(self) -> dict[Place, Idle]:
         """Partitions of which everything that could be read a moment ago is durable."""
-        return await self._ask(offsets.caught_up(self._thread.kafka, self._ledger, self._clock_ms), {})
+        asked = self._ledger.partitions - self._waiting.places  # one without a leader would hold up the answer
+        return await self._ask(
+            offsets.caught_up(self._thread.kafka, asked, self._ledger.is_settled, self._clock_ms), {}
+        )
 
     async def log_ends(self) -> dict[Place, int]:
         """The last stable offset of every partition that is being read: up to there is something to read."""
@@ -49,6 +52,11 @@ class KafkaLog:
     async def start_forgotten(self) -> None:
         """Start what has been assigned for long and is not read."""
         await self._call(self._thread.starting.start_forgotten, self._thread.kafka, self._monotonic())
+
+    async def waiting(self) -> Mapping[Place, str]:
+        """Partitions that cannot go on, each with a sentence on why and what helps."""
+        await self._call(self._thread.fetching.note_leaders, self._thread.kafka)
+        return self._waiting.sentences(self._monotonic())
 
     async def assigned(self) -> frozenset[Place]:
         """The partitions that the group has given to this worker."""

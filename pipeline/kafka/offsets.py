@@ -5,21 +5,24 @@ All of it runs on the loop of the thread that owns the consumer. An offset is al
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.structs import OffsetAndMetadata
 
-from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
 from pipeline.core.start import Offsets
+from pipeline.core.waiting import Cause
 from pipeline.core.watermark import Idle
 
 T = TypeVar("T")
+Ask = Callable[[Sequence[TopicPartition]], Awaitable[dict[TopicPartition, int]]]
 
+AGAIN = "it is asked again until it does"
+NO_LEADER = Cause("no broker is its leader", "bring its brokers back; it goes on by itself then", passes=True)
 OFFSETS_SECONDS = 5.0
 COMMIT_SECONDS = 5.0
 
@@ -29,33 +32,76 @@ def assigned(consumer: AIOKafkaConsumer) -> frozenset[Place]:
     return frozenset(Place(*tp) for tp in consumer.assignment())
 
 
-async def read_offsets(consumer: AIOKafkaConsumer, places: Iterable[Place]) -> dict[Place, Offsets]:
-    """Read what the choice of starting points needs. Raises KafkaError."""
+async def read_offsets(
+    consumer: AIOKafkaConsumer, places: Iterable[Place]
+) -> tuple[dict[Place, Offsets], dict[Place, Cause]]:
+    """Read what the choice of starting points needs, and why it is not known of some partitions."""
     tps = [TopicPartition(*place) for place in sorted(places)]
-    first = await _within(OFFSETS_SECONDS, "a question for offsets", consumer.beginning_offsets(tps))
-    last = await _within(OFFSETS_SECONDS, "a question for offsets", consumer.end_offsets(tps))
-    # Private, because the public committed() is one request for each partition, one after the other.
-    committed = await consumer._coordinator.fetch_committed_offsets(tps)
-    return {Place(*tp): Offsets(committed[tp].offset if tp in committed else None, first[tp], last[tp]) for tp in tps}
+    first, failed = await _each(consumer, tps, consumer.beginning_offsets)
+    last, failed_too = await _each(consumer, list(first), consumer.end_offsets)
+    causes = {Place(*tp): cause for tp, cause in {**failed, **failed_too}.items()}
+    try:
+        # Private, because the public committed() is one request for each partition, one after the other.
+        committed = await _within(
+            OFFSETS_SECONDS, "a question for commits", consumer._coordinator.fetch_committed_offsets(tps)
+        )
+    except KafkaError as error:
+        cause = Cause(f"the group's coordinator does not tell what is committed ({error})", AGAIN, passes=True)
+        return {}, {**causes, **{Place(*tp): cause for tp in last}}
+    return {
+        Place(*tp): Offsets(committed[tp].offset if tp in committed else None, first[tp], last[tp]) for tp in last
+    }, causes
 
 
 async def log_ends(
     consumer: AIOKafkaConsumer, places: Iterable[Place], *, with_hidden: bool = False
 ) -> dict[Place, int]:
-    """Ask for the last stable offset of each partition, or for its log end offset ``with_hidden``. Raises KafkaError.
+    """Ask for the last stable offset of each partition, or for its log end offset ``with_hidden``.
 
     The last stable offset is as far as a committed reader comes; behind it an open transaction hides records.
+    Partitions whose leader does not tell are left out. Raises KafkaError where none does.
     """
     tps = [TopicPartition(*place) for place in sorted(places)]
-    if not with_hidden:
-        ends = await _within(OFFSETS_SECONDS, "a question for offsets", consumer.end_offsets(tps))
-    else:
-        # Private, because a consumer asks for the end that its own isolation level sees, and has one for good.
-        # Its public highwater() is as old as the last fetch: no evidence of now.
-        fetcher = copy.copy(consumer._fetcher)
-        fetcher._isolation_level = READ_UNCOMMITTED
-        ends = await _within(OFFSETS_SECONDS, "a question for offsets", fetcher.end_offsets(tps, None))
+    ends, _ = await _each(consumer, tps, _uncommitted_ends(consumer) if with_hidden else consumer.end_offsets)
+    if tps and not ends:
+        raise KafkaTimeoutError("no broker tells where the log ends")
     return {Place(*tp): offset for tp, offset in ends.items()}
+
+
+def _uncommitted_ends(consumer: AIOKafkaConsumer) -> Ask:
+    # Private, because a consumer asks for the end that its own isolation level sees, and has one for good.
+    # Its public highwater() is as old as the last fetch: no evidence of now.
+    fetcher = copy.copy(consumer._fetcher)
+    fetcher._isolation_level = READ_UNCOMMITTED
+    return lambda tps: fetcher.end_offsets(tps, None)
+
+
+async def _each(
+    consumer: AIOKafkaConsumer, tps: Sequence[TopicPartition], ask: Ask
+) -> tuple[dict[TopicPartition, int], dict[TopicPartition, Cause]]:
+    """Ask about partitions: those that have a leader all at once, then one by one if any of them fails.
+
+    aiokafka repeats a question about several partitions as long as one of them has no answer.
+    """
+    failed = {tp: NO_LEADER for tp in tps if not has_leader(consumer, tp)}
+    led = [tp for tp in tps if tp not in failed]
+    try:
+        return await _within(OFFSETS_SECONDS, "a question for offsets", ask(led)) if led else {}, failed
+    except KafkaError as error:
+        if len(led) == 1:
+            return {}, {**failed, led[0]: _unanswered(error)}
+    answers = await asyncio.gather(*(_each(consumer, [tp], ask) for tp in led))
+    found = {tp: offset for known, _ in answers for tp, offset in known.items()}
+    return found, {**failed, **{tp: cause for _, causes in answers for tp, cause in causes.items()}}
+
+
+def has_leader(consumer: AIOKafkaConsumer, tp: TopicPartition) -> bool:
+    """Whether the metadata name a leader of a partition."""
+    return consumer._client.cluster.leader_for_partition(tp) not in (None, -1)
+
+
+def _unanswered(error: KafkaError) -> Cause:
+    return Cause(f"its leader does not tell its offsets ({error})", AGAIN, passes=bool(error.retriable))
 
 
 def position_of(consumer: AIOKafkaConsumer, place: Place) -> int | None:
@@ -68,20 +114,25 @@ def position_of(consumer: AIOKafkaConsumer, place: Place) -> int | None:
     return state.position if state.has_valid_position else None
 
 
-async def caught_up(consumer: AIOKafkaConsumer, ledger: Ledger, clock_ms: Callable[[], int]) -> dict[Place, Idle]:
+async def caught_up(
+    consumer: AIOKafkaConsumer,
+    places: Iterable[Place],
+    is_settled: Callable[[Place], bool],
+    clock_ms: Callable[[], int],
+) -> dict[Place, Idle]:
     """Partitions of which everything that could be read a moment ago is durable. Raises KafkaError.
 
     First the clock, then the log's ends, then the position: never a claim about a time that was not looked at.
     """
     now_ms = clock_ms()
-    very_ends = await log_ends(consumer, ledger.partitions, with_hidden=True)
+    very_ends = await log_ends(consumer, places, with_hidden=True)
     ends = very_ends
     if any((position_of(consumer, p) or 0) < end for p, end in very_ends.items()):
-        ends = await log_ends(consumer, ledger.partitions)  # open transactions may have stopped it short
+        ends = await log_ends(consumer, places)  # open transactions may have stopped it short
     idle = {}
     for place, end in ends.items():
         position = position_of(consumer, place)
-        if position is not None and position >= end and ledger.is_settled(place):
+        if position is not None and position >= end and is_settled(place):
             idle[place] = Idle(now_ms, position, hides=position < very_ends.get(place, position + 1))
     return idle
 

@@ -6,27 +6,28 @@
                                                        ▲                     │
                                                        └──── not yet ◄───────┘
 
-Nothing is handed on until then, and the seek throws away what aiokafka has fetched meanwhile.
+Each partition starts as soon as it can, whatever keeps another one. Nothing is handed on until then, and the seek
+throws away what was fetched meanwhile.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
 
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
-from pipeline.core.start import Offsets, Start
+from pipeline.core.start import Gap, Offsets, Start
+from pipeline.core.waiting import Cause, Waiting
 from pipeline.errors import SinkUnavailable
 from pipeline.kafka.offsets import assigned, read_offsets
 
 log = logging.getLogger(__name__)
 
 FORGOTTEN_SECONDS = 10.0
-"""Partitions that are assigned and not read for so long are started again."""
+"""Partitions that are assigned, are not read and wait for nothing, are started again after so long."""
 START_RETRY_SECONDS = 0.5
 
 
@@ -34,16 +35,20 @@ START_RETRY_SECONDS = 0.5
 class Starting:
     """Starts partitions, on the loop of the thread that owns the consumer. Times are monotonic seconds.
 
-    ``choose`` blocks on ClickHouse, so that it is called in a thread; it may raise SinkUnavailable.
+    ``choose`` blocks on ClickHouse, so that it is called in a thread; it may raise SinkUnavailable. ``consumer`` is
+    asked for when it is needed, since it exists only once the thread has started.
     """
 
     ledger: Ledger
-    choose: Callable[[Mapping[Place, Offsets]], Mapping[Place, Start]]
+    waiting: Waiting
+    choose: Callable[[Mapping[Place, Offsets]], Mapping[Place, Start | Gap]]
     fatal: Callable[[BaseException], None]
     monotonic: Callable[[], float]
     is_over: bool = False
     """Set when the worker leaves, from its own thread. Faust then seeks once more, since nothing flows; that would end
     the readings whose last offsets are still to be committed."""
+    _wanted: set[Place] = field(default_factory=set)
+    """Partitions that are to be started."""
     _task: asyncio.Task[None] | None = None
     _at_odds_since: float | None = None
 
@@ -52,33 +57,65 @@ class Starting:
         if self.is_over:
             return
         self.ledger.stop(self.ledger.partitions)
+        self._wanted = set(assigned(consumer))
+        self.waiting.only(frozenset(self._wanted))
         if self._task is not None:
             self._task.cancel()
         self._task = asyncio.create_task(self._start_until_done(consumer, assigned(consumer)))
 
-    async def _start_until_done(self, consumer: AIOKafkaConsumer, partitions: frozenset[Place]) -> None:
-        while partitions:
-            try:
-                await self._start(consumer, partitions)
+    def begin_one(self, consumer: AIOKafkaConsumer, place: Place) -> None:
+        """Start a partition anew: where it stands there is nothing to read any more."""
+        if self.is_over or place not in assigned(consumer):
+            return
+        self.ledger.stop([place])
+        self._wanted.add(place)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._start_until_done(consumer, assigned(consumer)))
+
+    async def _start_until_done(self, consumer: AIOKafkaConsumer, ours: frozenset[Place]) -> None:
+        while self._wanted:
+            if assigned(consumer) != ours:  # rebalanced meanwhile; a newer start is on its way
+                self._wanted.clear()
                 return
-            except (KafkaError, SinkUnavailable) as error:
+            due = frozenset(p for p in self._wanted if self.waiting.is_due(p, self.monotonic()))
+            try:
+                if due:
+                    await self._start(consumer, ours, due)
+            except SinkUnavailable as error:
                 log.warning("cannot start reading yet: %s", error)
-                await asyncio.sleep(START_RETRY_SECONDS)
             except Exception as error:
                 self.fatal(error)
                 return
+            if self._wanted:
+                await asyncio.sleep(START_RETRY_SECONDS)
 
-    async def _start(self, consumer: AIOKafkaConsumer, partitions: frozenset[Place]) -> None:
-        offsets = await read_offsets(consumer, partitions)
-        starts = await asyncio.get_running_loop().run_in_executor(None, self.choose, offsets)
-        if assigned(consumer) != partitions:
-            return  # rebalanced meanwhile; a newer start is on its way
+    async def _start(self, consumer: AIOKafkaConsumer, ours: frozenset[Place], places: frozenset[Place]) -> None:
+        """Start those of these partitions that can be started; the others wait."""
+        offsets, failed = await read_offsets(consumer, places)
+        for place, cause in failed.items():
+            self._wait(place, None, cause)
+        if not offsets:
+            return
+        choices = await asyncio.get_running_loop().run_in_executor(None, self.choose, offsets)
+        if assigned(consumer) != ours:
+            return
         # No pause from here on: a partition that is lost in between cannot be sought.
-        now = self.monotonic()
-        for place, start in starts.items():
-            consumer.seek(TopicPartition(*place), start.offset)
-            self.ledger.begin(place, start.offset, start.known_offset, now)
-        log.info("reading %s", {p.number: s.offset for p, s in sorted(starts.items())})
+        for place, choice in choices.items():
+            if isinstance(choice, Gap):
+                self._wait(place, choice.from_offset, gap_cause(place, choice))
+            else:
+                self._begin_reading(consumer, place, choice)
+
+    def _begin_reading(self, consumer: AIOKafkaConsumer, place: Place, start: Start) -> None:
+        consumer.seek(TopicPartition(*place), start.offset)
+        self.ledger.begin(place, start.offset, start.known_offset, self.monotonic())
+        self._wanted.discard(place)
+        self.waiting.over(place)
+        log.info("reading partition %d from %d", place.number, start.offset)
+
+    def _wait(self, place: Place, offset: int | None, cause: Cause) -> None:
+        wait = self.waiting.note(place, offset, cause, self.monotonic())
+        log.warning("%s", wait.sentence(place, self.monotonic()))
 
     def start_forgotten(self, consumer: AIOKafkaConsumer, now: float) -> None:
         """Begin again where partitions have been assigned for FORGOTTEN_SECONDS and are neither read nor being started.
@@ -86,8 +123,7 @@ class Starting:
         Faust announces every assignment; should it ever fail to, these partitions would stand still.
         """
         wanted = assigned(consumer)
-        is_starting = self._task is not None and not self._task.done()
-        if is_starting or wanted == self.ledger.partitions:
+        if wanted == self.ledger.partitions | self._wanted:
             self._at_odds_since = None
         elif self._at_odds_since is None:
             self._at_odds_since = now
@@ -103,3 +139,12 @@ class Starting:
         if tp in consumer.assignment() and place in self.ledger.partitions:
             consumer.seek(tp, offset)
             self.ledger.begin(place, offset, self.ledger.known_offset(place), now)
+
+
+def gap_cause(place: Place, gap: Gap) -> Cause:
+    """The cause of a gap, with how to accept the loss."""
+    lost = f"{gap.from_offset}-{gap.to_offset - 1}"
+    return Cause(
+        f"the offsets {gap.from_offset} to {gap.to_offset - 1} were deleted from the log before they were read",
+        f"restore them, or accept the loss with `msgmetrics skip {place.topic}/{place.number}/{lost}`",
+    )

@@ -48,6 +48,8 @@ class Health:
     lag: int = 0
     holding: tuple[Place, ...] = ()
     standing: Mapping[Place, Standing] = field(default_factory=dict)
+    waiting: Mapping[Place, str] = field(default_factory=dict)
+    """Partitions that cannot go on, with the reason: no fault of this process, so that no watchdog counts them."""
     recent: tuple[tuple[int, int, int], ...] = ()
     """(time, events, dead letters) of the last minute's flushes. Replaced as a whole, since another thread reads it."""
     _asked_ms: int = 0
@@ -76,7 +78,7 @@ class Health:
     def _standing_still(self, now_ms: int, limit_seconds: float, excused_ms: int = 0) -> Iterator[str]:
         for p, x in sorted(self.standing.items()):
             still_ms = now_ms - max(x.since_ms, excused_ms)
-            if x.has_more and still_ms > limit_seconds * MS_PER_SECOND:
+            if x.has_more and p not in self.waiting and still_ms > limit_seconds * MS_PER_SECOND:
                 seconds = still_ms // MS_PER_SECOND
                 name = f"partition {p.number}"
                 if x.durable is None:
@@ -95,6 +97,7 @@ class Health:
     def reasons(self, now_ms: int) -> list[str]:
         """Reasons for which this worker is not ready, as sentences; empty when it is."""
         found = [reason for reason in (self.sink.reason(now_ms), self.kafka.reason(now_ms)) if reason]
+        found += self.waiting.values()
         found += self._standing_still(now_ms, STANDING_SECONDS)
         if flood := self._flood(now_ms):
             found.append(flood)

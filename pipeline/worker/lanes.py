@@ -8,7 +8,7 @@ exception that is not understood ends the process: the log and ClickHouse hold a
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -56,6 +56,7 @@ class Log(Protocol):
     async def commit_offsets(self, offsets: dict[Place, int]) -> dict[Place, int] | None: ...
     async def restart(self, place: Place, offset: int) -> None: ...
     async def start_forgotten(self) -> None: ...
+    async def waiting(self) -> Mapping[Place, str]: ...
     async def assigned(self) -> frozenset[Place]: ...
     async def partitions(self) -> frozenset[Place]: ...
 
@@ -147,13 +148,13 @@ class Lanes:
         more = False
         while not self._is_stopping:
             await asyncio.sleep(0 if more else self.pauses.tick)
-            more = is_leading(self.ledger.partitions) and await self._roll()
+            more = is_leading(await self.kafka.assigned()) and await self._roll()
 
     async def _sweep_loop(self) -> None:
-        """Resume interrupted erasures: from time to time where partition 0 is read, at once where a flush saw one."""
+        """Resume interrupted erasures: from time to time where partition 0 is, at once where a flush saw one."""
         while not self._is_stopping:
             asked = await self._waited(self._sweep, self.pauses.sweep)
-            if self._is_stopping or not (asked or is_leading(self.ledger.partitions)):
+            if self._is_stopping or not (asked or is_leading(await self.kafka.assigned())):
                 continue
             swept = await self._perform(sweep_steps(self._retention_floor_ms()), "sweep")
             for org in swept:
@@ -166,6 +167,7 @@ class Lanes:
             self.health.as_of_ms = state.as_of_ms
             assigned, ends = await self.kafka.assigned(), await self.kafka.log_ends()
             durable = dict(self.ledger.durable_offsets())
+            self.health.waiting = await self.kafka.waiting()
             self.health.partitions(assigned, durable, ends, self.clock_ms())
             await self.runner.call(self.report, durable, ends, len(self.commits.pending))
 

@@ -10,8 +10,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 
@@ -20,8 +20,10 @@ from pipeline.clickhouse.store import Store
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place, is_leading
-from pipeline.core.start import Offsets, Start, clock_skew_ms
+from pipeline.core.start import Gap, Offsets, Start, clock_skew_ms
+from pipeline.core.waiting import Waiting
 from pipeline.errors import EXIT_UNREACHABLE, KafkaUnavailable, SinkUnavailable, Stalled, Stop, WrongClock
+from pipeline.kafka.accepted import Gaps
 from pipeline.kafka.client import read_cluster_id
 from pipeline.kafka.consumer import Hooks
 from pipeline.kafka.faust_app import App, build_app
@@ -38,6 +40,7 @@ from schemas.instant import wall_clock_ms
 from schemas.settings import WORKER_ADMIN_PORT, Settings
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MAX_CLOCK_SKEW_MS = 1000
 LEAVE_SECONDS = 8.0
@@ -50,10 +53,10 @@ WATCH_SECONDS = 0.5
 class Worker:
     """One worker process (or, in ``dev``, a part of one)."""
 
-    def __init__(self, settings: Settings, *, accept_gap: bool = False) -> None:
-        self.settings, self.accept_gap = settings, accept_gap
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self.name = f"{socket.gethostname()}-{os.getpid()}"
-        self.ledger = Ledger()
+        self.ledger, self.waiting = Ledger(), Waiting()
         self.health = Health(settings.lateness_seconds)
         self.operations = Operations(self.name, self.health, wall_clock_ms)
         show_health(self.health, wall_clock_ms)
@@ -113,7 +116,9 @@ class Worker:
             heartbeat_seconds=self.settings.kafka_heartbeat_seconds,
             buffer_bytes=self.settings.buffer_bytes,
             ledger=self.ledger,
+            waiting=self.waiting,
             start=self._choose_starts,
+            read_gaps=self._read_gaps,
             is_blocked=lambda: self._lanes is None or self._lanes.is_blocked(),
             fatal=self.fatal,
         )
@@ -125,7 +130,7 @@ class Worker:
             raise KafkaUnavailable(f"Kafka went away while the worker was starting: {error}") from error
         loops = [asyncio.create_task(self._guard(loop)) for loop in self._lanes.loops()]
         violations = watch_violations(
-            lambda: is_leading(self.ledger.partitions), lambda: self.health.as_of_ms, self._store.look
+            lambda: is_leading(self.health.standing), lambda: self.health.as_of_ms, self._store.look
         )
         watches = [asyncio.create_task(self._watch(app)), asyncio.create_task(self._guard(violations))]
         log.info("worker %s is running", self.name)
@@ -191,12 +196,18 @@ class Worker:
             self.fatal(error)
             raise
 
-    def _choose_starts(self, offsets: Mapping[Place, Offsets]) -> dict[Place, Start]:
-        """Choose the start of each assigned partition. Blocks; raises SinkUnavailable or Stop, and tells health."""
-        starts = Starts(self._store, wall_clock_ms, accept_gap=self.accept_gap)
+    def _choose_starts(self, offsets: Mapping[Place, Offsets]) -> dict[Place, Start | Gap]:
+        """Choose the start of assigned partitions. Blocks; raises SinkUnavailable or Stop, and tells health."""
+        return self._asked(lambda: Starts(self._store, wall_clock_ms).choose(offsets))
+
+    def _read_gaps(self) -> Gaps:
+        """The losses that operators have accepted. Blocks; raises SinkUnavailable or Stop, and tells health."""
+        return self._asked(self._store.read_gaps)
+
+    def _asked(self, question: Callable[[], T]) -> T:
         try:
             with self.health.sink.asked(wall_clock_ms):
-                return starts.choose(offsets)
+                return question()
         except SinkUnavailable as error:
             self.health.sink.outcome(error, wall_clock_ms())
             raise
@@ -204,18 +215,20 @@ class Worker:
     def _report(self, durable: dict[Place, int], ends: dict[Place, int], pending: int) -> None:
         """Leave a trace for `status`. Asked once, and not told to health: an outage is seen by the effects."""
         now_ms = wall_clock_ms()
-        metrics.partitions(durable, ends)
+        metrics.partitions(durable, ends, self.health.waiting)
         metrics.PENDING.set(pending)
         self.operations.note(self.health.as_of_ms)
-        rows = [
-            (p, "caught up" if offset >= ends.get(p, offset) else "reading", offset, ends.get(p, offset))
-            for p, offset in durable.items()
-        ]
+        rows = [(p, self._state(p, offset, ends), offset, ends.get(p, offset)) for p, offset in durable.items()]
         try:
             self._store.report_partitions(rows, now_ms)
             self._store.report_worker(self.health.reasons(now_ms), pending, now_ms)
         except SinkUnavailable as error:
             log.info("this worker's report was not stored: %s", error)
+
+    def _state(self, place: Place, durable: int, ends: Mapping[Place, int]) -> str:
+        if place in self.health.waiting:
+            return "waiting"
+        return "caught up" if durable >= ends.get(place, durable) else "reading"
 
     async def _watch(self, app: App) -> None:
         """End the worker when Faust has crashed, or when a partition stands still for no reason."""
@@ -267,7 +280,7 @@ def _explain(error: BaseException) -> int:
     return EXIT_UNREACHABLE if isinstance(error, KafkaError | SinkUnavailable) else 1
 
 
-def run_worker(settings: Settings, *, accept_gap: bool = False) -> int:
+def run_worker(settings: Settings) -> int:
     """Run a worker until SIGTERM or SIGINT. Ends the process itself, since a hung insert must not keep it alive."""
 
     async def main() -> int:
@@ -275,7 +288,7 @@ def run_worker(settings: Settings, *, accept_gap: bool = False) -> int:
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
-        code = await Worker(settings, accept_gap=accept_gap).run(stop)
+        code = await Worker(settings).run(stop)
         logging.shutdown()
         os._exit(code)
 

@@ -13,7 +13,7 @@ STALLED_SECONDS = 20.0
 
 
 def stall(*_: Any) -> None:
-    Fetching.drain = lambda self, fetcher, active: {}  # type: ignore[method-assign]
+    Fetching.drain = lambda self, consumer, active: {}  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

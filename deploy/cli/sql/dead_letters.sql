@@ -14,7 +14,7 @@ SELECT
     l.has_key,
     base64Encode(l.value),
     l.has_value,
-    l.headers.name,
+    arrayMap(name -> base64Encode(name), l.headers.name),
     arrayMap(value -> base64Encode(value), l.headers.value),
     l.headers.is_null,
     r.times,

@@ -105,19 +105,32 @@ class Member:
         await asyncio.sleep(self._pick.random())
         if self._generation != generation:
             return
-        for p in sorted(partitions):
-            start = choose_start(committed[p], stored.get(p), 0, len(self._group.log.partitions[p]))
-            assert isinstance(start, Start)
-            assert not start.recreated
-            self._positions[p] = start.offset
-            self._ledger.begin(p, start.offset, start.known_offset, self._loop.time())
+        for p in sorted(partitions - self._group.log.stuck):
+            self._begin(p, committed[p], stored.get(p))
+        for p in sorted(partitions - self._ledger.partitions):
+            self._loop.spawn(self.thread, self._begin_when_it_can(generation, p))
+
+    def _begin(self, p: Place, committed: int | None, stored: Stored | None) -> None:
+        start = choose_start(committed, stored, 0, len(self._group.log.partitions[p]))
+        assert isinstance(start, Start)
+        assert not start.recreated
+        self._positions[p] = start.offset
+        self._ledger.begin(p, start.offset, start.known_offset, self._loop.time())
+
+    async def _begin_when_it_can(self, generation: int, p: Place) -> None:
+        """A partition that cannot be read yet is started by itself, as soon as it can be."""
+        while p in self._group.log.stuck:  # noqa: ASYNC110 - it is looked at as the worker looks
+            await asyncio.sleep(self._pick.random())
+        committed, stored = self._group.committed.get(p), await self._read_stored()
+        if self._generation == generation:
+            self._begin(p, committed, stored.get(p))
 
     async def fetch(self) -> None:
         """Hand on what there is, a few records of each partition at a time."""
         while True:
             await asyncio.sleep(0.1 + 0.4 * self._pick.random())
             if not self.is_blocked():
-                for p in sorted(self._ledger.partitions):
+                for p in sorted(self._ledger.partitions - self._group.log.stuck):
                     self._fetch(p)
 
     def _fetch(self, p: Place) -> None:
@@ -151,7 +164,7 @@ class Member:
     async def caught_up(self) -> dict[Place, Idle]:
         now_ms = self._clock_ms()
         await self._hop()
-        ends = {p: len(self._group.log.partitions[p]) for p in sorted(self._ledger.partitions)}
+        ends = self._ends()
         await self._hop()
         return {
             p: Idle(now_ms, self._positions[p])
@@ -159,9 +172,13 @@ class Member:
             if self._positions[p] >= end and self._ledger.is_settled(p)
         }
 
+    def _ends(self) -> dict[Place, int]:
+        log = self._group.log
+        return {p: len(log.partitions[p]) for p in sorted(self._ledger.partitions - log.stuck)}
+
     async def log_ends(self) -> dict[Place, int]:
         await self._hop()
-        return {p: len(self._group.log.partitions[p]) for p in sorted(self._ledger.partitions)}
+        return self._ends()
 
     async def commit_offsets(self, offsets: dict[Place, int]) -> dict[Place, int] | None:
         self._group.on_send(self, offsets)
@@ -186,6 +203,9 @@ class Member:
 
     async def start_forgotten(self) -> None:
         """An assignment is never forgotten here."""
+
+    async def waiting(self) -> dict[Place, str]:
+        return dict.fromkeys(self._assigned & self._group.log.stuck, "it cannot be read")
 
     async def assigned(self) -> frozenset[Place]:
         return self._assigned

@@ -31,6 +31,8 @@ class Log:
     pick: random.Random
     partitions: dict[Place, list[Record | None]] = field(default_factory=lambda: {P0: [], P1: []})
     broken: set[tuple[Place, int]] = field(default_factory=set)
+    stuck: set[Place] = field(default_factory=set)
+    """Partitions that nobody can read for now: no leader, say, or a batch that is damaged until a better copy leads."""
     erased: set[str] = field(default_factory=set)
     """Organizations whose old events nobody sends any more."""
     _events: list[dict[str, Any]] = field(default_factory=list)

@@ -144,7 +144,7 @@ class World:
 
     async def faults(self) -> None:
         happenings = [self._kill, self._kill, self._freeze, self._freeze, self._replace, self._rebalance]
-        happenings += [self._outage, self._add_partition]
+        happenings += [self._outage, self._add_partition, self._stick]
         if self.pick.random() < 0.3:
             happenings.append(self._erase)
         while True:
@@ -190,6 +190,13 @@ class World:
 
     async def _outage(self) -> None:
         self.clickhouse.go_away(5.0 * self.pick.random())
+
+    async def _stick(self) -> None:
+        """A partition cannot be read, for shorter or longer than a session."""
+        place = self.pick.choice(list(self.log.partitions))
+        self.log.stuck.add(place)
+        await asyncio.sleep(4 * SESSION_SECONDS * self.pick.random())
+        self.log.stuck.discard(place)
 
     async def _add_partition(self) -> None:
         if len(self.log.partitions) == 2:

@@ -14,7 +14,7 @@ from pipeline.peer import Peer
 from pipeline.runner import Retrying
 from pipeline.worker.health import Health, count_flush, show_health
 from pipeline.worker.operations import Operations
-from tests.support.places import P0, P1
+from tests.support.places import P0, P1, P2
 from tests.support.record import NOW_MS, Record
 
 
@@ -39,15 +39,25 @@ def test_dead_letters_are_counted_by_reason_even_those_found_late() -> None:
     assert sample("msgmetrics_worker_flush_events_count") == flushes + 1
 
 
-REASONS = ("malformed_json", "invalid_field", "too_large", "empty", "future_timestamp", "too_late")
+REASONS = ("malformed_json", "invalid_field", "too_large", "empty", "future_timestamp", "too_late", "unreadable_record")
 
 
 def test_a_partition_that_was_lost_has_no_lag_any_more() -> None:
-    metrics.partitions({P0: 10, P1: 20}, {P0: 15, P1: 20})
+    metrics.partitions({P0: 10, P1: 20}, {P0: 15, P1: 20}, ())
     assert sample("msgmetrics_worker_partition_lag_records", partition="0") == 5
-    metrics.partitions({P1: 20}, {P1: 26})
+    metrics.partitions({P1: 20}, {P1: 26}, ())
     assert sample("msgmetrics_worker_partition_lag_records", partition="1") == 6
     assert metrics.REGISTRY.get_sample_value("msgmetrics_worker_partition_lag_records", {"partition": "0"}) is None
+
+
+def test_a_partition_that_waits_says_so_and_has_no_lag_where_nobody_tells_its_end() -> None:
+    metrics.partitions({P0: 10, P1: 20}, {P1: 20}, {P0})
+    waits = [sample("msgmetrics_worker_partition_waiting", partition=number) for number in "01"]
+    assert waits == [1, 0]
+    assert metrics.REGISTRY.get_sample_value("msgmetrics_worker_partition_lag_records", {"partition": "0"}) is None
+    assert sample("msgmetrics_worker_partition_next_offset", partition="0") == 10
+    metrics.partitions({}, {}, {P2})
+    assert sample("msgmetrics_worker_partition_waiting", partition="2") == 1, "also one that could not even begin"
 
 
 def test_readiness_and_the_age_of_as_of_are_worked_out_when_asked_for() -> None:

@@ -46,7 +46,7 @@ def refusal(value: bytes | None, **options: Any) -> tuple[str, str]:
     assert len(rows) == 0
     assert decoded.candidate_ms is None, "a dead letter must never move a watermark"
     (letter,) = decoded.letters
-    assert (letter.place, letter.value, letter.key, letter.headers) == (P3, value, b"k", (("h", b"v"),))
+    assert (letter.place, letter.value, letter.key, letter.headers) == (P3, value, b"k", ((b"h", b"v"),))
     return letter.reason, letter.detail
 
 

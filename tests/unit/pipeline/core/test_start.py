@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.core.start import Gap, Start, Stored, choose_start, clock_skew_ms
+from pipeline.core.start import Gap, Start, Stored, behind_gaps, choose_start, clock_skew_ms
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,33 @@ def test_reading_starts_where_nothing_can_be_missed(
     committed: int | None, stored: int | None, log: tuple[int, int], choice: Start | Gap
 ) -> None:
     assert choose_start(committed, None if stored is None else Stored(stored), *log) == choice
+
+
+@pytest.mark.parametrize(
+    ("committed", "stored", "log", "accepted", "choice"),
+    [
+        (7, 7, (9, 20), [Gap(7, 9)], Start(9, 9)),
+        (7, 9, (9, 20), [Gap(7, 9)], Start(9, 9)),
+        (7, 7, (9, 20), [Gap(7, 8)], Gap(8, 9)),  # the log's beginning has moved on since
+        (7, 7, (9, 20), [Gap(8, 9), Gap(7, 8)], Start(9, 9)),
+        (7, 7, (9, 20), [Gap(8, 9)], Gap(7, 9)),
+        (7, 7, (9, 20), [Gap(0, 7)], Gap(7, 9)),
+        (7, 7, (0, 20), [Gap(7, 12)], Start(12, 12)),  # a batch that cannot be read
+        (5, 7, (0, 20), [Gap(7, 12)], Start(5, 7)),  # it comes later
+        (None, 7, (2, 20), [Gap(3, 5)], Start(2, 7)),
+        (7, 50, (0, 10), [Gap(0, 40)], Start(0, 0, recreated=True)),
+        (None, None, (4, 10), [Gap(4, 8)], Start(4, 0)),
+    ],
+)
+def test_an_accepted_loss_is_left_behind_and_no_other(
+    committed: int | None, stored: int | None, log: tuple[int, int], accepted: list[Gap], choice: Start | Gap
+) -> None:
+    assert choose_start(committed, None if stored is None else Stored(stored), *log, accepted) == choice
+
+
+@pytest.mark.parametrize(("offset", "behind"), [(4, 4), (5, 12), (8, 12), (9, 12), (12, 12), (13, 13)])
+def test_gaps_that_follow_each_other_are_left_behind_at_once(offset: int, behind: int) -> None:
+    assert behind_gaps(offset, [Gap(9, 12), Gap(5, 8), Gap(7, 9)]) == behind
 
 
 @pytest.mark.parametrize(

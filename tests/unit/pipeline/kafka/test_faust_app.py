@@ -6,6 +6,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from pipeline.core.ledger import Ledger
+from pipeline.core.waiting import Waiting
 from pipeline.kafka.consumer import BatchConsumerThread, Hooks
 from pipeline.kafka.faust_app import NoReadOffsets, build_app
 from schemas.settings import read_settings
@@ -26,7 +27,9 @@ def test_the_thread_that_talks_to_kafka_is_known_before_the_app_starts() -> None
 
     async def run() -> None:
         settings = read_settings({})
-        hooks = Hooks(settings.kafka_topic, 10.0, 3.0, 1 << 20, Ledger(), lambda offsets: {}, lambda: False, print)
+        hooks = Hooks(
+            settings.kafka_topic, 10.0, 3.0, 1 << 20, Ledger(), Waiting(), lambda _: {}, dict, lambda: False, print
+        )
         app = build_app(settings, hooks, consume)
         thread = app.kafka_thread
         assert isinstance(thread, BatchConsumerThread)

@@ -38,6 +38,10 @@ class Consumer:
     def __init__(self, *, rebalancing: bool = False, assigned: dict[int, int | None]) -> None:
         self.sent: list[Any] = []
         self._assigned, self._fetcher, self.hangs = {tp(p) for p in assigned}, Fetcher(), False
+        self.silent, self.leaderless = set[TopicPartition](), set[TopicPartition]()
+        self._client = SimpleNamespace(
+            cluster=SimpleNamespace(leader_for_partition=lambda tp: -1 if tp in self.leaderless else 1)
+        )
         states = {
             tp(p): SimpleNamespace(has_valid_position=position is not None, position=position)
             for p, position in assigned.items()
@@ -57,7 +61,7 @@ class Consumer:
         return dict.fromkeys(tps, 3)
 
     async def end_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
-        if self.hangs:
+        if self.hangs or self.silent & set(tps):
             await asyncio.Event().wait()
         return await self._fetcher.end_offsets(tps, None)
 
@@ -87,15 +91,35 @@ def test_a_silent_kafka_is_an_error_of_kafka(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(offsets, "COMMIT_SECONDS", 0.01)
     consumer = Consumer(assigned={0: 0})
     consumer.hangs = True
-    with pytest.raises(KafkaTimeoutError, match=r"no answer to a question for offsets within 0\.01 s"):
-        asyncio.run(read_offsets(consumer, [P0]))
+    with pytest.raises(KafkaTimeoutError, match="no broker tells where the log ends"):
+        asyncio.run(log_ends(consumer, [P0]))
     with pytest.raises(KafkaTimeoutError, match=r"no answer to a commit within 0\.01 s"):
         asyncio.run(commit(consumer, {P0: 5}))
 
 
 def test_starting_points_are_chosen_from_the_logs_bounds_and_what_is_committed() -> None:
     found = asyncio.run(read_offsets(Consumer(assigned={}), [P1, P0]))
-    assert found == {P0: Offsets(4, 3, 8), P1: Offsets(None, 3, 8)}
+    assert found == ({P0: Offsets(4, 3, 8), P1: Offsets(None, 3, 8)}, {})
+
+
+def test_a_partition_without_a_leader_or_an_answer_keeps_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offsets, "OFFSETS_SECONDS", 0.01)
+    consumer = Consumer(assigned={})
+    consumer.silent, consumer.leaderless = {tp(1)}, {tp(2)}
+    found, causes = asyncio.run(read_offsets(consumer, [P0, P1, P2]))
+    assert found == {P0: Offsets(4, 3, 8)}
+    assert "no broker is its leader" in causes[P2].why
+    assert "its leader does not tell its offsets" in causes[P1].why
+    assert asyncio.run(log_ends(consumer, [P0, P1, P2])) == {P0: 8}
+
+
+def test_where_the_coordinator_is_away_every_partition_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offsets, "OFFSETS_SECONDS", 0.01)
+    consumer = Consumer(assigned={})
+    consumer._coordinator.fetch_committed_offsets = lambda tps: asyncio.Event().wait()
+    found, causes = asyncio.run(read_offsets(consumer, [P0, P1]))
+    assert found == {}
+    assert all("coordinator" in causes[p].why for p in (P0, P1))
 
 
 def test_the_end_with_what_is_hidden_leaves_the_consumers_own_isolation_level_alone() -> None:
@@ -127,4 +151,4 @@ def test_caught_up_is_what_has_nothing_left_to_read_and_nothing_undurable(
     ledger.begin(P0, durable, 0, now=0.0)
     if durable < position:
         ledger.take(P0, [], position, 0, now=0.0)
-    assert asyncio.run(caught_up(Consumer(assigned={0: position}), ledger, lambda: 1000)) == idle
+    assert asyncio.run(caught_up(Consumer(assigned={0: position}), [P0], ledger.is_settled, lambda: 1000)) == idle

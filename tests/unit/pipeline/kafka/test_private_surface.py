@@ -21,7 +21,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.client import AIOKafkaClient
-from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import Assignment, Subscription, SubscriptionState, TopicPartitionState
 from faust.serializers.schemas import Schema
@@ -48,7 +49,9 @@ USED: list[Member] = [
     (GroupCoordinator, "fetch_committed_offsets", "one request for all partitions; nothing committed is left out"),
     (GroupCoordinator, "need_rejoin", "no commit while this is so"),
     (GroupCoordinator, "_do_commit_offsets", "one attempt to commit, which raises what the broker answers"),
-    (Fetcher, "_records", "by partition, a FetchResult or a FetchError; what is deleted is fetched on"),
+    (Fetcher, "_records", "what was fetched, by partition, with calculate_backoff(); what is deleted is fetched on"),
+    (Fetcher, "_client", "sends a fetch; has the metadata asked for when a leader has moved"),
+    (Fetcher, "_retry_backoff", "seconds to wait after a broker that did not answer"),
     (Fetcher, "_subscriptions", "the consumer's SubscriptionState"),
     (Fetcher, "_closed", "ends the fetching"),
     (Fetcher, "_notify", "sets a future, here the next one"),
@@ -56,20 +59,22 @@ USED: list[Member] = [
     (Fetcher, "_create_fetch_waiter", "a future that is done when something was fetched, or failed for good"),
     (Fetcher, "_isolation_level", "replaced in a copy, to ask for the end that open transactions hide"),
     (Fetcher, "end_offsets", "asks that copy"),
-    (FetchResult, "check_assignment", "drops what a seek or a rebalance has made stale"),
-    (FetchResult, "has_more", "False when all records are taken"),
-    (FetchResult, "_partition_records", "iterates over the raw records; None when all are taken"),
-    (FetchResult, "_update_position", "moves the position behind the last record that was taken"),
-    (FetchError, "check_raise", "raises what a fetch failed with"),
-    (PartitionRecords, "_consumer_record", "replaced, since it builds a ConsumerRecord for each event"),
     (SubscriptionState, "subscription", "None before the first one"),
     (SubscriptionState, "reassignment_in_progress", "nothing is taken or committed meanwhile"),
     (SubscriptionState, "fetch_context", "tells aiokafka that records are being asked for, as its getmany does"),
     (Subscription, "assignment", "None before the first one"),
     (Assignment, "tps", "the assigned partitions"),
+    (Assignment, "active", "False once it is no longer the one"),
     (Assignment, "state_value", "the state of one of them"),
     (TopicPartitionState, "has_valid_position", "False until the first seek"),
     (TopicPartitionState, "position", "the next offset to hand on"),
+    (TopicPartitionState, "paused", "what was fetched before a pause is dropped, as aiokafka does"),
+    (TopicPartitionState, "consumed_to", "moves the position"),
+    (AIOKafkaConsumer, "_fetch_max_wait_ms", "as it was made with"),
+    (AIOKafkaConsumer, "_max_partition_fetch_bytes", "as it was made with"),
+    (ClusterMetadata, "leader_for_partition", "None or -1 where there is none"),
+    (AIOKafkaClient, "cluster", "the metadata"),
+    (AIOKafkaClient, "send", "asks a broker"),
     # Faust and mode
     (driver, "server_list", "host and port of every broker"),
     (driver, "credentials_to_aiokafka_auth", "credentials as arguments for aiokafka's clients"),
@@ -90,6 +95,9 @@ USED: list[Member] = [
 
 REPLACED: list[Member] = [
     (AbstractTokenProvider, "token", "is asked for at every authentication"),
+    (AIOKafkaConsumer, "start", "connects and makes the fetcher, which is replaced by ours before it is used"),
+    (AIOKafkaConsumer, "_fetcher", "is made by start"),
+    (Fetcher, "_proc_fetch_request", "sends a fetch and keeps what is answered; one task for each broker"),
     (faust.App, "_create_directories", "makes a directory for tables, which a read-only root refuses"),
     (Schema, "compile", "makes the decoder of a topic's messages"),
     (driver.Transport, "Consumer", "is instantiated by create_consumer"),
@@ -102,7 +110,11 @@ REPLACED: list[Member] = [
     (driver.AIOKafkaConsumerThread, "seek_to_committed", "is called after every assignment, before the flow resumes"),
 ]  # fmt: skip
 
-OF_PYTHON = {"os._exit": "documented", "logging._srcfile": "documented; None spares the search for the caller"}
+OF_PYTHON = {
+    "os._exit": "documented",
+    "part._replace": "a named tuple's, documented",
+    "logging._srcfile": "documented; None spares the search for the caller",
+}
 PACKAGES = ("schemas", "pipeline", "deploy")
 
 

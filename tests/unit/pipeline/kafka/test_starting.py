@@ -1,22 +1,24 @@
 """From an assignment to the first fetch, without Kafka: until it works, once, and not forgotten."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 
+from pipeline.core import waiting
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
-from pipeline.core.start import Offsets, Start
+from pipeline.core.start import Gap, Offsets, Start
+from pipeline.core.waiting import Cause, Waiting
 from pipeline.errors import SinkUnavailable
 from pipeline.kafka import starting
 from pipeline.kafka.starting import FORGOTTEN_SECONDS, Starting
 from tests.support.places import P0, P1, P2, P3, TOPIC
 
-Choose = Callable[[Mapping[Place, Offsets]], Mapping[Place, Start]]
+Choose = Callable[[Mapping[Place, Offsets]], Mapping[Place, Start | Gap]]
 
 
 class Consumer:
@@ -24,6 +26,7 @@ class Consumer:
 
     def __init__(self, *assigned: int) -> None:
         self.assigned, self.sought = set(assigned), dict[int, int]()
+        self.leaderless = frozenset[Place]()
 
     def assignment(self) -> set[TopicPartition]:
         return {TopicPartition(TOPIC, p) for p in self.assigned}
@@ -51,11 +54,13 @@ class Failing:
 
 @pytest.fixture(autouse=True)
 def _offsets_without_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def read_offsets(consumer: Any, places: frozenset[Place]) -> dict[Place, Offsets]:
-        return {p: Offsets(None, 0, 10) for p in places}
+    async def read_offsets(consumer: Any, places: frozenset[Place]) -> tuple[dict[Place, Offsets], dict[Place, Cause]]:
+        known = {p: Offsets(None, 0, 10) for p in places - consumer.leaderless}
+        return known, {p: Cause("no leader", "wait", passes=True) for p in places & consumer.leaderless}
 
     monkeypatch.setattr(starting, "read_offsets", read_offsets)
     monkeypatch.setattr(starting, "START_RETRY_SECONDS", 0)
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.001)
 
 
 def raised(error: BaseException) -> None:
@@ -63,7 +68,7 @@ def raised(error: BaseException) -> None:
 
 
 def new(choice: Choose = choose, fatal: Callable[[BaseException], None] = raised) -> Starting:
-    return Starting(Ledger(), choice, fatal, lambda: 0.0)
+    return Starting(Ledger(), Waiting(), choice, fatal, time.monotonic)
 
 
 async def started(ours: Starting, consumer: Consumer) -> None:
@@ -72,7 +77,13 @@ async def started(ours: Starting, consumer: Consumer) -> None:
     await ours._task
 
 
-@pytest.mark.parametrize("errors", [(), (SinkUnavailable("away"), KafkaError("away"))])
+async def waits(ours: Starting) -> None:
+    """Until a partition waits for something."""
+    while not ours.waiting.places:  # noqa: ASYNC110 - nobody else needs an event for it
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("errors", [(), (SinkUnavailable("away"), SinkUnavailable("again"))])
 def test_what_is_assigned_is_read_from_its_starting_point_as_soon_as_that_is_known(errors: tuple[Exception]) -> None:
     ours, consumer = new(Failing(*errors)), Consumer(0, 1)
     asyncio.run(started(ours, consumer))
@@ -182,3 +193,63 @@ def test_only_what_is_assigned_and_read_is_read_again_from_an_offset() -> None:
     assert consumer.sought == {0: 3}
     assert ours.ledger.durable_offsets() == {P0: 3, P2: 5}
     assert ours.ledger.known_offset(P0) == 9
+
+
+def test_a_partition_that_cannot_start_keeps_no_other_and_starts_when_it_can() -> None:
+    async def run() -> None:
+        ours, consumer = new(), Consumer(0, 1)
+        consumer.leaderless = frozenset({P1})
+        ours.begin(consumer)
+        assert ours._task is not None
+        while not consumer.sought:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert (consumer.sought, ours.waiting.places) == ({0: 5}, frozenset({P1}))
+        for now in (0.0, FORGOTTEN_SECONDS + 1, 3 * FORGOTTEN_SECONDS):
+            ours.start_forgotten(consumer, now)
+        assert ours.ledger.partitions == {P0}, "nothing was started again for it"
+        consumer.leaderless = frozenset()
+        await ours._task
+        assert (consumer.sought, ours.waiting.places) == ({0: 5, 1: 5}, frozenset())
+
+    asyncio.run(run())
+
+
+def test_a_gap_holds_its_partition_alone_until_somebody_accepts_it() -> None:
+    accepted: list[bool] = []
+
+    def choice(offsets: Mapping[Place, Offsets]) -> Mapping[Place, Start | Gap]:
+        return {p: Start(9, 9) if p == P0 or accepted else Gap(5, 9) for p in offsets}
+
+    async def run() -> None:
+        ours, consumer = new(choice), Consumer(0, 1)
+        ours.begin(consumer)
+        assert ours._task is not None
+        await waits(ours)
+        (sentence,) = ours.waiting.sentences(0.0).values()
+        assert (
+            "partition 1 of message-events waits at offset 5: the offsets 5 to 8 were deleted from the log" in sentence
+        )
+        assert "`msgmetrics skip message-events/1/5-8`" in sentence
+        assert consumer.sought == {0: 9}
+        accepted.append(True)
+        await ours._task
+        assert consumer.sought == {0: 9, 1: 9}
+
+    asyncio.run(run())
+
+
+def test_a_partition_whose_records_are_gone_is_started_anew_by_itself() -> None:
+    async def run() -> None:
+        ours, consumer = new(), Consumer(0, 1)
+        await started(ours, consumer)
+        before = ours.ledger.readings()
+        ours.begin_one(consumer, P1)
+        assert ours.ledger.partitions == {P0}
+        assert ours._task is not None
+        await ours._task
+        assert ours.ledger.readings()[P0] == before[P0]
+        assert ours.ledger.readings()[P1] > before[P1]
+        ours.begin_one(consumer, P2)
+        assert ours.ledger.partitions == {P0, P1}, "it is not assigned"
+
+    asyncio.run(run())

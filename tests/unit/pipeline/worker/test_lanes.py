@@ -48,6 +48,9 @@ class Kafka:
 
     async def start_forgotten(self) -> None: ...
 
+    async def waiting(self) -> dict[Place, str]:
+        return {}
+
     async def assigned(self) -> frozenset[Place]:
         return frozenset({P0})
 

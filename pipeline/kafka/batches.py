@@ -1,0 +1,286 @@
+"""From the bytes of a fetch to records. Pure.
+
+Checksum, format and codec are decided for each batch before a record of it is parsed, so that no exception of a parser
+has to tell what is wrong. A batch that is sound gives all its records, whatever they contain; one that is not is
+refused as a whole, for somebody to decide about it.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
+from typing import Any, NamedTuple
+
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.legacy_records import LegacyRecordBatch
+
+from pipeline.core.records import RawRecord
+from pipeline.kafka.codecs import CannotUnpack, unpack
+from pipeline.kafka.lenient import Record, Span, Unreadable, parse
+
+_HEADER = struct.Struct(">qiibIhiqqqhii")
+_FRAME = struct.Struct(">qi")
+_ATTRIBUTES = struct.Struct(">h")
+_MAGIC_AT, _ATTRIBUTES_AT = 16, 21
+_OLD_OVERHEAD_BYTES = 26
+"""Of a batch of the formats 0 and 1, up to its first key."""
+_CODEC, _APPEND_TIME, _TRANSACTIONAL, _CONTROL = 0x07, 0x08, 0x10, 0x20
+_CONTROL_KEY = struct.Struct(">hh")
+_ABORT = 0
+FORMAT = 2
+"""The format of batches since Kafka 0.11."""
+SLICE_RECORDS = 20_000
+"""So many records of a batch are handed on at once: a megabyte may hold a hundred thousand."""
+MAX_PARSED_AT_ONCE = 400_000
+"""Records of a batch that aiokafka's parser may make at once, some 100 bytes each beside their content."""
+
+
+class BatchRefused(Exception):
+    """A batch that cannot be read: the text says why. ``next_offset`` is where the log goes on, None if unknown."""
+
+    def __init__(self, why: str, next_offset: int | None) -> None:
+        super().__init__(why)
+        self.next_offset = next_offset
+
+
+class Unpacked(NamedTuple):
+    """A batch, or a slice of it: its records, what is none, its size uncompressed, and where the log goes on."""
+
+    records: list[RawRecord]
+    unreadable: list[Unreadable]
+    size_bytes: int
+    next_offset: int
+    max_timestamp: int
+
+
+class _Header(NamedTuple):
+    base_offset: int
+    length: int
+    leader_epoch: int
+    magic: int
+    checksum: int
+    attributes: int
+    last_offset_delta: int
+    first_timestamp: int
+    max_timestamp: int
+    producer_id: int
+    producer_epoch: int
+    base_sequence: int
+    records: int
+
+    @property
+    def next_offset(self) -> int:
+        return self.base_offset + self.last_offset_delta + 1
+
+    @property
+    def span(self) -> Span:
+        append_time = self.max_timestamp if self.attributes & _APPEND_TIME else None
+        return Span(self.base_offset, self.next_offset - 1, self.records, self.first_timestamp, append_time)
+
+
+class Aborted:
+    """Aborted transactions of a fetch: whose batches are to be left out, as the log goes on.
+
+    ``transactions`` are (producer id, first offset). Every batch is to be asked about, in order.
+    """
+
+    def __init__(self, transactions: Iterable[tuple[int, int]] | None) -> None:
+        self._begin = sorted(transactions or (), key=lambda aborted: aborted[1], reverse=True)
+        self._producers: set[int] = set()
+
+    def drops(self, producer_id: int, base_offset: int, *, is_transactional: bool) -> bool:
+        """Whether a batch belongs to a transaction that was aborted."""
+        while self._begin and self._begin[-1][1] <= base_offset:
+            self._producers.add(self._begin.pop()[0])
+        return is_transactional and producer_id in self._producers
+
+    def ended(self, producer_id: int) -> None:
+        """The aborted transaction of a producer has ended; what it writes from now on counts."""
+        self._producers.discard(producer_id)
+
+
+def unpack_fetch(
+    payload: bytes, position: int, log_end: int, aborted: Aborted, parser: Any = DefaultRecordBatch
+) -> Iterator[Unpacked]:
+    """The batches of a fetch from ``position``, each without what is before it. Raises BatchRefused, for good.
+
+    A batch at the end of which only the beginning was fetched is left for the next fetch. ``log_end`` is the end of
+    the log: no batch can reach beyond it.
+    """
+    is_first = True
+    for frame in _frames(payload, position):
+        if frame is None:
+            if is_first:
+                raise BatchRefused("the broker sends the beginning of a batch that is larger than a fetch", None)
+            return
+        is_first = False
+        for part in _unpack(frame, position, log_end, aborted, parser):
+            if part.next_offset > position:  # else it was read before
+                position = part.next_offset
+                yield part
+
+
+def _frames(payload: bytes, position: int) -> Iterator[memoryview | None]:
+    """The bytes of each batch; None for one that is not complete."""
+    view, start = memoryview(payload), 0
+    while start < len(view):
+        if len(view) - start < _FRAME.size:
+            yield None
+            return
+        _, length = _FRAME.unpack_from(view, start)
+        if length < _OLD_OVERHEAD_BYTES - _FRAME.size:
+            raise BatchRefused(f"its length is {length} bytes, less than that of any batch", None)
+        end = start + _FRAME.size + length
+        yield view[start:end] if end <= len(view) else None
+        start = end
+
+
+def _unpack(frame: memoryview, position: int, log_end: int, aborted: Aborted, parser: Any) -> Iterator[Unpacked]:
+    magic = frame[_MAGIC_AT]
+    if magic < FORMAT:
+        return _legacy(frame, magic, position, log_end)
+    if magic > FORMAT:
+        raise BatchRefused(f"its format {magic} is newer than what this version reads", None)
+    if len(frame) < _HEADER.size:
+        raise BatchRefused(f"it has {len(frame)} bytes, less than a batch's header", None)
+    header = _Header(*_HEADER.unpack_from(frame))
+    next_offset = _checked(header.next_offset, header.base_offset, log_end)
+    if not parser(frame).validate_crc():
+        raise BatchRefused("its checksum is wrong", next_offset)
+    transactional = bool(header.attributes & _TRANSACTIONAL)
+    is_dropped = aborted.drops(header.producer_id, header.base_offset, is_transactional=transactional)
+    if header.attributes & _CONTROL:
+        if _is_abort(header, frame):
+            aborted.ended(header.producer_id)
+        is_dropped = True
+    if is_dropped:
+        return _cut(header, [], 0)
+    return _records(header, frame, position, parser)
+
+
+def _checked(next_offset: int, base_offset: int, log_end: int) -> int:
+    """Where the log goes on behind a batch. The checksum covers no base offset, so that it is held against the log."""
+    if not 0 <= base_offset < next_offset <= log_end:
+        why = f"it claims the offsets {base_offset} to {next_offset - 1}, and the log ends at {log_end}"
+        raise BatchRefused(why, None)
+    return next_offset
+
+
+def _is_abort(header: _Header, frame: memoryview) -> bool:
+    """Whether a control batch ends an aborted transaction."""
+    for record in parse(header.span, frame[_HEADER.size :]):
+        if isinstance(record, Unreadable) or record.key is None or len(record.key) < _CONTROL_KEY.size:
+            raise BatchRefused("its control record cannot be read", header.next_offset)
+        _, kind = _CONTROL_KEY.unpack_from(record.key)
+        if kind == _ABORT:
+            return True
+    return False
+
+
+def _records(header: _Header, frame: memoryview, position: int, parser: Any) -> Iterator[Unpacked]:
+    """A batch in slices. aiokafka's parser is faster; where it does not take all of it, each record is on its own."""
+    plain = _uncompressed(header, frame)
+    records = _parsed_at_once(header, plain, parser)
+    if records is None:
+        return _sliced(header, position, parse(header.span, memoryview(plain)[_HEADER.size :]))
+    if header.base_offset < position:
+        records = [record for record in records if record.offset >= position]
+    return _cut(header, records, len(plain))
+
+
+def _parsed_at_once(header: _Header, plain: bytes | memoryview, parser: Any) -> list[RawRecord] | None:
+    """All records of a batch in memory, by aiokafka; None where it refuses any, or where they are too many."""
+    if header.records > MAX_PARSED_AT_ONCE:
+        return None
+    try:
+        records = list(parser(plain))
+    except Exception:  # of any kind: aiokafka's two parsers have no errors of their own
+        return None
+    return records if _are_in_order(header, records) else None
+
+
+def _cut(header: _Header, records: list[RawRecord], size_bytes: int) -> Iterator[Unpacked]:
+    for start in range(0, max(len(records), 1), SLICE_RECORDS):
+        end = start + SLICE_RECORDS
+        part = records[start:end]
+        next_offset = records[end].offset if end < len(records) else header.next_offset
+        share = size_bytes * len(part) // max(len(records), 1)
+        yield Unpacked(part, [], share, next_offset, header.max_timestamp)
+
+
+def _sliced(header: _Header, position: int, found: Iterable[Record | Unreadable]) -> Iterator[Unpacked]:
+    """Slices of what is parsed as they are asked for: it may be more than fits into memory at once."""
+    rest = (x for x in found if x.offset >= position)
+    part = list(islice(rest, SLICE_RECORDS))
+    while True:
+        following = list(islice(rest, SLICE_RECORDS))
+        records: list[RawRecord] = [x for x in part if isinstance(x, Record)]
+        unreadable = [x for x in part if isinstance(x, Unreadable)]
+        size = sum(len(x.value or b"") for x in records) + sum(len(x.framed) for x in unreadable)
+        next_offset = following[0].offset if following else header.next_offset
+        yield Unpacked(records, unreadable, size, next_offset, header.max_timestamp)
+        if not following:
+            return
+        part = following
+
+
+def _are_in_order(header: _Header, records: list[Any]) -> bool:
+    """Whether each record has an offset of its batch, and one of its own."""
+    if not records:
+        return True
+    offsets = [record.offset for record in records]
+    last = header.next_offset - 1
+    if len(offsets) == last - header.base_offset + 1:
+        return offsets == list(range(header.base_offset, last + 1))
+    return header.base_offset <= offsets[0] and offsets[-1] <= last and all(a < b for a, b in pairwise(offsets))
+
+
+def _uncompressed(header: _Header, frame: memoryview) -> bytes | memoryview:
+    """The batch as it would be without compression."""
+    codec = header.attributes & _CODEC
+    if not codec:
+        return frame
+    try:
+        content = unpack(codec, frame[_HEADER.size :])
+    except CannotUnpack as error:
+        raise BatchRefused(str(error), header.next_offset) from None
+    attributes = _ATTRIBUTES.pack(header.attributes & ~_CODEC)
+    behind = _ATTRIBUTES_AT + _ATTRIBUTES.size
+    return b"".join((frame[:_ATTRIBUTES_AT], attributes, frame[behind : _HEADER.size], content))
+
+
+def _legacy(frame: memoryview, magic: int, position: int, log_end: int) -> Iterator[Unpacked]:
+    """A batch of the formats before Kafka 0.11: one record, or a compressed one that contains others."""
+    try:
+        batch = LegacyRecordBatch(bytes(frame), magic)
+        is_sound = batch.validate_crc()
+    except Exception as error:
+        raise BatchRefused(f"its frame cannot be read ({error})", None) from None
+    next_offset = _checked(batch.next_offset, batch.next_offset - 1, log_end)
+    if not is_sound:
+        raise BatchRefused("its checksum is wrong", next_offset)
+    _check_unpacks(frame, magic, next_offset)
+    try:
+        records = [record for record in batch if record.offset >= position]
+    except Exception as error:
+        yield Unpacked([], [Unreadable(next_offset - 1, bytes(frame), str(error))], len(frame), next_offset, -1)
+    else:
+        yield Unpacked(records, [], sum(len(record.value or b"") for record in records), next_offset, -1)
+
+
+def _check_unpacks(frame: memoryview, magic: int, next_offset: int) -> None:
+    """Refuse a compressed batch of an old format that would fill the memory, or that cannot be uncompressed."""
+    attributes = frame[_MAGIC_AT + 1]
+    if not attributes & _CODEC:
+        return
+    try:
+        unpack(attributes & _CODEC, _old_value(frame, magic))
+    except (CannotUnpack, struct.error) as error:
+        raise BatchRefused(str(error), next_offset) from None
+
+
+def _old_value(frame: memoryview, magic: int) -> memoryview:
+    key_at = _MAGIC_AT + 2 + (8 if magic else 0)
+    (key_size,) = struct.unpack_from(">i", frame, key_at)
+    value_at = key_at + 4 + max(key_size, 0)
+    (value_size,) = struct.unpack_from(">i", frame, value_at)
+    return frame[value_at + 4 : value_at + 4 + max(value_size, 0)]
