@@ -38,8 +38,9 @@ def replay(
 ) -> None:
     """Read a span of the topic once more.
 
-    By Kafka's timestamps, beside the live workers; each event still counts once. The span ends where the log ends now.
-    Interrupted by Ctrl-C or worse, it goes on with --resume.
+    By Kafka's timestamps, beside the live workers; each event still counts once. It reads from the first record of the
+    span to where the log ends now, since producers' clocks differ, and takes what lies in the span. Interrupted by
+    Ctrl-C or worse, it goes on with --resume.
 
     \b
     Example:
@@ -107,7 +108,7 @@ async def _forecast(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm
         floor_ms=floor_ms,
         known_offsets={p: s.next_offset for p, s in stored.items()},
         on_start=bar.reset,
-        on_progress=bar.update,
+        on_progress=lambda passed: bar.update(passed - bar.n),
     ).run()
     return (
         f"would read {f.records} records: {f.new_facts} new facts, {f.duplicates} duplicates, {f.new_dead_letters} new "

@@ -11,6 +11,7 @@ from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import Erasures, ReadErasures
 from pipeline.core.flush import Chunk
+from pipeline.core.place import Place
 from pipeline.repair.replay_reading import Reading, find_bounds, open_consumer
 from schemas import tables
 from schemas.grain import Grain
@@ -34,7 +35,10 @@ class Forecast:
 
 @dataclass(slots=True)
 class DryRun(Reading):
-    """One dry run. The identities that it meets are kept in a table of their own, for an hour."""
+    """One dry run. The identities that it meets are kept in a table of their own, for an hour.
+
+    ``on_progress`` is told the offsets passed, as a replay's is.
+    """
 
     store: Store
     on_start: Callable[[int], None] = lambda _: None
@@ -44,11 +48,14 @@ class DryRun(Reading):
         """Read the span and count. Raises KafkaError, SinkUnavailable or Stop."""
         forecast, batch_id, valid = Forecast(), str(uuid.uuid4()), 0
         erasures: Erasures = await asyncio.to_thread(self.store.perform, ReadErasures())
+        reached: dict[Place, int] = {}
         async with open_consumer(self.settings) as consumer:
             bounds = await find_bounds(consumer, self.settings.kafka_topic, self.wanted)
             self.on_start(sum(b.end - b.start for b in bounds.values()))
             async for chunk in self.chunks(consumer, bounds):
                 valid += await asyncio.to_thread(self._look_at, chunk, erasures, batch_id, forecast)
+                reached |= {p: end.next_offset for p, end in chunk.reached().items()}
+                self.on_progress(sum(next_offset - bounds[p].start for p, next_offset in reached.items()))
         forecast.new_facts = await asyncio.to_thread(self._count_new, batch_id)
         forecast.duplicates = valid - forecast.new_facts
         return forecast
@@ -64,7 +71,6 @@ class DryRun(Reading):
         known = self._known_letters(chunk)
         forecast.known_dead_letters += known + judged
         forecast.new_dead_letters += len(chunk.letters) - known
-        self.on_progress(chunk.records)
         return len(chunk.columns)
 
     def _keep(self, chunk: Chunk, batch_id: str) -> None:

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
+from pipeline.core.exact import LATEST_MS
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.place import Place
 from pipeline.errors import LogGap, Stop
@@ -97,7 +98,8 @@ async def open_consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
 async def find_bounds(consumer: AIOKafkaConsumer, topic: str, wanted: Wanted) -> dict[Place, Bounds]:
     """The offsets to read of each partition, as the log stands now. Raises NothingToReplay.
 
-    Where the broker cannot look up times, all offsets are read, and records outside the span are dropped.
+    From the first record that is not before the span to the end of the log: producers' clocks differ, so that a record
+    of the span may stand behind one that was stamped after it. Where the broker cannot look up times, all is read.
     """
     known = await _places(consumer, topic)
     if missing := wanted.places - known:
@@ -106,16 +108,12 @@ async def find_bounds(consumer: AIOKafkaConsumer, topic: str, wanted: Wanted) ->
     tps = [TopicPartition(*place) for place in sorted(wanted.places or known)]
     first, last = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
     since = await consumer.offsets_for_times(dict.fromkeys(tps, wanted.from_ms))
-    until = await consumer.offsets_for_times(dict.fromkeys(tps, wanted.to_ms))
     any_time = await consumer.offsets_for_times(dict.fromkeys(tps, 0))
     bounds = {}
     for tp in tps:
-        if any_time[tp] is None:  # the log is empty, or times are unknown here
-            bounds[Place(*tp)] = Bounds(first[tp], last[tp])
-            continue
-        start = since[tp].offset if since[tp] else last[tp]
-        end = until[tp].offset if until[tp] else last[tp]
-        bounds[Place(*tp)] = Bounds(min(start, last[tp]), max(start, min(end, last[tp])))
+        nothing = last[tp] if any_time[tp] else first[tp]  # where no record has a time, none is before the span
+        start = since[tp].offset if since[tp] else nothing
+        bounds[Place(*tp)] = Bounds(min(start, last[tp]), last[tp])
     return bounds
 
 
@@ -145,31 +143,42 @@ async def read_batches(
     began, read = time.monotonic(), 0
     while left:
         try:
-            fetched = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=at_once)
+            fetched = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=RECORDS_A_POLL)
         except OffsetOutOfRangeError as error:
             topics = ", ".join(sorted({tp.topic for tp in left}))
             raise LogGap(
                 f"records of {topics} that were to be replayed were deleted from the log by its retention ({error})"
             ) from None
         for tp, records in fetched.items():
-            batch = _batch(Place(*tp), records, left[tp], wanted, known_offsets.get(Place(*tp), 0))
-            read += len(batch.records)
-            yield batch
+            for batch in _batches(Place(*tp), records, left[tp], wanted, known_offsets.get(Place(*tp), 0), at_once):
+                yield batch
+                if wanted.rate:
+                    read += len(batch.records)
+                    await asyncio.sleep(max(0.0, read / wanted.rate - (time.monotonic() - began)))
         for tp in list(left):
             if await consumer.position(tp) >= left[tp].end:  # past control records and aborted transactions too
                 consumer.pause(tp)
                 del left[tp]
-        if wanted.rate:
-            await asyncio.sleep(max(0.0, read / wanted.rate - (time.monotonic() - began)))
 
 
-def _batch(place: Place, records: list[Any], bounds: Bounds, wanted: Wanted, known_offset: int) -> Batch:
-    following = min(records[-1].offset + 1, bounds.end)
-    taken = [r for r in records if r.offset < bounds.end and _is_wanted(r.timestamp, wanted)]
-    size = sum(len(r.value or b"") for r in taken)
-    return Batch(place, EPOCH, records[0].offset, following, known_offset, taken, size)
+def _batches(
+    place: Place, records: Sequence[Any], bounds: Bounds, wanted: Wanted, known_offset: int, at_once: int
+) -> Iterator[Batch]:
+    """What one poll has brought of a partition, in batches of at most ``at_once`` records that are wanted.
+
+    Records outside the span are in none of them: one batch, an empty one, may pass any number of these.
+    """
+    taken = [r for r in records if r.offset < bounds.end and is_wanted(r.timestamp, wanted)]
+    start, end = records[0].offset, min(records[-1].offset + 1, bounds.end)
+    for first in range(0, max(len(taken), 1), at_once):
+        part = taken[first : first + at_once]
+        following = part[-1].offset + 1 if first + at_once < len(taken) else end
+        yield Batch(place, EPOCH, start, following, known_offset, part, sum(len(r.value or b"") for r in part))
+        start = following
 
 
-def _is_wanted(timestamp_ms: int | None, wanted: Wanted) -> bool:
-    """Whether a record's time lies in the span; one without a time does."""
-    return timestamp_ms is None or timestamp_ms < 0 or wanted.from_ms <= timestamp_ms < wanted.to_ms
+def is_wanted(timestamp_ms: int | None, wanted: Wanted) -> bool:
+    """Whether a record's time lies in the span. One without a time, or with one that is none, lies in every span."""
+    if timestamp_ms is None or not 0 <= timestamp_ms < LATEST_MS:
+        return True
+    return wanted.from_ms <= timestamp_ms < wanted.to_ms

@@ -1,5 +1,6 @@
 """Replays beside live workers, interrupted and overlapping; ClickHouse emptied or set back; partitions added."""
 
+import asyncio
 import random
 import re
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.repair.replay_reading import Wanted, find_bounds, open_consumer, read_batches
+from schemas.settings import PREFIX, read_settings
 from tests.support.ledger import Ledger
 from tests.support.load import load
 from tests.support.recount import check_everything, uncounted
@@ -77,6 +80,26 @@ def test_only_the_named_span_and_partitions_are_read(system: System, ledger: Led
     )
     system.run("replay", *ALL, "--partition", "99", code=4)
     system.run("replay", *ALL, "--resume", code=4)
+
+
+def test_clocks_that_differ_hide_no_record_of_the_span_from_the_real_broker(system: System) -> None:
+    """On a topic that keeps producers' times, which stand in the log in any order."""
+    system.broker.create_topic("clocks", 1, {"message.timestamp.type": "CreateTime"})
+    pick, now_ms = random.Random(44), int(datetime.now(UTC).timestamp() * 1000)
+    times = [now_ms - 3_600_000 + n * 100 + pick.choice((0, 0, 2_400_000)) for n in range(20_000)]
+    producer = system.producer()
+    for at in times:
+        producer.produce("clocks", b"x", partition=0, timestamp=at)
+    assert producer.flush(30) == 0
+    settings = read_settings({f"{PREFIX}KAFKA_BOOTSTRAP": system.broker.bootstrap, f"{PREFIX}KAFKA_TOPIC": "clocks"})
+    wanted = Wanted(times[0] + 600_000, times[0] + 1_200_000)
+
+    async def offsets() -> list[int]:
+        async with open_consumer(settings) as consumer:
+            bounds = await find_bounds(consumer, "clocks", wanted)
+            return [r.offset async for batch in read_batches(consumer, wanted, bounds, {}) for r in batch.records]
+
+    assert asyncio.run(offsets()) == [n for n, at in enumerate(times) if wanted.from_ms <= at < wanted.to_ms]
 
 
 def test_a_killed_replay_goes_on_and_two_at_once_agree(system: System, ledger: Ledger) -> None:
