@@ -6,7 +6,7 @@ import click
 
 from deploy.cli.accounts import list_keys, revoke_key
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import Context, retention_floor_ms, warn
+from deploy.cli.context import INSTANT, Context, retention_floor_ms, warn
 from deploy.errors import Refused
 from deploy.sql import sql
 from pipeline.clickhouse.client import ClickHouse
@@ -14,20 +14,26 @@ from pipeline.clickhouse.store import Store
 from pipeline.core.protocol import erase_steps
 from pipeline.repair.lease import run_leased
 from schemas.connection import connect_writer
-from schemas.instant import rfc3339, utc
+from schemas.grain import MS_PER_SECOND, Grain
+from schemas.instant import rfc3339, second, utc
 from schemas.settings import Settings
+
+UNASKED_MS = Grain.HOUR.milliseconds
+"""An erasure reaches at most this far ahead of now, unless --until confirms more."""
 
 
 @click.command()
 @click.argument("org")
+@click.option("--until", type=INSTANT, help="confirm an erasure that reaches ahead of now, up to this instant at most")
 @click.option("--dry-run", is_flag=True, help="only say what there is, what stays where, and how long")
 @click.option("--yes", is_flag=True, help="do not ask")
 @click.pass_obj
-def erase(context: Context, org: str, dry_run: bool, yes: bool) -> None:
+def erase(context: Context, org: str, until: int | None, dry_run: bool, yes: bool) -> None:
     """Erase an organization for good.
 
     What ORG has sent up to now: its facts, dead letters and rollups are deleted and its keys revoked; no replay and no
-    redelivery brings them back. What it sends from now on is counted again.
+    redelivery brings them back. What it sends from now on is counted again. If a clock that is ahead has stamped some
+    of its records, the erasure reaches up to the newest of these; more than an hour ahead must be confirmed.
 
     \b
     Example:
@@ -36,12 +42,15 @@ def erase(context: Context, org: str, dry_run: bool, yes: bool) -> None:
     click.echo(with_store(context, lambda store, settings: erasure_preview(store, settings, org)))
     if dry_run:
         return
+    with_store(context, lambda store, _: find_instant(store, org, until))
     if not yes:
         click.confirm(f"Erase {org}? This cannot be undone", abort=True)
     click.echo(
         with_store(
             context,
-            lambda store, settings: erase_organization(store, org, store.clock_ms(), retention_floor_ms(settings)),
+            lambda store, settings: erase_organization(
+                store, org, find_instant(store, org, until), retention_floor_ms(settings)
+            ),
         )
     )
 
@@ -53,12 +62,56 @@ def erasure_preview(store: Store, settings: Settings, org: str) -> str:
         [
             f"{org} has {facts} facts, {letters} dead letters, {minutes + hours + days} rollup rows "
             f"({minutes} minutes, {hours} hours, {days} days) and {keys} valid keys. Erasing removes all of it.",
+            *ahead_of_now(store.clock_ms(), newest_record(store, org)),
             f"What stays: its records in Kafka's topic {settings.kafka_topic} until the topic's own retention; dead "
             "letters so broken that nobody can be named for them, until "
             f"{settings.dead_letter_retention_days} days after they were seen; its id, in the list of erasures, by "
             "which its records are dropped wherever they turn up again; backups that were made before.",
         ]
     )
+
+
+def newest_record(store: ClickHouse, org: str) -> int:
+    """The newest record time stored of an organization, in epoch milliseconds; 0 where it has nothing."""
+    return int(store.rows("looking for the newest record", sql("cli/newest_record"), org=org)[0][0])
+
+
+def ahead_of_now(now_ms: int, newest_ms: int) -> list[str]:
+    """Sentences on records that are stamped ahead of now; none where there are none."""
+    if newest_ms <= now_ms:
+        return []
+    reach = (
+        f"Its newest record is stamped {rfc3339(newest_ms)}, {(newest_ms - now_ms) / MS_PER_SECOND:.0f} s ahead of "
+        "ClickHouse's now, so the erasure reaches up to then: what it sends until then is dropped too."
+    )
+    if newest_ms - now_ms <= UNASKED_MS:
+        return [reach]
+    return [f"{reach} As that is more than an hour, it takes --until {_second_after(newest_ms)} to confirm it."]
+
+
+def find_instant(store: Store, org: str, until: int | None) -> int:
+    """The instant up to which an organization is erased (epoch milliseconds). Raises Refused, see `choose_instant`."""
+    return choose_instant(org, store.clock_ms(), newest_record(store, org), until)
+
+
+def choose_instant(org: str, now_ms: int, newest_ms: int, until: int | None) -> int:
+    """Now, or the newest record time if a clock that was ahead has stamped it. ``until`` is epoch seconds.
+
+    Records are erased by their own time, since a later reading has a later clock and would bring them back. Raises
+    Refused where that is more than UNASKED_MS ahead and not confirmed.
+    """
+    is_confirmed = until is not None and newest_ms <= until * MS_PER_SECOND
+    if newest_ms - now_ms > UNASKED_MS and not is_confirmed:
+        raise Refused(
+            f"the newest record of {org} is stamped {rfc3339(newest_ms)}, more than an hour ahead of ClickHouse's now; "
+            "the erasure would reach up to then and drop all that it sends until then. Add "
+            f"--until {_second_after(newest_ms)} to confirm that"
+        )
+    return max(now_ms, newest_ms)
+
+
+def _second_after(instant_ms: int) -> str:
+    return second(-(-instant_ms // MS_PER_SECOND))
 
 
 def _counts(store: ClickHouse, org: str) -> Any:
@@ -70,7 +123,7 @@ def erase_organization(store: Store, org: str, at_ms: int, floor_ms: int) -> str
     client = connect_writer(store.endpoint)
     for key in list_keys(client, org):
         if key.revoked_at is None:
-            revoke_key(client, key.id, utc(at_ms))
+            revoke_key(client, key.id, utc(store.clock_ms()))
     run_leased(store, f"erase {org}", erase_steps(org, at_ms, floor_ms), lambda _: None, warn)
     facts, letters, minutes, hours, days, keys = map(int, _counts(store, org))
     if keys:

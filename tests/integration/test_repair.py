@@ -16,6 +16,17 @@ from tests.support.system import System, require_kafka
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 SPAN, EVENTS = timedelta(hours=30), 4_000
+STAMPED = {
+    "facts": """
+        INSERT INTO facts (org_id, event_id, type, channel, occurred_at, record_at)
+        SELECT {org:String}, 'x', 1, 'sms', now64(3, 'UTC') - INTERVAL 2 HOUR, now64(3, 'UTC') + {s:Int64}
+    """,
+    "dead_letters": """
+        INSERT INTO dead_letters (org_id, reason, record_at)
+        SELECT {org:String}, 'malformed_json', now64(3, 'UTC') + {s:Int64}
+    """,
+}
+"""A record of an organization that a clock ahead has stamped, as a row of a table."""
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +181,22 @@ def test_one_maintenance_command_at_a_time(system: System) -> None:
     system.run("rebuild", *hour)
 
 
+def test_an_erasure_takes_what_a_clock_ahead_has_stamped_and_asks_before_it_reaches_far(system: System) -> None:
+    for org, table, hours in (("ahead", "facts", 0.5), ("ahead", "dead_letters", 0.7), ("far", "facts", 5)):
+        system.database.command(STAMPED[table], parameters={"org": org, "s": int(hours * 3600)})
+    assert "s ahead of ClickHouse's now" in system.run("erase", "ahead", "--dry-run")
+    system.run("erase", "ahead", "--yes")
+    assert "--until" in system.run("erase", "far", "--dry-run")
+    system.run("erase", "far", "--yes", code=4)
+    system.run("erase", "far", "--yes", "--until", "2020-01-01T00:00:00Z", code=4)
+    assert system.query("SELECT count() FROM facts WHERE org_id = 'far'") == [(1,)]
+    system.run("erase", "far", "--yes", "--until", "2099-01-01T00:00:00Z")
+    for table in STAMPED:
+        assert system.query(f"SELECT count() FROM {table} WHERE org_id IN ('ahead', 'far')") == [(0,)]
+    ((reach,),) = system.query("SELECT dateDiff('minute', now64(3, 'UTC'), max(at)) FROM erasures WHERE org_id = 'far'")
+    assert 290 <= reach <= 300, "the newest record time, not the instant that was allowed"
+
+
 def test_an_erased_organization_stays_erased_and_the_others_stay_exact(system: System, ledger: Ledger) -> None:
     key = system.run("keys", "create", "org-1").strip()
     preview = system.run("erase", "org-1", "--dry-run")
@@ -184,7 +211,7 @@ def test_an_erased_organization_stays_erased_and_the_others_stay_exact(system: S
     ledger.keep_only("org-1", kept)
     check_everything(system, ledger, datetime.now(UTC))
     assert reconcile(system)["differences"] == []
-    left = "SELECT count() FROM facts WHERE org_id = 'org-1' AND record_at <= (SELECT max(at) FROM erasures)"
-    assert system.query(left) == [(0,)]
+    left = "SELECT count() FROM facts WHERE org_id = 'org-1' AND toUnixTimestamp64Milli(record_at) <= {at:Int64}"
+    assert system.query(left, at=at) == [(0,)]
     assert key[:12] in system.run("keys", "list", "--org", "org-1")
     assert "revoked" in system.run("keys", "list", "--org", "org-1")
