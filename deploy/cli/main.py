@@ -27,6 +27,7 @@ COMMANDS = {
     "rebuild": ("rebuild", "Compute rollups anew from facts."),
     "reconcile": ("reconcile", "Prove that rollups are right."),
     "replay": ("replay", "Read a span of the topic once more."),
+    "skip": ("skip", "Accept that records are lost, so that their partition goes on."),
     "status": ("status", "How far aggregation has come, by partition."),
     "worker": ("serve", "Run a worker: events from Kafka into ClickHouse, until SIGTERM."),
 }

@@ -90,6 +90,7 @@ async def _replay(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm, 
         clock_ms=wall_clock_ms,
         floor_ms=floor_ms,
         known_offsets={p: s.next_offset for p, s in stored.items()},
+        gaps=await asyncio.to_thread(store.read_gaps),
         on_start=bar.reset,
         on_progress=lambda passed: bar.update(passed - bar.n),
     ).run(resume=resume)
@@ -107,6 +108,7 @@ async def _forecast(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm
         clock_ms=wall_clock_ms,
         floor_ms=floor_ms,
         known_offsets={p: s.next_offset for p, s in stored.items()},
+        gaps=await asyncio.to_thread(store.read_gaps),
         on_start=bar.reset,
         on_progress=lambda passed: bar.update(passed - bar.n),
     ).run()

@@ -65,7 +65,7 @@ class PartitionState:
 
 @dataclass(frozen=True, slots=True)
 class AcceptedGap:
-    """Offsets [from_offset, to_offset) that were deleted from the log unread, and that an operator accepted as lost."""
+    """Offsets [from_offset, to_offset) that could not be read, and that an operator accepted as lost."""
 
     partition: int
     from_offset: int
@@ -107,6 +107,13 @@ def read_status(client: Client, settings: Settings) -> Status:
     partitions = [_partition(p, known.get(p), ends.get(p)) for p in sorted(known.keys() | ends.keys())]
     age = (now_ms - as_of_ms) / MS_PER_SECOND if as_of_ms else None
     reasons += _reasons(settings, age, partitions)
+    reasons += [
+        f"{worker}: {reason}"
+        for worker, sentences in client.query(
+            sql("cli/status_workers"), parameters={"seconds": STALE_SECONDS}
+        ).result_rows
+        for reason in sentences
+    ]
     pending = client.query(sql("cli/status_pending"), parameters={"seconds": STALE_SECONDS})
     dead = client.query(sql("cli/status_dead_letters"), parameters={"hours": DEAD_LETTER_HOURS}).result_rows
     gaps = client.query(sql("cli/status_gaps"), parameters=where).result_rows
@@ -145,9 +152,7 @@ def _reasons(settings: Settings, age: float | None, partitions: list[PartitionSt
     if age is None:
         found.append("nothing is aggregated yet; start a worker with `msgmetrics worker` and see that it stays up")
     elif age > settings.lateness_seconds + STALE_SECONDS:
-        found.append(
-            f"as_of is {age:.0f} s old: look at the lag below, and at the workers' /readyz for what they wait for"
-        )
+        found.append(f"as_of is {age:.0f} s old: look at the lag below, and at what the workers wait for")
     if never and age is not None:
         found.append(f"partitions {', '.join(never)} were never read, which holds as_of; is a worker running?")
     return found
@@ -165,7 +170,7 @@ def render(status: Status) -> str:
         f"dead        {_dead(status)} in the last {DEAD_LETTER_HOURS} h",
     ]
     out += [
-        f"gap         partition {gap.partition}, offsets {gap.from_offset} to {gap.to_offset - 1} were lost unread; "
+        f"gap         partition {gap.partition}, offsets {gap.from_offset} to {gap.to_offset - 1} are lost; "
         f"accepted {gap.accepted_at}. If the records exist elsewhere, produce them again"
         for gap in status.accepted_gaps
     ]

@@ -21,8 +21,8 @@ from pipeline.core.place import Place
 from pipeline.core.start import Gap, Offsets, Start
 from pipeline.core.waiting import Waiting
 from pipeline.kafka.accepted import Accepted, Gaps
-from pipeline.kafka.fetcher import LogConsumer
 from pipeline.kafka.fetching import FETCH_WAIT_MS, Fetching
+from pipeline.kafka.log_consumer import LogConsumer
 from pipeline.kafka.starting import Starting
 from schemas.grain import MS_PER_SECOND
 from schemas.limits import PARTITION_FETCH_BYTES

@@ -1,4 +1,4 @@
-"""aiokafka's consumer with the answers to fetches read by us: one partition's trouble is no other's.
+"""aiokafka's fetcher with its answers read by us: one partition's trouble is no other's.
 
 aiokafka parses records as they are handed on, ends its generator with the first it cannot parse, and moves the
 position by one over a batch that is too large. Here an answer is kept as bytes until it is taken, batch by batch, and
@@ -10,43 +10,45 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition, errors
+from aiokafka import TopicPartition, errors
 from aiokafka.consumer.fetcher import Fetcher
 
-from pipeline.core.records import RawRecord
+from pipeline.core.place import Place
+from pipeline.core.records import DeadLetter, RawRecord
 from pipeline.core.waiting import Cause
 from pipeline.kafka.batches import Aborted, BatchRefused, Unpacked, unpack_fetch
+from pipeline.kafka.causes import MOVED, broker_error, unanswered_fetch
 from pipeline.kafka.lenient import Unreadable
+from schemas.message_event import DeadLetterReason
 
 log = logging.getLogger(__name__)
 
 PREFETCH_SECONDS = 0.1
 """For so long the other partitions of a broker are not fetched before an answer was taken."""
-MOVED = frozenset({
-    errors.NotLeaderForPartitionError, errors.UnknownTopicOrPartitionError, errors.LeaderNotAvailableError,
-    errors.ReplicaNotAvailableError,
-})  # fmt: skip
-"""Errors of a broker that is not, or no longer, the one to ask."""
 
 
 @dataclass(slots=True)
 class Taken:
-    """Consecutive records of one partition, what of it is no record, and the next offset. Sizes are uncompressed."""
+    """Consecutive records of one partition from ``start`` on, what of it is no record, and the next offset.
 
-    records: list[RawRecord]
-    unreadable: list[tuple[Unreadable, int]]
-    size_bytes: int
+    ``size_bytes`` is uncompressed.
+    """
+
+    start: int
     next_offset: int
+    records: list[RawRecord] = field(default_factory=list)
+    unreadable: list[DeadLetter] = field(default_factory=list)
+    size_bytes: int = 0
 
 
 class Fetched:
     """A broker's answer for one partition, from which batches are taken."""
 
     def __init__(self, assignment: Any, tp: TopicPartition, position: int, batches: Iterator[Unpacked]) -> None:
-        self.position = position
+        self.position, self._place = position, Place(*tp)
         self.refused: BatchRefused | None = None
         self._state, self._assignment = assignment.state_value(tp), assignment
         self._batches, self._created = batches, time.monotonic()
@@ -69,11 +71,11 @@ class Fetched:
 
     def take(self, max_records: int, max_bytes: int) -> Taken:
         """The next batches, until one crosses a limit; the position moves behind them."""
-        taken = Taken([], [], 0, self.position)
+        taken = Taken(self.position, self.position)
         while (part := self._next) is not None and len(taken.records) < max_records and taken.size_bytes < max_bytes:
             part = self._cut(part, max_records - len(taken.records))
             taken.records += part.records
-            taken.unreadable += [(unreadable, part.max_timestamp) for unreadable in part.unreadable]
+            taken.unreadable += [unreadable_letter(self._place, x, part.max_timestamp) for x in part.unreadable]
             taken.size_bytes += part.size_bytes
             taken.next_offset = part.next_offset
         self.position = taken.next_offset
@@ -99,6 +101,15 @@ class Fetched:
         except Exception as error:  # a parser's fault, of which this partition must not die
             log.exception("a batch at or behind offset %d cannot be read", self.position)
             self.refused = BatchRefused(f"reading it failed ({error!r})", None)
+
+
+def unreadable_letter(place: Place, unreadable: Unreadable, max_timestamp: int) -> DeadLetter:
+    """A dead letter for what is no record, with its bytes as they are framed in the log."""
+    sentence = f"the record's framing is broken: {unreadable.why}"
+    return DeadLetter(
+        place, unreadable.offset, DeadLetterReason.UNREADABLE_RECORD, sentence, max_timestamp, None,
+        unreadable.framed, (),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +160,7 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
         except asyncio.CancelledError:  # closed, or assigned anew
             return False
         except errors.KafkaError as error:
-            self._keep(assignment, asked, dict.fromkeys(asked, _unanswered(node_id, error)))
+            self._keep(assignment, asked, dict.fromkeys(asked, Failed(type(error), unanswered_fetch(node_id, error))))
             await asyncio.sleep(self._retry_backoff)
             return True
         answers = {
@@ -167,7 +178,7 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
         if error is not errors.NoError:
             if error in MOVED:
                 self._client.force_metadata_update()
-            return Failed(error, _cause(error, tp))
+            return Failed(error, broker_error(error, tp))
         # From version 4 on: the last stable offset, maybe the log's start, the aborted transactions, maybe a better
         # replica to read from, and the records.
         payload = rest[-1]
@@ -189,63 +200,3 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
             found = True
             (self.failing.add if isinstance(answer, Failed) else self.failing.discard)(tp)
         return found
-
-
-def _unanswered(node_id: int, error: errors.KafkaError) -> Failed:
-    why = f"broker {node_id}, its leader, does not answer ({type(error).__name__})"
-    return Failed(type(error), Cause(why, "it is asked again until it does", passes=True))
-
-
-def _cause(error: type[errors.KafkaError], tp: TopicPartition) -> Cause:
-    if error is errors.TopicAuthorizationFailedError:
-        return Cause("the broker refuses the right to read it", f"grant READ on the topic {tp.topic}")
-    if error in MOVED:
-        return Cause(f"no broker is its leader ({error.__name__})", "bring its brokers back", passes=True)
-    return Cause(
-        f"the broker cannot read it ({error.__name__}: {error.description})",
-        "look at the broker's log; what is lost there for good is accepted with `msgmetrics skip`",
-        passes=bool(error.retriable),
-    )
-
-
-class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
-    """aiokafka's consumer with a BatchFetcher. It must be given its topics or partitions after its start."""
-
-    async def start(self) -> None:
-        """Connect, and put our fetcher in the place of aiokafka's, which has had nothing to do yet."""
-        await super().start()
-        await self._fetcher.close()  # type: ignore[has-type]
-        self._fetcher = BatchFetcher(
-            self._client,
-            self._subscription,
-            fetch_max_wait_ms=self._fetch_max_wait_ms,
-            max_partition_fetch_bytes=self._max_partition_fetch_bytes,
-            auto_offset_reset="none",
-            isolation_level="read_committed",
-        )
-
-    def kept(self) -> dict[TopicPartition, Any]:
-        """What was fetched, or stands for it, by partition."""
-        kept: dict[TopicPartition, Any] = self._fetcher._records
-        return kept
-
-    def drop(self, tp: TopicPartition) -> None:
-        """Make room for the next fetch of a partition, and wake up the fetcher to send it."""
-        del self._fetcher._records[tp]
-        self._fetcher._notify(self._fetcher._wait_consume_future)
-
-    def pause_until(self, tp: TopicPartition, retry_at: float) -> None:
-        """Do not fetch a partition until a time (monotonic seconds); the others are."""
-        self._fetcher._records[tp] = Pausing(retry_at)
-
-    def tell_when_answered(self, tp: TopicPartition) -> None:
-        """Have the next answer for a partition kept as Recovered, even if there is nothing to read."""
-        self._fetcher.failing.add(tp)
-
-    def kept_position(self, tp: TopicPartition) -> int:
-        """The offset that a partition is fetched from."""
-        return int(self._subscription.subscription.assignment.state_value(tp).position)
-
-    def skip_to(self, tp: TopicPartition, offset: int) -> None:
-        """Move the position over what is not to be read, within the same reading."""
-        self._subscription.subscription.assignment.state_value(tp).consumed_to(offset)

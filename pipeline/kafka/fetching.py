@@ -12,15 +12,15 @@ from pipeline import metrics
 from pipeline.core.flush import Batch
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
-from pipeline.core.records import DeadLetter
 from pipeline.core.start import behind_gaps
 from pipeline.core.waiting import Cause, Waiting
 from pipeline.kafka.accepted import Accepted
 from pipeline.kafka.batches import BatchRefused
-from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, LogConsumer, Pausing, Recovered, Taken
-from pipeline.kafka.offsets import NO_LEADER, assigned, has_leader, position_of
+from pipeline.kafka.causes import NO_LEADER, bad_batch
+from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, Pausing, Recovered
+from pipeline.kafka.log_consumer import MAX_BYTES_A_TAKE, LogConsumer
+from pipeline.kafka.offsets import assigned, has_leader, position_of
 from schemas.grain import MS_PER_SECOND
-from schemas.message_event import DeadLetterReason
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,6 @@ FETCH_WAIT_MS = 100
 PAUSED_SECONDS = 0.02
 """Between looks at whether fetching may go on."""
 MAX_RECORDS_A_BATCH = 20_000
-MAX_BYTES_A_BATCH = 4 * 1024 * 1024
-"""A batch ends with the producers' batch that crosses this: 20,000 records of 64 KiB would be more than a gigabyte."""
 RECORD_OVERHEAD_BYTES = 100
 """Memory that a record takes beside its content, at least: a flood of empty ones must fill the buffer too."""
 
@@ -114,16 +112,16 @@ class Fetching:
         if not fetched.has_more and fetched.refused is not None:
             self._refused(consumer, tp, fetched.position, fetched.refused)
             return None
-        taken = fetched.take(MAX_RECORDS_A_BATCH, MAX_BYTES_A_BATCH)
+        taken = fetched.take(MAX_RECORDS_A_BATCH, MAX_BYTES_A_TAKE)
         # No await between this and the end: a seek in between would begin another reading.
         if not fetched.has_more and fetched.refused is None:
             consumer.drop(tp)
         self.waiting.over(place)
-        letters = unreadable_letters(place, taken)
-        if not taken.records and not letters:
+        number = len(taken.records) + len(taken.unreadable)
+        if not number:
             return None
-        size_bytes = taken.size_bytes + RECORD_OVERHEAD_BYTES * (len(taken.records) + len(letters))
-        return self.ledger.take(place, taken.records, taken.next_offset, size_bytes, self.monotonic(), letters)
+        size_bytes = taken.size_bytes + RECORD_OVERHEAD_BYTES * number
+        return self.ledger.take(place, taken.records, taken.next_offset, size_bytes, self.monotonic(), taken.unreadable)
 
     def _failed(self, consumer: LogConsumer, tp: TopicPartition, failed: Failed) -> None:
         """A fetch failed: try again later, unless what was to be read is gone."""
@@ -171,22 +169,3 @@ class Fetching:
             await asyncio.sleep(0)
         else:
             waiter.cancel()
-
-
-def bad_batch(place: Place, position: int, refused: BatchRefused) -> Cause:
-    """The cause of a batch that cannot be read, with how to accept its loss."""
-    name = f"{place.topic}/{place.number}/{position}"
-    last = "" if refused.next_offset is None else f"-{refused.next_offset - 1}"
-    accept = f"accept the loss with `msgmetrics skip {name}{last or '-LAST'}`"
-    return Cause(f"the batch there cannot be read: {refused}", f"a new leader may have a better copy; else {accept}")
-
-
-def unreadable_letters(place: Place, taken: Taken) -> list[DeadLetter]:
-    """Dead letters for what is no record, with its bytes as they are framed in the log."""
-    return [
-        DeadLetter(
-            place, x.offset, DeadLetterReason.UNREADABLE_RECORD, f"the record's framing is broken: {x.why}",
-            max_timestamp, None, x.framed, (),
-        )
-        for x, max_timestamp in taken.unreadable
-    ]  # fmt: skip

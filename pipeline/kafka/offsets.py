@@ -17,12 +17,11 @@ from pipeline.core.place import Place
 from pipeline.core.start import Offsets
 from pipeline.core.waiting import Cause
 from pipeline.core.watermark import Idle
+from pipeline.kafka.causes import AGAIN, NO_LEADER, unanswered_offsets
 
 T = TypeVar("T")
 Ask = Callable[[Sequence[TopicPartition]], Awaitable[dict[TopicPartition, int]]]
 
-AGAIN = "it is asked again until it does"
-NO_LEADER = Cause("no broker is its leader", "bring its brokers back; it goes on by itself then", passes=True)
 OFFSETS_SECONDS = 5.0
 COMMIT_SECONDS = 5.0
 
@@ -89,7 +88,7 @@ async def _each(
         return await _within(OFFSETS_SECONDS, "a question for offsets", ask(led)) if led else {}, failed
     except KafkaError as error:
         if len(led) == 1:
-            return {}, {**failed, led[0]: _unanswered(error)}
+            return {}, {**failed, led[0]: unanswered_offsets(error)}
     answers = await asyncio.gather(*(_each(consumer, [tp], ask) for tp in led))
     found = {tp: offset for known, _ in answers for tp, offset in known.items()}
     return found, {**failed, **{tp: cause for _, causes in answers for tp, cause in causes.items()}}
@@ -98,10 +97,6 @@ async def _each(
 def has_leader(consumer: AIOKafkaConsumer, tp: TopicPartition) -> bool:
     """Whether the metadata name a leader of a partition."""
     return consumer._client.cluster.leader_for_partition(tp) not in (None, -1)
-
-
-def _unanswered(error: KafkaError) -> Cause:
-    return Cause(f"its leader does not tell its offsets ({error})", AGAIN, passes=bool(error.retriable))
 
 
 def position_of(consumer: AIOKafkaConsumer, place: Place) -> int | None:

@@ -22,6 +22,7 @@ from pipeline.core.place import Place
 from pipeline.core.start import Gap, Offsets, Start
 from pipeline.core.waiting import Cause, Waiting
 from pipeline.errors import SinkUnavailable
+from pipeline.kafka.causes import gap_cause
 from pipeline.kafka.offsets import assigned, read_offsets
 
 log = logging.getLogger(__name__)
@@ -139,12 +140,3 @@ class Starting:
         if tp in consumer.assignment() and place in self.ledger.partitions:
             consumer.seek(tp, offset)
             self.ledger.begin(place, offset, self.ledger.known_offset(place), now)
-
-
-def gap_cause(place: Place, gap: Gap) -> Cause:
-    """The cause of a gap, with how to accept the loss."""
-    lost = f"{gap.from_offset}-{gap.to_offset - 1}"
-    return Cause(
-        f"the offsets {gap.from_offset} to {gap.to_offset - 1} were deleted from the log before they were read",
-        f"restore them, or accept the loss with `msgmetrics skip {place.topic}/{place.number}/{lost}`",
-    )

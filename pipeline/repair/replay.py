@@ -11,14 +11,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from aiokafka import AIOKafkaConsumer
-
 from pipeline.core.commits import Commits
 from pipeline.core.effects import Erasures, ReadErasures
 from pipeline.core.flush import Chunk
 from pipeline.core.late import Pace
 from pipeline.core.place import Place
 from pipeline.core.protocol import flush_steps, recompute_steps, sweep_steps
+from pipeline.kafka.log_consumer import LogConsumer
 from pipeline.repair.replay_progress import Replays
 from pipeline.repair.replay_reading import EPOCH, Bounds, Reading, find_bounds, open_consumer
 from pipeline.runner import Perform, drive
@@ -54,12 +53,12 @@ class Replay(Reading):
             await self._read(consumer, bounds)
         return self.done
 
-    async def _begin(self, consumer: AIOKafkaConsumer) -> dict[Place, Bounds]:
+    async def _begin(self, consumer: LogConsumer) -> dict[Place, Bounds]:
         bounds = await find_bounds(consumer, self.settings.kafka_topic, self.wanted)
         await asyncio.to_thread(self.replays.begin, uuid.uuid4(), self.wanted, bounds)
         return bounds
 
-    async def _read(self, consumer: AIOKafkaConsumer, bounds: Mapping[Place, Bounds]) -> None:
+    async def _read(self, consumer: LogConsumer, bounds: Mapping[Place, Bounds]) -> None:
         self._readings = dict.fromkeys(bounds, EPOCH)
         erasures: Erasures = await asyncio.to_thread(self.perform, ReadErasures())
         async for chunk in self.chunks(consumer, bounds):

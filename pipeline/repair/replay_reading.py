@@ -6,16 +6,17 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka import TopicPartition
 
 from pipeline.core.exact import LATEST_MS
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.place import Place
-from pipeline.errors import LogGap, Stop
+from pipeline.core.start import Gap
+from pipeline.errors import Stop
 from pipeline.kafka.client import connection
+from pipeline.kafka.fetcher import Taken
+from pipeline.kafka.log_consumer import LogConsumer
 from schemas.grain import MS_PER_SECOND
 from schemas.limits import PARTITION_FETCH_BYTES
 from schemas.settings import Settings
@@ -61,14 +62,15 @@ class Reading:
     clock_ms: Callable[[], int]
     floor_ms: int
     known_offsets: Mapping[Place, int]
+    gaps: Mapping[Place, Sequence[Gap]]
 
-    async def chunks(self, consumer: AIOKafkaConsumer, bounds: Mapping[Place, Bounds]) -> AsyncIterator[Chunk]:
+    async def chunks(self, consumer: LogConsumer, bounds: Mapping[Place, Bounds]) -> AsyncIterator[Chunk]:
         """The records of the span, decoded, in chunks of the size of the worker's flushes."""
         s = self.settings
         policy = FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds)
         rules = Rules(0, int(s.future_skew_seconds * MS_PER_SECOND))
         chunk = Chunk()
-        async for batch in read_batches(consumer, self.wanted, bounds, self.known_offsets):
+        async for batch in read_batches(consumer, self.wanted, bounds, self.known_offsets, self.gaps):
             chunk.add(batch, rules, self.clock_ms(), self.floor_ms, time.monotonic())
             if policy.is_due(chunk.records, chunk.size_bytes, chunk.opened_at, time.monotonic()):
                 yield chunk
@@ -78,9 +80,9 @@ class Reading:
 
 
 @contextlib.asynccontextmanager
-async def open_consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+async def open_consumer(settings: Settings) -> AsyncIterator[LogConsumer]:
     """A consumer without a group. As the worker's, it does not see aborted transactions."""
-    consumer = AIOKafkaConsumer(
+    consumer = LogConsumer(
         **connection(settings),
         enable_auto_commit=False,
         auto_offset_reset="none",
@@ -95,7 +97,7 @@ async def open_consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
             await consumer.stop()
 
 
-async def find_bounds(consumer: AIOKafkaConsumer, topic: str, wanted: Wanted) -> dict[Place, Bounds]:
+async def find_bounds(consumer: LogConsumer, topic: str, wanted: Wanted) -> dict[Place, Bounds]:
     """The offsets to read of each partition, as the log stands now. Raises NothingToReplay.
 
     From the first record that is not before the span to the end of the log: producers' clocks differ, so that a record
@@ -117,7 +119,7 @@ async def find_bounds(consumer: AIOKafkaConsumer, topic: str, wanted: Wanted) ->
     return bounds
 
 
-async def _places(consumer: AIOKafkaConsumer, topic: str) -> frozenset[Place]:
+async def _places(consumer: LogConsumer, topic: str) -> frozenset[Place]:
     await consumer._client.force_metadata_update()
     await consumer.topics()
     numbers = consumer.partitions_for_topic(topic)
@@ -127,12 +129,16 @@ async def _places(consumer: AIOKafkaConsumer, topic: str) -> frozenset[Place]:
 
 
 async def read_batches(
-    consumer: AIOKafkaConsumer,
+    consumer: LogConsumer,
     wanted: Wanted,
     bounds: Mapping[Place, Bounds],
     known_offsets: Mapping[Place, int],
+    gaps: Mapping[Place, Sequence[Gap]],
 ) -> AsyncIterator[Batch]:
-    """The records of the span as batches, each partition in the order of its log, not faster than wanted."""
+    """The records of the span as batches, each partition in the order of its log, not faster than wanted.
+
+    Accepted gaps are left out. Raises LogGap where anything else cannot be read.
+    """
     left = {TopicPartition(*p): b for p, b in bounds.items() if b.start < b.end}
     if not left:
         return
@@ -142,15 +148,9 @@ async def read_batches(
     at_once = min(RECORDS_A_POLL, math.ceil(wanted.rate * POLL_MS / MS_PER_SECOND)) if wanted.rate else RECORDS_A_POLL
     began, read = time.monotonic(), 0
     while left:
-        try:
-            fetched = await consumer.getmany(*left, timeout_ms=POLL_MS, max_records=RECORDS_A_POLL)
-        except OffsetOutOfRangeError as error:
-            topics = ", ".join(sorted({tp.topic for tp in left}))
-            raise LogGap(
-                f"records of {topics} that were to be replayed were deleted from the log by its retention ({error})"
-            ) from None
-        for tp, records in fetched.items():
-            for batch in _batches(Place(*tp), records, left[tp], wanted, known_offsets.get(Place(*tp), 0), at_once):
+        fetched = await consumer.poll(left, POLL_MS / MS_PER_SECOND, RECORDS_A_POLL, gaps)
+        for tp, taken in fetched.items():
+            for batch in _batches(Place(*tp), taken, left[tp], wanted, known_offsets.get(Place(*tp), 0), at_once):
                 yield batch
                 if wanted.rate:
                     read += len(batch.records)
@@ -162,19 +162,21 @@ async def read_batches(
 
 
 def _batches(
-    place: Place, records: Sequence[Any], bounds: Bounds, wanted: Wanted, known_offset: int, at_once: int
+    place: Place, found: Taken, bounds: Bounds, wanted: Wanted, known_offset: int, at_once: int
 ) -> Iterator[Batch]:
     """What one poll has brought of a partition, in batches of at most ``at_once`` records that are wanted.
 
     Records outside the span are in none of them: one batch, an empty one, may pass any number of these.
     """
-    taken = [r for r in records if r.offset < bounds.end and is_wanted(r.timestamp, wanted)]
-    start, end = records[0].offset, min(records[-1].offset + 1, bounds.end)
+    taken = [r for r in found.records if r.offset < bounds.end and is_wanted(r.timestamp, wanted)]
+    letters = [x for x in found.unreadable if x.offset < bounds.end and is_wanted(x.record_ms, wanted)]
+    start, end = found.start, min(found.next_offset, bounds.end)
     for first in range(0, max(len(taken), 1), at_once):
         part = taken[first : first + at_once]
         following = part[-1].offset + 1 if first + at_once < len(taken) else end
-        yield Batch(place, EPOCH, start, following, known_offset, part, sum(len(r.value or b"") for r in part))
-        start = following
+        size_bytes = sum(len(r.value or b"") for r in part)
+        yield Batch(place, EPOCH, start, following, known_offset, part, size_bytes, letters)
+        start, letters = following, []
 
 
 def is_wanted(timestamp_ms: int | None, wanted: Wanted) -> bool:

@@ -219,6 +219,7 @@ class Worker:
         metrics.PENDING.set(pending)
         self.operations.note(self.health.as_of_ms)
         rows = [(p, self._state(p, offset, ends), offset, ends.get(p, offset)) for p, offset in durable.items()]
+        rows += [(p, "waiting", 0, 0) for p in self.health.waiting.keys() - durable.keys()]  # it has not begun
         try:
             self._store.report_partitions(rows, now_ms)
             self._store.report_worker(self.health.reasons(now_ms), pending, now_ms)

@@ -205,9 +205,8 @@ def test_dead_letters_keep_every_byte_and_are_one_per_place_in_the_log(url: str)
     for _ in range(2):
         case.perform(InsertDeadLetters((letter,)))
     (row,) = client.query(
-        "SELECT reason, hex(value), has_key, arrayMap(v -> hex(v), headers.value), arrayMap(n -> hex(n), headers.name), "
-        "headers.is_null "
-        "FROM dead_letters FINAL"
+        "SELECT reason, hex(value), has_key, arrayMap(v -> hex(v), headers.value), "
+        "arrayMap(n -> hex(n), headers.name), headers.is_null FROM dead_letters FINAL"
     ).result_rows
     assert row == ("malformed_json", raw.hex().upper(), 0, [raw.hex().upper(), "", ""], ["61FF", "61", ""], [0, 1, 0])
 

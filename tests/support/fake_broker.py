@@ -8,7 +8,8 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.consumer.subscription_state import SubscriptionState
 
-from pipeline.kafka.fetcher import BatchFetcher, LogConsumer
+from pipeline.kafka.fetcher import BatchFetcher
+from pipeline.kafka.log_consumer import LogConsumer
 from tests.support.places import TOPIC
 
 NODE = 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import cramjam
 import zstandard
+from aiokafka.codec import lz4_encode
 from aiokafka.record.util import calc_crc32c
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
@@ -102,7 +103,7 @@ def compress(codec: str, content: bytes) -> bytes:
             block = bytes(cramjam.snappy.compress_raw(content))
             return XERIAL + struct.pack(">i", len(block)) + block
         case "lz4":
-            return bytes(cramjam.lz4.compress(content))
+            return bytes(lz4_encode(content))  # blocks that depend on each other are refused by brokers
         case "zstd":
             return zstandard.ZstdCompressor(write_content_size=False).compress(content)
     return content

@@ -189,8 +189,11 @@ class System:
         wait_until("the API", lambda: _answers(url), 20)
         return url
 
-    def run(self, *words: str, code: int | None = 0) -> str:
-        """Run a command to its end and return what it printed; the exit code must be ``code``, None for any."""
+    def run(self, *words: str, code: int | None = 0, stderr: bool = False) -> str:
+        """Run a command to its end and return what it printed, on stdout or ``stderr``.
+
+        The exit code must be ``code``, None for any.
+        """
         done = subprocess.run(
             [sys.executable, "-m", "deploy.cli", *words],
             env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
@@ -198,7 +201,7 @@ class System:
         assert code in (None, done.returncode), (
             f"msgmetrics {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
         )
-        return done.stdout
+        return done.stderr if stderr else done.stdout
 
     def query(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self.database.query(statement, parameters=parameters).result_rows]

@@ -1,17 +1,16 @@
 -- Accepted gaps of the newest incarnation of each partition: a topic made anew inherits none.
-SELECT topic, partition, from_offset, to_offset
+SELECT g.topic, g.partition, g.from_offset, g.to_offset
 FROM
 (
     SELECT topic, partition, incarnation, from_offset, to_offset
     FROM accepted_gaps FINAL
     WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
-)
+) AS g
 LEFT JOIN
 (
     SELECT topic, partition, max(incarnation) AS newest
     FROM partition_watermarks
     WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
     GROUP BY topic, partition
-)
-USING (topic, partition)
-WHERE incarnation = newest
+) AS p ON p.topic = g.topic AND p.partition = g.partition
+WHERE g.incarnation = p.newest

@@ -22,8 +22,8 @@ from pipeline.core.waiting import Waiting
 from pipeline.errors import SinkUnavailable
 from pipeline.kafka import fetcher
 from pipeline.kafka.accepted import Accepted
-from pipeline.kafka.fetcher import LogConsumer
-from pipeline.kafka.fetching import MAX_BYTES_A_BATCH, MAX_RECORDS_A_BATCH, Fetching
+from pipeline.kafka.fetching import MAX_RECORDS_A_BATCH, Fetching
+from pipeline.kafka.log_consumer import MAX_BYTES_A_TAKE, LogConsumer
 from tests.support.fake_broker import Broker, close, consumer_on, tp_of
 from tests.support.places import P0, P1
 from tests.support.record_batch import BatchSpec, Part
@@ -135,7 +135,7 @@ def test_a_batch_is_bounded_by_number_and_by_bytes() -> None:
             while sum(len(taken.records) for taken in found) < 45_000 + 120:
                 found += [taken for batches in (await reader.once()).values() for taken in batches]
         assert max(len(taken.records) for taken in found) == MAX_RECORDS_A_BATCH
-        assert max(taken.size_bytes for taken in found) < MAX_BYTES_A_BATCH + 11 * 65_536
+        assert max(taken.size_bytes for taken in found) < MAX_BYTES_A_TAKE + 11 * 65_536
         for number in (0, 1):
             mine = [taken for taken in found if taken.place.number == number]
             assert [taken.start for taken in mine] == [0, *[taken.next_offset for taken in mine[:-1]]]

@@ -1,7 +1,7 @@
 """What a replay reads: every record of the span, in whatever order producers' clocks have stamped the log."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +12,16 @@ from hypothesis import strategies as st
 
 from pipeline.core.flush import Batch
 from pipeline.core.place import Place
+from pipeline.core.start import Gap
+from pipeline.errors import LogGap
+from pipeline.kafka.fetcher import Taken
 from pipeline.repair import replay_reading
 from pipeline.repair.replay_reading import Bounds, Wanted, find_bounds, read_batches
+from tests.support.fake_broker import Broker, close, consumer_on, tp_of
 from tests.support.places import P0, P1, TOPIC
 from tests.support.record import Record
+from tests.support.record_batch import BatchSpec, Part
+from tests.support.record_batch import record as record_bytes
 
 AFTER_2100_MS = 1_780_000_000_000_000
 """A time in microseconds, taken for milliseconds."""
@@ -60,21 +66,24 @@ class Log:
     async def position(self, tp: TopicPartition) -> int:
         return self._at[tp]
 
-    async def getmany(self, *tps: TopicPartition, timeout_ms: int, max_records: int) -> dict[TopicPartition, Any]:
+    async def poll(
+        self, tps: Collection[TopicPartition], seconds: float, max_records: int, gaps: Mapping[Place, Sequence[Gap]]
+    ) -> dict[TopicPartition, Taken]:
         self.polls += 1
         fetched = {}
         for tp in tps:
-            records = [r for r in self._logs[tp] if r.offset >= self._at[tp]][: min(self._poll, max_records)]
+            start = self._at[tp]
+            records = [r for r in self._logs[tp] if r.offset >= start][: min(self._poll, max_records)]
             self._at[tp] = records[-1].offset + 1 if records else self._ends[tp]
             if records:
-                fetched[tp] = records
+                fetched[tp] = Taken(start, self._at[tp], list(records))
         return fetched
 
 
-def read(log: Log, wanted: Wanted) -> list[Batch]:
+def read(log: Any, wanted: Wanted) -> list[Batch]:
     async def run() -> list[Batch]:
         bounds = await find_bounds(log, TOPIC, wanted)
-        return [batch async for batch in read_batches(log, wanted, bounds, {})]
+        return [batch async for batch in read_batches(log, wanted, bounds, {}, {})]
 
     return asyncio.run(run())
 
@@ -119,7 +128,8 @@ def test_batches_join_without_a_hole_up_to_the_end_of_the_log_however_few_are_wa
     wanted, bounds = Wanted(from_ms, from_ms + length), Bounds(0, len(records) and records[-1].offset + 1)
     if not records:
         return
-    cut = list(replay_reading._batches(P0, records, bounds, wanted, 0, at_once))
+    found = Taken(records[0].offset, bounds.end, list(records))
+    cut = list(replay_reading._batches(P0, found, bounds, wanted, 0, at_once))
     assert all(len(batch.records) <= at_once for batch in cut)
     assert [batch.start for batch in cut[1:]] == [batch.next_offset for batch in cut[:-1]]
     assert (cut[0].start, cut[-1].next_offset) == (records[0].offset, bounds.end)
@@ -159,3 +169,47 @@ def test_a_long_tail_outside_the_span_takes_few_polls_and_no_pause_and_is_passed
     assert [len(batch.records) for batch in batches] == [1, 1, 1, 1, 0]
     assert batches[-1].next_offset == 10_000
     assert max(pauses) <= 2.0, "the four records of the span, two a second, and nothing for the rest"
+
+
+# -- what cannot be read, with the real consumer and a broker in memory -----------------------------------------
+
+
+def replay(batches: dict[int, list[bytes]], gaps: Mapping[Place, Sequence[Gap]], start: int = 0) -> list[Batch]:
+    async def run() -> list[Batch]:
+        broker = Broker(batches)
+        broker.starts[0] = start
+        consumer = consumer_on(broker, *batches)
+        consumer.assign = lambda tps: None
+        bounds = {Place(*tp_of(n)): Bounds(0, broker.end(n)) for n in batches}
+        try:
+            async with asyncio.timeout(10):
+                return [batch async for batch in read_batches(consumer, Wanted(0, 10**13), bounds, {}, gaps)]
+        finally:
+            await close(consumer)
+
+    return asyncio.run(run())
+
+
+BAD = BatchSpec(parts=(Part(),) * 2, checksum=1).at(1).build()
+BATCHES = {0: [BatchSpec().build(), BAD, BatchSpec().at(3).build()], 1: [BatchSpec().build()]}
+
+
+def test_a_batch_that_cannot_be_read_ends_a_replay_with_the_remedy() -> None:
+    with pytest.raises(LogGap, match=r"at offset 1: .*its checksum is wrong.*`msgmetrics skip message-events/0/1-2`"):
+        replay(BATCHES, {})
+
+
+def test_a_replay_leaves_out_what_was_accepted_as_lost() -> None:
+    assert places(replay(BATCHES, {P0: [Gap(1, 3)]})) == [(P0, 0), (P0, 3), (P1, 0)]
+
+
+def test_records_that_are_deleted_while_they_are_replayed_end_it_unless_the_loss_is_accepted() -> None:
+    with pytest.raises(LogGap, match=r"partition 0 .* at offset 0: .*were deleted from the log"):
+        replay({0: [BatchSpec().at(3).build()]}, {}, start=3)
+    assert places(replay({0: [BatchSpec().at(3).build()]}, {P0: [Gap(0, 3)]}, start=3)) == [(P0, 3)]
+
+
+def test_a_replay_keeps_what_is_no_record_and_reads_whatever_its_headers_are_named() -> None:
+    broken = BatchSpec(parts=(Part(),) * 2, content=b"\x02\x00" + record_bytes(Part(headers=((b"\xff", b""),)), 1))
+    (batch,) = replay({0: [broken.build()]}, {})
+    assert ([r.offset for r in batch.records], [x.offset for x in batch.unreadable]) == ([1], [0])

@@ -1,0 +1,86 @@
+"""``msgmetrics skip``: accept that some offsets are lost."""
+
+import asyncio
+import os
+
+import click
+
+from deploy.cli.context import Context
+from deploy.cli.problems import command_errors
+from deploy.errors import Unreachable, Usage
+from pipeline.clickhouse.store import Store
+from pipeline.core.place import Place
+from pipeline.core.start import Gap
+from pipeline.core.waiting import LONGEST_PAUSE_SECONDS
+from pipeline.kafka.client import read_cluster_id
+from pipeline.repair.loss import Loss, find_loss
+from pipeline.repair.replay_reading import open_consumer
+from schemas.limits import LONGEST_STATEMENT_SECONDS
+from schemas.settings import Settings
+
+
+@click.command()
+@click.argument("offsets", metavar="TOPIC/PARTITION/FROM[-TO]")
+@click.option("--yes", is_flag=True, help="do not ask")
+@click.pass_obj
+def skip(context: Context, offsets: str, yes: bool) -> None:
+    """Accept that records are lost, so that their partition goes on.
+
+    For offsets that cannot be read: a damaged batch that no broker has a better copy of, or records that were deleted
+    before they were read. TO is the last of them; without it, the end of the batch or of the gap. Workers, replays and
+    dry runs leave them out from then on. What can be read is never left out.
+
+    \b
+    Examples:
+      msgmetrics skip message-events/3/1500
+      msgmetrics skip message-events/3/1500-1519 --yes
+    """
+    settings = context.settings
+    place, start, last = parse_offsets(offsets, settings.kafka_topic)
+    with command_errors(settings):
+        loss, cluster_id = asyncio.run(_look(settings, place, start))
+        gap = loss.gap(last)
+        click.echo(sentence(loss, gap))
+        if not yes:
+            click.confirm("Accept the loss? They will not be read again", abort=True)
+        _store(settings, cluster_id).record_gap(place, gap)
+    click.echo(f"accepted; a worker that waits for it goes on within {LONGEST_PAUSE_SECONDS:g} s")
+
+
+def parse_offsets(text: str, topic: str) -> tuple[Place, int, int | None]:
+    """The partition, and the first and last offset (None where not named). Raises Usage."""
+    named, *words = text.rsplit("/", 2)
+    numbers = [*words[:1], *"".join(words[1:]).split("-")]
+    if named != topic or len(numbers) not in (2, 3) or not all(n.isascii() and n.isdigit() for n in numbers):
+        raise Usage(
+            f"what to skip is topic/partition/from or topic/partition/from-to, like {topic}/3/1500-1519; not {text!r}"
+        )
+    partition, start, *last = map(int, numbers)
+    return Place(topic, partition), start, last[0] if last else None
+
+
+async def _look(settings: Settings, place: Place, start: int) -> tuple[Loss, str]:
+    try:
+        async with open_consumer(settings) as consumer:
+            return await find_loss(consumer, place, start), await read_cluster_id(settings)
+    except TimeoutError:
+        raise Unreachable(
+            f"no broker answers for partition {place.number} of {place.topic}; nothing is lost by that"
+        ) from None
+
+
+def sentence(loss: Loss, gap: Gap) -> str:
+    """The offsets that are about to be left out, and why."""
+    number = gap.to_offset - gap.from_offset
+    which = (
+        f"offset {gap.from_offset}" if number == 1 else f"offsets {gap.from_offset} to {gap.to_offset - 1} ({number})"
+    )
+    return f"partition {loss.place.number} of {loss.place.topic}: {which} cannot be read: {loss.why}"
+
+
+def _store(settings: Settings, cluster_id: str) -> Store:
+    store = Store(
+        settings.clickhouse, cluster_id, settings.kafka_topic, f"command-{os.getpid()}", LONGEST_STATEMENT_SECONDS
+    )
+    store.read_stored()  # which incarnation of the topic it is
+    return store

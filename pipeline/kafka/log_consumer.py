@@ -1,0 +1,114 @@
+"""aiokafka's consumer with our fetcher."""
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition, errors
+
+from pipeline.core.place import Place
+from pipeline.core.start import Gap, behind_gaps
+from pipeline.core.waiting import Cause
+from pipeline.errors import LogGap
+from pipeline.kafka.causes import bad_batch, deleted
+from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, Pausing, Taken
+
+MAX_BYTES_A_TAKE = 4 * 1024 * 1024
+"""A batch ends with the producers' batch that crosses this: 20,000 records of 64 KiB would be more than a gigabyte."""
+
+
+class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """aiokafka's consumer with a BatchFetcher. It must be given its topics or partitions after its start."""
+
+    async def start(self) -> None:
+        """Connect, and put our fetcher in the place of aiokafka's, which has had nothing to do yet."""
+        await super().start()
+        await self._fetcher.close()  # type: ignore[has-type]
+        self._fetcher = BatchFetcher(
+            self._client,
+            self._subscription,
+            fetch_max_wait_ms=self._fetch_max_wait_ms,
+            max_partition_fetch_bytes=self._max_partition_fetch_bytes,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+        )
+
+    def kept(self) -> dict[TopicPartition, Any]:
+        """What was fetched, or stands for it, by partition."""
+        kept: dict[TopicPartition, Any] = self._fetcher._records
+        return kept
+
+    def drop(self, tp: TopicPartition) -> None:
+        """Make room for the next fetch of a partition, and wake up the fetcher to send it."""
+        del self._fetcher._records[tp]
+        self._fetcher._notify(self._fetcher._wait_consume_future)
+
+    def pause_until(self, tp: TopicPartition, retry_at: float) -> None:
+        """Do not fetch a partition until a time (monotonic seconds); the others are."""
+        self._fetcher._records[tp] = Pausing(retry_at)
+
+    def tell_when_answered(self, tp: TopicPartition) -> None:
+        """Have the next answer for a partition kept as Recovered, even if there is nothing to read."""
+        self._fetcher.failing.add(tp)
+
+    def kept_position(self, tp: TopicPartition) -> int:
+        """The offset that a partition is fetched from."""
+        return int(self._subscription.subscription.assignment.state_value(tp).position)
+
+    def skip_to(self, tp: TopicPartition, offset: int) -> None:
+        """Move the position over what is not to be read, within the same reading."""
+        self._subscription.subscription.assignment.state_value(tp).consumed_to(offset)
+
+    async def poll(
+        self, tps: Collection[TopicPartition], seconds: float, max_records: int, gaps: Mapping[Place, Sequence[Gap]]
+    ) -> dict[TopicPartition, Taken]:
+        """What was fetched of partitions, for a reader that can stop: a batch of each, empty when the time is over.
+
+        Accepted gaps are left behind. Raises LogGap where something else cannot be read.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            taken = {}
+            for tp in [tp for tp in self.kept() if tp in tps]:
+                if (found := self._poll_one(tp, max_records, gaps.get(Place(*tp), ()))) is not None:
+                    taken[tp] = found
+            left = deadline - time.monotonic()
+            if taken or left <= 0:
+                return taken
+            waiter = self._fetcher._create_fetch_waiter()
+            done, _ = await asyncio.wait([waiter], timeout=left)
+            if not done:
+                waiter.cancel()
+
+    def _poll_one(self, tp: TopicPartition, max_records: int, gaps: Sequence[Gap]) -> Taken | None:
+        match self.kept()[tp]:
+            case Fetched() as fetched if not fetched.is_stale:
+                if fetched.has_more:
+                    taken = fetched.take(max_records, MAX_BYTES_A_TAKE)
+                    if not fetched.has_more and fetched.refused is None:
+                        self.drop(tp)
+                    return taken
+                if fetched.refused is not None:
+                    self._leave_behind(
+                        tp, fetched.position, gaps, bad_batch(Place(*tp), fetched.position, fetched.refused)
+                    )
+            case Failed(errors.OffsetOutOfRangeError):
+                position = self.kept_position(tp)
+                self._leave_behind(tp, position, gaps, deleted(Place(*tp)))
+            case Failed(_, cause) if not cause.passes:
+                raise _gap(tp, self.kept_position(tp), cause)
+        self.drop(tp)
+        return None
+
+    def _leave_behind(self, tp: TopicPartition, position: int, gaps: Sequence[Gap], cause: Cause) -> None:
+        """Move behind the accepted gaps. Raises LogGap where there is none."""
+        behind = behind_gaps(position, gaps)
+        if behind == position:
+            raise _gap(tp, position, cause)
+        self.skip_to(tp, behind)
+
+
+def _gap(tp: TopicPartition, position: int, cause: Cause) -> LogGap:
+    where = f"partition {tp.partition} of {tp.topic} cannot be read at offset {position}"
+    return LogGap(f"{where}: {cause.why}; {cause.remedy}")

@@ -1,0 +1,79 @@
+"""What of a partition cannot be read: looked at before an operator accepts that it is lost."""
+
+import asyncio
+from dataclasses import dataclass
+
+from aiokafka import TopicPartition, errors
+
+from pipeline.core.place import Place
+from pipeline.core.start import Gap
+from pipeline.errors import Stop
+from pipeline.kafka.fetcher import Failed, Fetched
+from pipeline.kafka.log_consumer import LogConsumer
+
+LOOK_SECONDS = 15.0
+POLL_SECONDS = 0.05
+
+
+class NothingLost(Stop):
+    """What is to be accepted as lost can be read, or cannot be told apart from what can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Offsets [start, end) of a partition that cannot be read, and why. ``end`` is None where nobody can tell it."""
+
+    place: Place
+    start: int
+    end: int | None
+    why: str
+
+    def gap(self, last: int | None) -> Gap:
+        """The gap up to ``last``, or up to the end that is known. Raises NothingLost where that is too much."""
+        name = f"{self.place.topic}/{self.place.number}/{self.start}"
+        if last is None:
+            if self.end is None:
+                raise NothingLost(
+                    f"where the loss ends cannot be told ({self.why}); find the first offset that can be read, say "
+                    f"with `msgmetrics skip {name}-LAST` for the next one that cannot, and name the last lost one"
+                )
+            return Gap(self.start, self.end)
+        if last < self.start:
+            raise NothingLost(f"the last offset, {last}, is before the first, {self.start}")
+        if self.end is not None and last >= self.end:
+            raise NothingLost(
+                f"what cannot be read ends at offset {self.end - 1}; name no more than {name}-{self.end - 1}"
+            )
+        return Gap(self.start, last + 1)
+
+
+async def find_loss(consumer: LogConsumer, place: Place, offset: int) -> Loss:
+    """Try to read a partition at an offset. Raises NothingLost where that works, KafkaError where nobody answers."""
+    tp = TopicPartition(*place)
+    await consumer._client.force_metadata_update()
+    await consumer.topics()
+    if place.number not in (consumer.partitions_for_topic(place.topic) or ()):
+        raise NothingLost(f"{place.topic} has no partition {place.number}")
+    (first,), (end,) = (await consumer.beginning_offsets([tp])).values(), (await consumer.end_offsets([tp])).values()
+    if offset < first:
+        return Loss(place, offset, first, "deleted from the log")
+    if offset >= end:
+        raise NothingLost(f"the log of partition {place.number} ends at {end}; nothing is lost there")
+    consumer.assign([tp])
+    consumer.seek(tp, offset)
+    async with asyncio.timeout(LOOK_SECONDS):
+        return await _first_answer(consumer, tp, offset)
+
+
+async def _first_answer(consumer: LogConsumer, tp: TopicPartition, offset: int) -> Loss:
+    while True:
+        match consumer.kept().get(tp):
+            case Fetched() as fetched if fetched.has_more:
+                raise NothingLost(f"offset {offset} of partition {tp.partition} can be read; nothing is lost there")
+            case Fetched() as fetched if fetched.refused is not None:
+                return Loss(Place(*tp), offset, fetched.refused.next_offset, str(fetched.refused))
+            case Failed(errors.OffsetOutOfRangeError):
+                raise NothingLost(f"the log of partition {tp.partition} has just changed; look again")
+            case Failed(_, cause) if not cause.passes:
+                return Loss(Place(*tp), offset, None, cause.why)
+        await asyncio.sleep(POLL_SECONDS)
