@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-import signal
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 from prometheus_client import generate_latest
@@ -26,7 +27,12 @@ KEEP_ALIVE_SECONDS = 15
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server. It listens for signals beside the process it is part of; to both they mean the end."""
+    """uvicorn's server. It leaves signals to the process it is part of."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take none: uvicorn would raise them again when it has ended, and a second one means more than the first."""
+        yield
 
     @property
     def bound_port(self) -> int:
@@ -85,23 +91,27 @@ def admin_server(settings: Settings) -> Server:
 
 
 async def serve_all(servers: list[Server], stop: asyncio.Event) -> None:
-    """Serve until ``stop`` is set or a server ends by itself."""
+    """Serve until ``stop`` is set. Raises what ended a server before that."""
     tasks = [asyncio.create_task(server.serve()) for server in servers]
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+    was_told = stop.is_set()
     for server in servers:
         server.should_exit = True
-    await asyncio.wait(tasks, timeout=GRACE_SECONDS + 1)
+    done, _ = await asyncio.wait(tasks, timeout=GRACE_SECONDS + 1)
+    for task in done:
+        task.result()
+    if not was_told:
+        raise RuntimeError("a server ended by itself")
 
 
-def serve(settings: Settings) -> None:
-    """Run the API process until SIGTERM or SIGINT."""
+def serve(settings: Settings, listen: Callable[[asyncio.Event], None]) -> None:
+    """Run the API process until ``listen``, called in its event loop, sets the event it is given (on signals)."""
 
     async def main() -> None:
         gc.freeze()  # objects made until here live to the end; scanning them again would delay answers
         stop = asyncio.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        listen(stop)
         await serve_all([api_server(settings), admin_server(settings)], stop)
 
     asyncio.run(main())

@@ -3,8 +3,9 @@
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import msgspec
+from deploy.terminal import safe, safe_json
 
 
 class JsonFormatter(logging.Formatter):
@@ -16,18 +17,21 @@ class JsonFormatter(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(line).decode()
+        return safe_json(line)
 
 
 class TextFormatter(logging.Formatter):
-    """A line of text for people: the fields follow the message."""
+    """A line of text for people: the fields follow the message, the traceback follows both on lines of its own."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
-        return " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in fields.items())])
+        return safe(" ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in fields.items())]))
+
+    def formatException(self, ei: Any) -> str:
+        return "\n".join(map(safe, super().formatException(ei).split("\n")))
 
 
 def configure_logs(log_format: str, level: str, file: Path | None = None) -> None:

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import click
-import msgspec
 from clickhouse_connect.driver.client import Client
 from ulid import ULID
 
 from deploy.cli.clickhouse import connected
-from deploy.cli.context import INSTANT, Context, now
+from deploy.cli.context import INSTANT, Context, now, say
 from deploy.errors import Refused, Usage
 from deploy.sql import sql
+from deploy.terminal import safe_json
 from schemas import tables
 from schemas.api_key import READ_SCOPE, SCOPE_PATTERN, key_hash, key_prefix, new_key
 from schemas.instant import utc
@@ -39,7 +39,7 @@ def orgs_set(context: Context, org: str, tier: str) -> None:
     """
     check_org(org)
     connected(context, lambda client, _: set_tier(client, org, Tier(tier)))
-    click.echo(f"{org} has tier {tier}")
+    say(f"{org} has tier {tier}")
 
 
 @click.group()
@@ -64,8 +64,8 @@ def keys_create(context: Context, org: str, scopes: tuple[str, ...], expires: in
     wanted = tuple(check_scope(scope) for scope in scopes) or (READ_SCOPE,)
     until = _parse_expiry(expires)
     key = connected(context, lambda client, _: create_key(client, org, wanted, until, now()))
-    click.echo(key)
-    click.echo(f"This is the only time the key of {org} is shown; scopes: {', '.join(wanted)}", err=True)
+    say(key)
+    say(f"This is the only time the key of {org} is shown; scopes: {', '.join(wanted)}", err=True)
 
 
 def _parse_expiry(seconds: int | None) -> datetime | None:
@@ -90,14 +90,14 @@ def keys_list(context: Context, org: str | None, as_json: bool) -> None:
     """
     found = connected(context, lambda client, _: list_keys(client, org))
     if as_json:
-        click.echo(msgspec.json.encode(found))
+        say(safe_json(found))
         return
-    click.echo(f"{'id':<26}  {'prefix':<12}  {'organization':<24}  {'state':<28}  scopes")
+    say(f"{'id':<26}  {'prefix':<12}  {'organization':<24}  {'state':<28}  scopes")
     for key in found:
         state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}Z" if key.revoked_at else "valid"
         if not key.revoked_at and key.expires_at:
             state = f"{'expired' if key.expires_at <= now() else 'expires'} {key.expires_at:%Y-%m-%d %H:%M}Z"
-        click.echo(f"{key.id:<26}  {key.prefix:<12}  {key.org_id:<24}  {state:<28}  {', '.join(key.scopes)}")
+        say(f"{key.id:<26}  {key.prefix:<12}  {key.org_id:<24}  {state:<28}  {', '.join(key.scopes)}")
 
 
 @keys.command("revoke")
@@ -111,7 +111,7 @@ def keys_revoke(context: Context, name: str) -> None:
       msgmetrics keys revoke am_live_p63v
     """
     key = connected(context, lambda client, _: revoke_key(client, name, now()))
-    click.echo(f"revoked {key.id} of {key.org_id}")
+    say(f"revoked {key.id} of {key.org_id}")
 
 
 @dataclass(frozen=True, slots=True)

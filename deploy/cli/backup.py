@@ -15,7 +15,7 @@ import click
 from clickhouse_connect.driver.client import Client
 
 from deploy.cli.clickhouse import connected
-from deploy.cli.context import Context
+from deploy.cli.context import Context, say
 from deploy.cli.kafka import committed_offsets
 from deploy.errors import CommandError, Refused, Usage
 from deploy.sql import sql
@@ -51,7 +51,7 @@ def backup_create(context: Context, name: str, place: str) -> None:
       msgmetrics backup create 2026-11-25
       msgmetrics backup create 2026-11-25 --place "S3(backups, '{}')"
     """
-    connected(context, lambda client, settings: create(client, settings, name, place, click.echo))
+    connected(context, lambda client, settings: create(client, settings, name, place, say))
 
 
 @backup.command("restore")
@@ -69,7 +69,7 @@ def backup_restore(context: Context, name: str, place: str, facts_only: bool) ->
     """
     connected(
         context,
-        lambda client, settings: restore(client, settings, name, place, click.echo, facts_only=facts_only),
+        lambda client, settings: restore(client, settings, name, place, say, facts_only=facts_only),
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from deploy.cli.dev_file import dev_settings, read_dev_file
-from deploy.errors import CommandError, Usage
+from deploy.errors import CommandError, Refused, Usage
+from deploy.terminal import safe
 from pipeline.core.watermark import RETENTION_MARGIN_MS, retention_floor
 from schemas.grain import Grain
 from schemas.instant import Span, parse_instant, wall_clock_ms
@@ -76,20 +77,40 @@ def retention_floor_ms(settings: Settings) -> int:
 
 def is_terminal() -> bool:
     """Whether stderr, where progress is shown, is a terminal."""
-    return sys.stderr.isatty()
+    return bool(sys.stderr) and sys.stderr.isatty()  # it is None where it was closed
+
+
+class ReaderGone(Exception):
+    """Nobody reads the output any more, as in ``msgmetrics … | head``."""
+
+
+def say(*lines: str, err: bool = False) -> None:
+    """Print lines on stdout or stderr: the one way in which commands print.
+
+    What a line holds may come from anybody who can write to the topic, so each is made safe for a terminal, in which a
+    newline is no new line either. Raises ReaderGone.
+    """
+    try:
+        click.echo("\n".join(map(safe, lines)), err=err)
+    except BrokenPipeError:
+        raise ReaderGone from None
+
+
+def confirm(question: str) -> None:
+    """Ask, and go on only after a yes. Raises Refused."""
+    try:
+        confirmed = click.confirm(safe(question), err=True)
+    except click.Abort:
+        confirmed = False
+    if not confirmed:
+        raise Refused("this was not confirmed, so nothing was done; --yes answers where nobody can")
 
 
 def warn(problem: str) -> None:
     """Print why a command waits, while it tries again."""
-    click.echo(f"waiting: {problem}", err=True)
+    say(f"waiting: {problem}", err=True)
 
 
 def tell(error: CommandError) -> None:
     """Print an error on stderr."""
-    click.echo(f"msgmetrics: {error}", err=True)
-
-
-def fail(error: CommandError) -> None:
-    """Print an error, and exit with its code."""
-    tell(error)
-    sys.exit(error.exit_code)
+    say(*f"msgmetrics: {error}".split("\n"), err=True)

@@ -1,17 +1,16 @@
 """``msgmetrics dead-letters``: list, show and export them; redrive.py sends them back."""
 
 import base64
-import sys
 
 import click
-import msgspec
 
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import Context
+from deploy.cli.context import Context, say
 from deploy.cli.letters import Filter, Letter, filtered, letter_id, read_letters
 from deploy.cli.redrive import redrive
 from deploy.errors import Refused, Usage
 from deploy.sql import sql
+from deploy.terminal import safe_json
 from pipeline.clickhouse.store import Store
 from pipeline.core.place import Place
 from schemas.instant import rfc3339
@@ -46,7 +45,7 @@ def letters_list(context: Context, wanted: Filter, limit: int) -> None:
     Example:
       msgmetrics dead-letters list --reason future_timestamp --org acme
     """
-    click.echo(with_store(context, lambda store, _: listing(store, wanted, limit)))
+    say(*with_store(context, lambda store, _: listing(store, wanted, limit)))
 
 
 @dead_letters.command("show")
@@ -60,7 +59,7 @@ def letters_show(context: Context, name: str) -> None:
       msgmetrics dead-letters show message-events/0/1234
     """
     place = parse_place(name, context.settings.kafka_topic)
-    click.echo(with_store(context, lambda store, _: describe(store, place)))
+    say(*with_store(context, lambda store, _: describe(store, place)))
 
 
 @dead_letters.command("export")
@@ -76,7 +75,7 @@ def letters_export(context: Context, wanted: Filter) -> None:
 
     def export(store: Store, _: Settings) -> None:
         for letter in read_letters(store, wanted):
-            sys.stdout.buffer.write(as_line(letter) + b"\n")
+            say(as_line(letter))
 
     with_store(context, export)
 
@@ -89,19 +88,19 @@ def parse_place(text: str, topic: str) -> tuple[Place, int]:
     return Place(topic, int(place[0])), int(place[1])
 
 
-def listing(store: Store, wanted: Filter, limit: int) -> str:
+def listing(store: Store, wanted: Filter, limit: int) -> list[str]:
     """Lines with the counts by reason, and the first letters."""
     by_reason = counts(store, wanted)
     letters = list(read_letters(store, wanted, limit=limit))
     if not by_reason:
-        return "no dead letters"
+        return ["no dead letters"]
     lines = [f"{number:>8} {reason}" + (f", {sent} sent back" if sent else "") for reason, number, sent in by_reason]
     lines += ["", f"{'id':<32} {'reason':<17} {'organization':<16} {'record time':<24} why"]
     lines += [
         f"{letter_id(x):<32} {x.reason:<17} {x.org_id[:16]:<16} {rfc3339(x.record_ms) or '':<24} {x.detail}{_state(x)}"
         for x in letters
     ]
-    return "\n".join(lines)
+    return lines
 
 
 def counts(store: Store, wanted: Filter) -> list[tuple[str, int, int]]:
@@ -117,8 +116,8 @@ def _state(letter: Letter) -> str:
     return f" [{'; '.join(words)}]" if words else ""
 
 
-def describe(store: Store, at: tuple[Place, int]) -> str:
-    """Everything about one letter, its bytes included. Raises Refused where there is none."""
+def describe(store: Store, at: tuple[Place, int]) -> list[str]:
+    """Lines with everything about one letter, its bytes included. Raises Refused where there is none."""
     letter = next(read_letters(store, Filter(), limit=1, at=at), None)
     if letter is None:
         raise Refused(
@@ -139,7 +138,7 @@ def describe(store: Store, at: tuple[Place, int]) -> str:
     }
     size = "no value" if letter.value is None else f"value, {len(letter.value)} bytes:"
     lines = [f"{name:<13} {text}" for name, text in facts.items()]
-    return "\n".join([*lines, "", size, _readable(letter.value) if letter.value is not None else ""]).rstrip()
+    return [*lines, "", size, *([_readable(letter.value)] if letter.value else [])]
 
 
 def _readable(value: bytes | None) -> str:
@@ -159,7 +158,7 @@ def _name(name: bytes) -> dict[str, str]:
         return {"name_base64": base64.b64encode(name).decode()}
 
 
-def as_line(letter: Letter) -> bytes:
+def as_line(letter: Letter) -> str:
     """A letter as a line of NDJSON; bytes are base64, null where there were none."""
 
     def text(value: bytes | None) -> str | None:
@@ -183,4 +182,4 @@ def as_line(letter: Letter) -> bytes:
         "redrives": letter.redrives,
         "resolved": letter.is_resolved,
     }
-    return msgspec.json.encode(document)
+    return safe_json(document)

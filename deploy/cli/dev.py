@@ -1,28 +1,32 @@
 """``msgmetrics dev``: broker, ClickHouse, worker, API and demo traffic in one process, for trying things out."""
 
+from __future__ import annotations
+
 import asyncio
 import contextlib
 import os
-import signal
 import socket
-import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 from clickhouse_connect.driver.client import Client
 
-from api.server import api_server, serve_all
+from api.server import Server, api_server
 from deploy.cli.accounts import create_key, set_tier
-from deploy.cli.context import Context, now, tell
+from deploy.cli.context import Context, now, say
 from deploy.cli.demo import Traffic, run_demo
 from deploy.cli.dev_file import DEV_FILE, DevFile, read_dev_file, write_dev_file
+from deploy.cli.endings import ended, leave
 from deploy.cli.kafka import describe_topic
+from deploy.cli.parts import Part, run_together
 from deploy.engines.mock_kafka import MockKafka
-from deploy.errors import CommandError, Refused, Unreachable
+from deploy.errors import Refused, Unreachable
 from deploy.logs import configure_logs
 from deploy.migrations.apply import migrate
 from deploy.sql import sql
@@ -33,8 +37,11 @@ from schemas.instant import wall_clock_ms
 from schemas.settings import Settings
 from schemas.tiers import Tier
 
+if TYPE_CHECKING:
+    from deploy.engines.chdb_http import ChdbHttpServer
+
 DEMO_TIER = Tier.GROWTH
-READY_POLL_SECONDS = 0.05
+READY_POLL_SECONDS, WATCH_SECONDS = 0.05, 0.5
 
 
 @click.command()
@@ -52,50 +59,59 @@ def dev(context: Context, host: str, port: int, data: Path, no_demo: bool) -> No
     Example:
       msgmetrics dev --data .data --port 8080 --no-demo
     """
-    code = 1
     try:
         settings = replace(context.settings, api_host=host, api_port=port)
-        code = run_dev(settings, data, demo=not no_demo, own_broker=not context.names_a_broker)
-    except CommandError as error:
-        tell(error)
-        code = error.exit_code
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # the embedded engine's threads do not survive an orderly exit of the interpreter
+        run_dev(settings, data, demo=not no_demo, own_broker=not context.names_a_broker)
+    except BaseException as error:
+        leave(ended(error))  # the embedded engine's threads do not survive an orderly exit of the interpreter
 
 
-def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> int:
-    """Run until Ctrl-C, on a broker of its own or the one of the settings. Raises Refused or Unreachable.
+def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> NoReturn:
+    """Run until Ctrl-C, on a broker of its own or the one of the settings, and end the process.
 
-    Returns the exit code; the caller must end the process with it at once.
+    Raises Refused or Unreachable, after which the caller must end the process.
     """
     from deploy.engines.chdb_http import ChdbHttpServer  # the embedded engine is an extra
 
     _refuse_a_second(data)
     settings = replace(settings, api_port=settings.api_port or _free_port())
     _check_port(settings.api_host, settings.api_port)
-    data.mkdir(parents=True, exist_ok=True)
-    configure_logs("text", settings.log_level, data / "dev.log")
+    _use_directory(data, settings)
     directory = (data / "clickhouse").resolve()
     engine = ChdbHttpServer(directory).start()
-    broker = MockKafka() if own_broker else None
+    broker = MockKafka() if own_broker else None  # it lives as long as its object: until the process ends
     settings = replace(_with_topic(settings, broker), clickhouse_url=f"chdb://{directory}", admin_port=_free_port())
     client = connect_writer(settings.clickhouse_url)
     migrate(client, settings.facts_retention_days, settings.dead_letter_retention_days)
     content = _dev_file(settings, engine.url, _make_orgs(client, now()))
     is_new = not client.query(sql("cli/count_facts")).result_rows[0][0]
-    try:
-        return asyncio.run(_run(settings, content, data, demo=demo, history=is_new))
-    finally:
-        (data / DEV_FILE).unlink(missing_ok=True)
-        del broker  # it lives as long as its object: until here
+
+    def parts(stop: asyncio.Event) -> dict[str, Part]:
+        worker, api = Worker(settings), api_server(settings)
+        made = {
+            "the worker": _work(worker, stop),
+            "the API": _serve(api, stop),
+            "the engine": _watch(engine, stop),
+            "the greeting": _greet(content, data, lambda: api.started and worker.admin.started, stop),
+        }
+        return made | ({"the demo traffic": _produce(content, is_new, stop)} if demo else {})
+
+    run_together(parts, lambda: (data / DEV_FILE).unlink(missing_ok=True))
 
 
 def _refuse_a_second(data: Path) -> None:
     with contextlib.suppress(Unreachable):
         running = read_dev_file(data)
         raise Refused(f"a `msgmetrics dev` runs in {data} already (pid {running.pid}); stop it or name another --data")
+
+
+def _use_directory(data: Path, settings: Settings) -> None:
+    """Make the directory, and log into it. Raises Refused where that is not possible."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        configure_logs("text", settings.log_level, data / "dev.log")
+    except (OSError, ValueError) as error:
+        raise Refused(f"{data} cannot be used ({error}); name another directory with --data") from None
 
 
 def _with_topic(settings: Settings, broker: MockKafka | None) -> Settings:
@@ -157,31 +173,53 @@ def _greeting(found: DevFile) -> str:
     )
 
 
-async def _run(settings: Settings, content: DevFile, data: Path, *, demo: bool, history: bool) -> int:
-    stop, quiet = asyncio.Event(), threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    worker = Worker(settings)
-    working = asyncio.create_task(worker.run(stop))
-    working.add_done_callback(lambda _: stop.set())
-    api = api_server(settings)
-    serving = asyncio.create_task(serve_all([api], stop))
-    serving.add_done_callback(lambda _: stop.set())
-    traffic = Traffic([org["org_id"] for org in content.orgs.values()], time.time_ns())
-    arguments = (content.kafka_bootstrap, content.topic, traffic, wall_clock_ms, quiet, history)
-    producing = threading.Thread(target=run_demo, args=arguments, daemon=True)
-    if demo:
-        producing.start()
-    while not (stop.is_set() or (api.started and worker.admin.started)):  # noqa: ASYNC110 - uvicorn has no event for it
+async def _work(worker: Worker, stop: asyncio.Event) -> None:
+    await worker.run(stop)
+    if worker.ended_by:
+        raise worker.ended_by
+
+
+async def _serve(api: Server, stop: asyncio.Event) -> None:
+    async def end() -> None:
+        await stop.wait()
+        api.should_exit = True
+
+    ending = asyncio.create_task(end())
+    try:
+        await api.serve()
+    except SystemExit:  # uvicorn's way to say that it cannot listen
+        at = f"{api.config.host}:{api.config.port}"
+        raise Refused(f"it cannot listen at {at}; choose another port with --port") from None
+    finally:
+        ending.cancel()
+
+
+async def _watch(engine: ChdbHttpServer, stop: asyncio.Event) -> None:
+    while engine.is_running and not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), WATCH_SECONDS)
+
+
+async def _greet(content: DevFile, data: Path, is_ready: Callable[[], bool], stop: asyncio.Event) -> None:
+    """Write dev.json and say what runs, once it does."""
+    while not (stop.is_set() or is_ready()):  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(READY_POLL_SECONDS)
     if not stop.is_set():
-        write_dev_file(data, content)
-        click.echo(_greeting(content))
+        try:
+            write_dev_file(data, content)
+        except OSError as error:
+            raise Refused(f"{data / DEV_FILE} cannot be written ({error.strerror})") from None
+        say(*_greeting(content).split("\n"))
     await stop.wait()
-    click.echo("stopping …")
+    say("stopping …")
+
+
+async def _produce(content: DevFile, history: bool, stop: asyncio.Event) -> None:
+    """Produce demo traffic in a thread."""
+    traffic, quiet = Traffic([org["org_id"] for org in content.orgs.values()], time.time_ns()), threading.Event()
+    arguments = (content.kafka_bootstrap, content.topic, traffic, wall_clock_ms, quiet, history)
+    producing = asyncio.create_task(asyncio.to_thread(run_demo, *arguments))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([producing, stopping], return_when=asyncio.FIRST_COMPLETED)
     quiet.set()
-    code = await working
-    await serving
-    if code:
-        click.echo(f"the worker ended with an error; see {data / 'dev.log'}", err=True)
-    return code
+    await producing

@@ -10,7 +10,7 @@ import click
 from clickhouse_connect.driver.client import Client
 
 from deploy.cli.clickhouse import open_clickhouse
-from deploy.cli.context import Context
+from deploy.cli.context import Context, say
 from deploy.cli.kafka import describe_topic, topic_warnings
 from deploy.cli.problems import command_errors
 from deploy.errors import CommandError
@@ -35,7 +35,7 @@ def doctor(context: Context) -> None:
     failed = False
     for finding in examine(context.settings, wall_clock_ms):
         failed |= finding.verdict is Verdict.FAIL
-        click.echo(f"{finding.verdict.value:<5} {finding.text}")
+        say(f"{finding.verdict.value:<5} {finding.text}")
     sys.exit(1 if failed else 0)
 
 

@@ -6,7 +6,7 @@ import click
 
 from deploy.cli.accounts import list_keys, revoke_key
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import INSTANT, Context, retention_floor_ms, warn
+from deploy.cli.context import INSTANT, Context, confirm, retention_floor_ms, say, warn
 from deploy.errors import Refused
 from deploy.sql import sql
 from pipeline.clickhouse.client import ClickHouse
@@ -39,13 +39,13 @@ def erase(context: Context, org: str, until: int | None, dry_run: bool, yes: boo
     Example:
       msgmetrics erase acme --dry-run
     """
-    click.echo(with_store(context, lambda store, settings: erasure_preview(store, settings, org)))
+    say(*with_store(context, lambda store, settings: erasure_preview(store, settings, org)))
     if dry_run:
         return
     with_store(context, lambda store, _: find_instant(store, org, until))
     if not yes:
-        click.confirm(f"Erase {org}? This cannot be undone", abort=True)
-    click.echo(
+        confirm(f"Erase {org}? This cannot be undone")
+    say(
         with_store(
             context,
             lambda store, settings: erase_organization(
@@ -55,20 +55,18 @@ def erase(context: Context, org: str, until: int | None, dry_run: bool, yes: boo
     )
 
 
-def erasure_preview(store: Store, settings: Settings, org: str) -> str:
+def erasure_preview(store: Store, settings: Settings, org: str) -> list[str]:
     """Sentences that say how much there is of an organization, what stays where, and how long."""
     facts, letters, minutes, hours, days, keys = map(int, _counts(store, org))
-    return "\n".join(
-        [
-            f"{org} has {facts} facts, {letters} dead letters, {minutes + hours + days} rollup rows "
-            f"({minutes} minutes, {hours} hours, {days} days) and {keys} valid keys. Erasing removes all of it.",
-            *ahead_of_now(store.clock_ms(), newest_record(store, org)),
-            f"What stays: its records in Kafka's topic {settings.kafka_topic} until the topic's own retention; dead "
-            "letters so broken that nobody can be named for them, until "
-            f"{settings.dead_letter_retention_days} days after they were seen; its id, in the list of erasures, by "
-            "which its records are dropped wherever they turn up again; backups that were made before.",
-        ]
-    )
+    return [
+        f"{org} has {facts} facts, {letters} dead letters, {minutes + hours + days} rollup rows "
+        f"({minutes} minutes, {hours} hours, {days} days) and {keys} valid keys. Erasing removes all of it.",
+        *ahead_of_now(store.clock_ms(), newest_record(store, org)),
+        f"What stays: its records in Kafka's topic {settings.kafka_topic} until the topic's own retention; dead "
+        "letters so broken that nobody can be named for them, until "
+        f"{settings.dead_letter_retention_days} days after they were seen; its id, in the list of erasures, by "
+        "which its records are dropped wherever they turn up again; backups that were made before.",
+    ]
 
 
 def newest_record(store: ClickHouse, org: str) -> int:

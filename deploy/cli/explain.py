@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import INSTANT, Context
+from deploy.cli.context import INSTANT, Context, say
 from deploy.errors import Usage
 from deploy.sql import sql
 from pipeline.clickhouse.store import Store
@@ -43,15 +43,15 @@ def explain(
     if metric and metric not in METRICS:
         raise Usage(f"--metric must be one of {', '.join(METRICS)}, not {metric!r}")
     if event is not None and bucket is None and granularity is None:
-        click.echo(with_store(context, lambda store, _: explain_event(store, org, event)))
+        say(*with_store(context, lambda store, _: explain_event(store, org, event)))
     elif event is None and bucket is not None and granularity is not None:
         grain = Grain(granularity)
-        click.echo(with_store(context, lambda store, _: explain_bucket(store, org, bucket, grain, metric)))
+        say(*with_store(context, lambda store, _: explain_bucket(store, org, bucket, grain, metric)))
     else:
         raise Usage("give either --event, or --bucket and --granularity")
 
 
-def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: str) -> str:
+def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: str) -> list[str]:
     """Describe a bucket of an organization: its number, its state, the facts behind it. ``metric`` is '' for all."""
     start, end = grain.floor(bucket), grain.floor(bucket) + grain.seconds
     state: State = store.perform(ReadState())
@@ -67,7 +67,7 @@ def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: st
     ]
     if state.facts_floor_ms > start * MS_PER_SECOND:
         lines.append(f"facts are kept since {rfc3339(state.facts_floor_ms)} only; the number stays without them")
-    return "\n".join([*lines, "", *_facts(facts, metric)])
+    return [*lines, "", *_facts(facts, metric)]
 
 
 def _rows(store: Store, name: str, **parameters: Any) -> Any:
@@ -112,7 +112,7 @@ def _facts(facts: Any, metric: str) -> list[str]:
     return lines + (["… and more"] if len(facts) > SHOWN_FACTS else [])
 
 
-def explain_event(store: Store, org: str, event: str) -> str:
+def explain_event(store: Store, org: str, event: str) -> list[str]:
     """Find an event of an organization: a fact, a dead letter, erased, or never seen. Raises Usage without an id."""
     if not event:
         raise Usage("--event needs an id")
@@ -134,7 +134,7 @@ def explain_event(store: Store, org: str, event: str) -> str:
         lines.append(f"{org} was erased up to {rfc3339(erased_ms)}: records until then are gone, and are dropped")
     if not facts and not letters:
         lines.append(_never_seen(store))
-    return "\n".join(lines)
+    return lines
 
 
 def _never_seen(store: Store) -> str:

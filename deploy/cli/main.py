@@ -1,16 +1,16 @@
 """The command ``msgmetrics``: its table of commands, and how it ends (deploy/errors.py has the exit codes)."""
 
+import signal
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import click
 
-from deploy.cli.context import Context, fail
-from deploy.errors import CommandError
-
-INTERRUPTED = 130
-WRONG_USAGE = 2
+from deploy.cli.context import Context
+from deploy.cli.endings import Bug, ended, interrupt_once
 
 COMMANDS = {
     "api": ("serve", "Run the API, until SIGTERM."),
@@ -50,6 +50,13 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises Bug for errors that click would take for an end without a word."""
+        try:
+            return super().invoke(ctx)
+        except (BrokenPipeError, EOFError) as error:  # of a server or a file: `say` tells when nobody reads stdout
+            raise Bug from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         listed = [click.Command(name, help=line) for name, (_, line) in COMMANDS.items()]
         click.Group(commands=listed).format_commands(ctx, formatter)
@@ -70,15 +77,13 @@ def cli(context: click.Context, dev: Path | None) -> None:
 
 
 def main() -> None:
-    """Run a command; print a failure as one sentence on stderr, and exit with its code."""
+    """Run a command; any end but a good one leaves a sentence on stderr, and an exit code."""
+    signal.signal(signal.SIGINT, interrupt_once)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # it is None where it was closed
+            stream.reconfigure(errors="backslashreplace")  # with a narrow encoding our own "…" would raise
     try:
-        cli.main(standalone_mode=False)
-    except CommandError as error:
-        fail(error)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(WRONG_USAGE)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
-    except click.exceptions.Exit as ended:
-        sys.exit(ended.exit_code)
+        code = cli.main(standalone_mode=False) or 0
+    except BaseException as error:
+        code = ended(error)
+    sys.exit(code)

@@ -3,7 +3,7 @@
 import click
 
 from deploy.cli.clickhouse import open_clickhouse
-from deploy.cli.context import Context
+from deploy.cli.context import Context, say
 from deploy.cli.kafka import ensure_topic
 from deploy.cli.problems import command_errors
 from deploy.migrations import apply
@@ -26,5 +26,5 @@ def migrate(context: Context, partitions: int | None) -> None:
         client = open_clickhouse(settings, make_database=True)
         days = settings.facts_retention_days, settings.dead_letter_retention_days
         applied = apply.migrate(client, *days, settings.clickhouse_cluster)
-    click.echo("\n".join(f"applied {name}" for name in applied) or "ClickHouse is up to date")
-    click.echo(ensure_topic(settings, partitions))
+    say(*([f"applied {name}" for name in applied] or ["ClickHouse is up to date"]))
+    say(ensure_topic(settings, partitions))

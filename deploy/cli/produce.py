@@ -14,7 +14,7 @@ import zstandard
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from tqdm import tqdm
 
-from deploy.cli.context import Context, is_terminal
+from deploy.cli.context import Context, is_terminal, say
 from deploy.cli.kafka import client_settings, describe_topic
 from deploy.errors import CommandError, Unreachable, Usage
 from pipeline.core.decode import decode_event, explain
@@ -41,7 +41,7 @@ def produce(context: Context, file: str, dry_run: bool, no_key: bool) -> None:
     Example:
       msgmetrics produce events.ndjson.zst
     """
-    click.echo(produce_file(context.settings, file, dry_run=dry_run, keyed=not no_key))
+    say(produce_file(context.settings, file, dry_run=dry_run, keyed=not no_key))
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import click
 from tqdm import tqdm
 
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import FROM, ORG, TO, Context, check_span, is_terminal, retention_floor_ms, warn
+from deploy.cli.context import FROM, ORG, TO, Context, check_span, is_terminal, retention_floor_ms, say, warn
 from deploy.errors import Refused
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import Effect, ReadState, RebuildBuckets, State
@@ -30,7 +30,7 @@ def rebuild(context: Context, start: int, end: int, org: str) -> None:
       msgmetrics rebuild --from 2026-05-05T00:00:00Z --to 2026-05-06T00:00:00Z
     """
     span = check_span(start, end)
-    click.echo(
+    say(
         with_store(
             context,
             lambda store, settings: rebuild_span(store, span, org, retention_floor_ms(settings), is_terminal()),

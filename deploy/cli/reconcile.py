@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import FROM, ORG, TO, Context, check_span, retention_floor_ms
+from deploy.cli.context import FROM, ORG, TO, Context, check_span, retention_floor_ms, say
+from deploy.terminal import safe_json
 from pipeline.repair.reconcile import Difference, Number, Reconciler, Reconciliation, Violation
 from schemas.instant import rfc3339, second
 
@@ -40,7 +41,7 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
             span.start, span.end, retention_floor_ms(settings)
         ),
     )
-    click.echo(msgspec.json.encode(as_document(result)) if as_json else as_text(result))
+    say(*([safe_json(as_document(result))] if as_json else as_text(result)))
     sys.exit(1 if result.differences else 0)
 
 
@@ -78,8 +79,8 @@ def as_document(result: Reconciliation) -> dict[str, Any]:
     }
 
 
-def as_text(result: Reconciliation) -> str:
-    """A reconciliation as text."""
+def as_text(result: Reconciliation) -> list[str]:
+    """A reconciliation as lines of text."""
     checked = ", ".join(f"{count} {grain.value}s" for grain, count in result.checked.items())
     lines = [f"{second(result.start)} to {second(result.end)}: looked at {checked}"]
     lines += [_difference(d) for d in result.differences[:SHOWN]]
@@ -97,7 +98,7 @@ def as_text(result: Reconciliation) -> str:
             f"{len(result.violations)} event ids were used for more than one time; each time is counted. "
             "Tell the producer: one id per event, and a repeated event is the same event"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _difference(d: Difference) -> str:

@@ -8,7 +8,7 @@ import click
 from confluent_kafka import KafkaError, Message, Producer
 
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import Context
+from deploy.cli.context import Context, say
 from deploy.cli.kafka import client_settings
 from deploy.cli.letters import REDRIVEN_HEADER, Filter, Letter, filtered, letter_id, read_letters
 from deploy.errors import Unreachable
@@ -34,7 +34,7 @@ def redrive(context: Context, wanted: Filter, again: bool, dry_run: bool) -> Non
     Example:
       msgmetrics dead-letters redrive --reason future_timestamp --dry-run
     """
-    click.echo(with_store(context, lambda store, s: send_back(store, s, wanted, again=again, dry_run=dry_run)))
+    say(with_store(context, lambda store, s: send_back(store, s, wanted, again=again, dry_run=dry_run)))
 
 
 @dataclass(slots=True)

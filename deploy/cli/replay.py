@@ -7,7 +7,7 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, retention_floor_ms, warn
+from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, retention_floor_ms, say, warn
 from deploy.cli.problems import command_errors
 from deploy.errors import Usage
 from pipeline.clickhouse.store import Store
@@ -51,7 +51,7 @@ def replay(
     wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, places, rate)
     settings = context.settings
     work = forecast if dry_run else run_replay
-    click.echo(work(settings, wanted, retention_floor_ms(settings), resume=resume, watched=is_terminal()))
+    say(work(settings, wanted, retention_floor_ms(settings), resume=resume, watched=is_terminal()))
 
 
 def _open_store(settings: Settings, cluster_id: str) -> Store:

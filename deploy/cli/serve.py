@@ -8,6 +8,7 @@ import sys
 import click
 
 from deploy.cli.context import Context
+from deploy.cli.parts import stop_on_signals
 from deploy.logs import configure_logs
 
 
@@ -26,7 +27,7 @@ def worker(context: Context) -> None:
 
     settings = context.settings
     configure_logs(settings.log_format, settings.log_level)
-    sys.exit(run_worker(settings))
+    sys.exit(run_worker(settings, stop_on_signals))
 
 
 @click.command()
@@ -37,4 +38,4 @@ def api(context: Context) -> None:
 
     settings = context.settings
     configure_logs(settings.log_format, settings.log_level)
-    serve(settings)
+    serve(settings, stop_on_signals)

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
-import msgspec
 from clickhouse_connect.driver.client import Client
 
 from deploy.cli.clickhouse import connected, known_cluster_id
-from deploy.cli.context import Context
+from deploy.cli.context import Context, say
 from deploy.cli.kafka import describe_topic, log_ends
 from deploy.errors import CommandError
 from deploy.sql import sql
+from deploy.terminal import safe_json
 from pipeline.clickhouse.client import sql as pipeline_sql
 from pipeline.core.place import Place
 from schemas.grain import MS_PER_SECOND
@@ -44,7 +44,7 @@ def status(context: Context, as_json: bool, watch: bool) -> None:
         found = connected(context, read_status)
         if watch and not as_json:
             click.clear()
-        click.echo(msgspec.json.encode(found.as_json()) if as_json else render(found))
+        say(*([safe_json(found.as_json())] if as_json else render(found)))
         if not watch:
             sys.exit(0 if found.ready else 1)
         time.sleep(WATCH_SECONDS)
@@ -158,8 +158,8 @@ def _reasons(settings: Settings, age: float | None, partitions: list[PartitionSt
     return found
 
 
-def render(status: Status) -> str:
-    """The status as text."""
+def render(status: Status) -> list[str]:
+    """The status as lines of text."""
     age = "" if status.as_of_age_seconds is None else f" ({status.as_of_age_seconds:.1f} s ago)"
     out = [
         f"as_of       {status.as_of or 'not set'}{age}",
@@ -182,7 +182,7 @@ def render(status: Status) -> str:
         end, lag = ("?" if v is None else str(v) for v in (p.log_end_offset, p.lag))
         place = f"{p.partition:>9} {p.next_offset:>12} {end:>12} {lag:>10}"
         out.append(f"{place}  {p.watermark or 'none':<24}  {p.status:<10} {p.owner}")
-    return "\n".join(out)
+    return out
 
 
 def _dead(status: Status) -> str:

@@ -257,6 +257,11 @@ class ChdbHttpServer:
         self._thread.start()
         return self
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it answers: its thread has neither been stopped nor failed."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()

@@ -5,7 +5,6 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -67,6 +66,7 @@ class Worker:
         )
         self._abandon = threading.Event()
         self._leaving = False
+        self.ended_by: BaseException | None = None
         self._fatal: asyncio.Future[BaseException]
         self._loop: asyncio.AbstractEventLoop
         self._store: Store
@@ -85,6 +85,7 @@ class Worker:
         ends: list[asyncio.Future[Any]] = [work, self._fatal, last]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         error = self._fatal.result() if self._fatal.done() else work.exception() if work.done() else None
+        self.ended_by = error
         self._abandon.set()
         work.cancel()
         self.admin.should_exit = True
@@ -281,14 +282,16 @@ def _explain(error: BaseException) -> int:
     return EXIT_UNREACHABLE if isinstance(error, KafkaError | SinkUnavailable) else 1
 
 
-def run_worker(settings: Settings) -> int:
-    """Run a worker until SIGTERM or SIGINT. Ends the process itself, since a hung insert must not keep it alive."""
+def run_worker(settings: Settings, listen: Callable[[asyncio.Event], None]) -> int:
+    """Run a worker until ``listen``, called in its event loop, sets the event it is given: it listens for signals.
+
+    Ends the process itself, since a hung insert must not keep it alive.
+    """
 
     async def main() -> int:
         spare_the_collector()
         stop = asyncio.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        listen(stop)
         code = await Worker(settings).run(stop)
         logging.shutdown()
         os._exit(code)
