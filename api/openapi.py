@@ -26,11 +26,10 @@ from api.errors import (
     failure,
 )
 from api.negotiate import CSV, JSON, NDJSON
-from api.params import COMPARISONS, DEFAULT_LIMIT, ENDPOINT, GROUPS, MAX_LIMIT, Metric
+from api.params import COMPARISONS, DEFAULT_LIMIT, ENDPOINT, GROUPS, MAX_LIMIT, URL_TIME_RULE, Metric
 from api.render import render
 from api.window import MAX_BUCKETS, Question, Window
 from schemas.grain import Grain
-from schemas.instant import TIME_RULE
 
 EXAMPLE_START = 1_777_939_200  # 2026-05-05T00:00:00Z
 EXAMPLE_ID = "01JTF0M5W6Z3B8Q9XK4N7R2VYD"
@@ -44,13 +43,13 @@ PARAMETERS: tuple[Mapping[str, Any], ...] = (
     },
     {
         "name": "from",
-        "description": f"Start of the window; widened outward to whole UTC buckets. It {TIME_RULE}. "
+        "description": f"Start of the window; widened outward to whole UTC buckets. It {URL_TIME_RULE}. "
         "Default: 60 minutes, 24 hours or 30 days before `to`.",
         "schema": INSTANT,
     },
     {
         "name": "to",
-        "description": f"End of the window, not included; widened outward to whole UTC buckets. It {TIME_RULE}. "
+        "description": f"End of the window, not included; widened outward to whole UTC buckets. It {URL_TIME_RULE}. "
         "Default: now. In the future it means buckets that are null.",
         "schema": INSTANT,
     },

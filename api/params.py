@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qsl
 
 from api.errors import ValidationFailed
 from schemas.grain import Grain
-from schemas.instant import Instant, parse_instant
+from schemas.instant import TIME_RULE, Instant, parse_instant
 
 ENDPOINT = "/v1/metrics/messages"
 MAX_LIMIT, DEFAULT_LIMIT = 5000, 1000
@@ -60,10 +60,15 @@ def _limit(text: str) -> int:
     return int(text)
 
 
+URL_TIME_RULE = TIME_RULE.replace("+", "%2B") + " (encode + as %2B)"
+"""In a URL a plain + is a space."""
+
+_instant = partial(parse_instant, rule=URL_TIME_RULE)
+
 PARSERS: Mapping[str, Callable[[str], Any]] = {
     "metric": _one_of(Metric, tuple(Metric)),
-    "from": parse_instant,
-    "to": parse_instant,
+    "from": _instant,
+    "to": _instant,
     "granularity": _one_of(Grain, tuple(Grain)),
     "group_by": _one_of(str, GROUPS),
     "compare_to": _one_of(str, COMPARISONS),

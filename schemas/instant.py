@@ -9,10 +9,7 @@ from schemas.grain import MS_PER_SECOND
 from schemas.message_event import FIRST_YEAR, LAST_YEAR
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TIME_RULE = (
-    "must be an RFC 3339 date-time with offset, like 2026-05-05T00:00:00Z or 2026-05-05T02:00:00%2B02:00 "
-    "(encode + as %2B)"
-)
+TIME_RULE = "must be an RFC 3339 date-time with offset, like 2026-05-05T00:00:00Z or 2026-05-05T02:00:00+02:00"
 YEARS_RULE = f"must lie in the years {FIRST_YEAR} to {LAST_YEAR} (UTC)"
 _INSTANT = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII
@@ -40,20 +37,23 @@ class Span:
     end: int
 
 
-def parse_instant(text: str) -> Instant:
-    """Parse an RFC 3339 date-time with offset; no digit of its fraction is lost. Raises ValueError with the rule."""
+def parse_instant(text: str, rule: str = TIME_RULE) -> Instant:
+    """Parse an RFC 3339 date-time with offset; no digit of its fraction is lost.
+
+    Raises ValueError with the rule, which says how to write an instant where this one was written.
+    """
     match = _INSTANT.fullmatch(text)
     if match is None:
-        raise ValueError(TIME_RULE)
+        raise ValueError(rule)
     year, month, day, hour, minute, second, fraction, sign, ahead_hours, ahead_minutes = match.groups()
     if not FIRST_YEAR - 1 <= int(year) <= LAST_YEAR + 1:  # which also keeps the arithmetic below in bounds
         raise ValueError(YEARS_RULE)
     if sign and (int(ahead_hours) > 23 or int(ahead_minutes) > 59):
-        raise ValueError(TIME_RULE)
+        raise ValueError(rule)
     try:
         local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
     except ValueError as error:
-        raise ValueError(f"{TIME_RULE}: {error}") from None
+        raise ValueError(f"{rule}: {error}") from None
     ahead = timedelta(hours=int(ahead_hours or 0), minutes=int(ahead_minutes or 0))
     instant = local + ahead if sign == "-" else local - ahead
     if not FIRST_YEAR <= instant.year <= LAST_YEAR:

@@ -1,12 +1,13 @@
 """Instants: what is written is read again, and no millisecond is lost on the way."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.instant import Instant, epoch_seconds, parse_instant, rfc3339, second, utc
+from schemas.instant import TIME_RULE, Instant, epoch_seconds, parse_instant, rfc3339, second, utc
 from schemas.message_event import FIRST_YEAR, LAST_YEAR
 
 FIRST = epoch_seconds(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))
@@ -51,6 +52,13 @@ def test_offsets_are_taken_off_and_every_digit_of_the_fraction_kept(text: str, i
 def test_anything_else_is_refused_with_the_rule(text: str) -> None:
     with pytest.raises(ValueError, match="must"):
         parse_instant(text)
+
+
+def test_the_rule_shows_an_instant_as_it_is_written_where_it_was_asked_for() -> None:
+    for example in re.findall(r"\d{4}-[^ ]+", TIME_RULE):
+        parse_instant(example)
+    with pytest.raises(ValueError, match=r"^in a letter: day is out of range for month$"):
+        parse_instant("2026-02-30T00:00:00Z", rule="in a letter")
 
 
 def test_an_instant_that_is_not_set_is_not_written() -> None:
