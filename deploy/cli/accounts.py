@@ -7,8 +7,10 @@ import click
 from clickhouse_connect.driver.client import Client
 from ulid import ULID
 
+from deploy.cli.arguments import KEY, ORG, ORG_ARGUMENT
 from deploy.cli.clickhouse import connected
 from deploy.cli.context import INSTANT, Context, now, say
+from deploy.cli.known import check_new, organizations
 from deploy.errors import Refused, Usage
 from deploy.sql import sql
 from deploy.terminal import safe_json
@@ -16,9 +18,11 @@ from schemas import tables
 from schemas.api_key import READ_SCOPE, SCOPE_PATTERN, key_hash, key_prefix, new_key
 from schemas.instant import utc
 from schemas.message_event import MAX_ORG_CHARACTERS
+from schemas.settings import Settings
 from schemas.tiers import DEFAULT_TIER, Tier
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SHOWN_CHARACTERS = 12
 
 
 @click.group()
@@ -27,7 +31,7 @@ def orgs() -> None:
 
 
 @orgs.command("set")
-@click.argument("org")
+@ORG_ARGUMENT
 @click.option("--tier", required=True, type=click.Choice([t.value for t in Tier]), help="plan tier")
 @click.pass_obj
 def orgs_set(context: Context, org: str, tier: str) -> None:
@@ -37,9 +41,32 @@ def orgs_set(context: Context, org: str, tier: str) -> None:
     Example:
       msgmetrics orgs set acme --tier growth
     """
-    check_org(org)
-    connected(context, lambda client, _: set_tier(client, org, Tier(tier)))
+
+    def make(client: Client, _: Settings) -> None:
+        check_new(client, org)
+        set_tier(client, org, Tier(tier))
+
+    connected(context, make)
     say(f"{org} has tier {tier}")
+
+
+@orgs.command("list")
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
+@click.pass_obj
+def orgs_list(context: Context, as_json: bool) -> None:
+    """List every organization of which anything is stored.
+
+    \b
+    Example:
+      msgmetrics orgs list
+    """
+    found = connected(context, lambda client, _: organizations(client))
+    if as_json:
+        say(safe_json(found))
+        return
+    say(f"{'organization':<24}  {'tier':<8}  {'valid keys':>10}")
+    for org in found:
+        say(f"{org.org_id:<24}  {org.tier:<8}  {org.keys:>10}{'  was erased' if org.was_erased else ''}")
 
 
 @click.group()
@@ -48,7 +75,7 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.argument("org")
+@ORG_ARGUMENT
 @click.option("--scope", "scopes", multiple=True, help=f"may be repeated [{READ_SCOPE}]")
 @click.option("--expires", type=INSTANT, help="RFC 3339 time after which the key stops working")
 @click.pass_obj
@@ -60,10 +87,14 @@ def keys_create(context: Context, org: str, scopes: tuple[str, ...], expires: in
       msgmetrics keys create acme
       msgmetrics keys create acme --expires 2099-01-01T00:00:00Z
     """
-    check_org(org)
     wanted = tuple(check_scope(scope) for scope in scopes) or (READ_SCOPE,)
     until = _parse_expiry(expires)
-    key = connected(context, lambda client, _: create_key(client, org, wanted, until, now()))
+
+    def make(client: Client, _: Settings) -> str:
+        check_new(client, org)
+        return create_key(client, org, wanted, until, now())
+
+    key = connected(context, make)
     say(key)
     say(f"This is the only time the key of {org} is shown; scopes: {', '.join(wanted)}", err=True)
 
@@ -78,17 +109,17 @@ def _parse_expiry(seconds: int | None) -> datetime | None:
 
 
 @keys.command("list")
-@click.option("--org", help="only this organization's")
+@ORG
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
 @click.pass_obj
-def keys_list(context: Context, org: str | None, as_json: bool) -> None:
+def keys_list(context: Context, org: str, as_json: bool) -> None:
     """List keys, without the keys themselves.
 
     \b
     Example:
       msgmetrics keys list --org acme
     """
-    found = connected(context, lambda client, _: list_keys(client, org))
+    found = connected(context, lambda client, _: list_keys(client, org), org=org)
     if as_json:
         say(safe_json(found))
         return
@@ -101,7 +132,7 @@ def keys_list(context: Context, org: str | None, as_json: bool) -> None:
 
 
 @keys.command("revoke")
-@click.argument("name", metavar="ID|PREFIX")
+@click.argument("name", type=KEY, metavar="ID|PREFIX")
 @click.pass_obj
 def keys_revoke(context: Context, name: str) -> None:
     """Revoke a key by its id or prefix; it stops working within 5 seconds.
@@ -170,14 +201,21 @@ def _time(instant_ms: int) -> datetime | None:
     return utc(instant_ms) if instant_ms else None
 
 
+def _shown(name: str) -> str:
+    """What may be printed of a key's name, since it may be the key itself."""
+    return repr(name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…")
+
+
 def revoke_key(client: Client, name: str, now: datetime) -> Key:
-    """Revoke the key with this id or prefix. Raises Refused where none or several match, or it is revoked already."""
-    matching = [key for key in list_keys(client) if key.id == name or key.prefix == name[: len(key.prefix)]]
+    """Revoke the key with this id or prefix, or this key. Raises Refused where not one matches, or it is revoked."""
+    whole = client.query(sql("cli/key_id"), parameters={"hash": key_hash(name)}).result_rows
+    names = {name, *(row[0] for row in whole)}
+    matching = [key for key in list_keys(client) if names & {key.id, key.prefix}]
     if not matching:
-        raise Refused(f"no key has the id or prefix {name[:12]!r}; `msgmetrics keys list` shows them")
+        raise Refused(f"no key has the id or prefix {_shown(name)}; `msgmetrics keys list` shows them")
     if len(matching) > 1:
         candidates = ", ".join(f"{key.id} ({key.org_id})" for key in matching)
-        raise Refused(f"the prefix {name[:12]!r} is ambiguous; give the id of one of: {candidates}")
+        raise Refused(f"the prefix {_shown(name)} is ambiguous; give the id of one of: {candidates}")
     key = matching[0]
     if key.revoked_at:
         raise Refused(f"key {key.id} was revoked already at {key.revoked_at.isoformat()}")

@@ -26,6 +26,7 @@ from schemas.sharding import everywhere
 
 PROGRESS = (tables.PARTITION_WATERMARKS, tables.WATERMARK)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}", re.ASCII)
+PLACES = re.compile(r"[A-Za-z][A-Za-z0-9_]*\([\x20-\x3a\x3c-\x7e]+\)")
 WAIT_SECONDS, POLL_SECONDS = 600, 0.5
 
 
@@ -51,6 +52,7 @@ def backup_create(context: Context, name: str, place: str) -> None:
       msgmetrics backup create 2026-11-25
       msgmetrics backup create 2026-11-25 --place "S3(backups, '{}')"
     """
+    _destination(place, name, "data")
     connected(context, lambda client, settings: create(client, settings, name, place, say))
 
 
@@ -67,6 +69,7 @@ def backup_restore(context: Context, name: str, place: str, facts_only: bool) ->
       msgmetrics backup restore 2026-11-25
       msgmetrics backup restore 2026-11-25 --facts-only
     """
+    _destination(place, name, "data")
     connected(
         context,
         lambda client, settings: restore(client, settings, name, place, say, facts_only=facts_only),
@@ -143,8 +146,11 @@ def _destination(place: str, name: str, part: str) -> str:
     """The destination in ClickHouse's SQL: ``place`` is File('{}') or a named collection's, with {} for the name."""
     if NAME.fullmatch(name) is None:
         raise Usage(f"a backup's name has up to 100 of [A-Za-z0-9._-], not {name!r}")
-    if place.count("{}") != 1:
-        raise Usage(f"--place needs exactly one {{}} for the backup's name, as in File('{{}}'); not {place!r}")
+    if place.count("{}") != 1 or PLACES.fullmatch(place) is None:
+        raise Usage(
+            f"--place is a place as ClickHouse writes it, with exactly one {{}} for the backup's name, as in "
+            f"File('{{}}'); not {place!r}"
+        )
     return place.replace("{}", f"{name}-{part}")
 
 

@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from deploy.cli.context import Context
+from deploy.cli.known import check_known
 from deploy.cli.problems import UNKNOWN_DATABASE, clickhouse_problem, command_errors
 from deploy.sql import sql
 from schemas.connection import connect, connect_writer
@@ -52,20 +53,27 @@ def known_cluster_id(settings: Settings, client: Client) -> str:
     return str(client.query(sql("cli/newest_cluster"), parameters={"topic": settings.kafka_topic}).result_rows[0][0])
 
 
-def connected(context: Context, work: Callable[[Client, Settings], T]) -> T:
-    """Run ``work`` with a client of ClickHouse. Raises CommandError."""
+def connected(context: Context, work: Callable[[Client, Settings], T], *, org: str = "") -> T:
+    """Run ``work`` with a client of ClickHouse. Raises CommandError; Refused where nobody knows ``org``, '' for all."""
     settings = context.settings
     with command_errors(settings):
-        return work(open_clickhouse(settings), settings)
+        return work(_client(settings, org), settings)
 
 
-def with_store(context: Context, work: Callable[[Store, Settings], T]) -> T:
-    """Run ``work`` with the pipeline's store. Raises CommandError."""
+def _client(settings: Settings, org: str) -> Client:
+    client = open_clickhouse(settings)
+    if org:
+        check_known(client, org)
+    return client
+
+
+def with_store(context: Context, work: Callable[[Store, Settings], T], *, org: str = "") -> T:
+    """Run ``work`` with the pipeline's store. Raises CommandError; Refused where nobody knows ``org``, '' for all."""
     from pipeline.clickhouse.store import Store  # brings pyarrow, which takes as long as all else together
 
     settings = context.settings
     with command_errors(settings):
-        cluster_id = known_cluster_id(settings, open_clickhouse(settings))
+        cluster_id = known_cluster_id(settings, _client(settings, org))
         name = f"command-{os.getpid()}"
         store = Store(settings.clickhouse, cluster_id, settings.kafka_topic, name, LONGEST_STATEMENT_SECONDS)
         return work(store, settings)

@@ -60,7 +60,6 @@ class InstantType(click.ParamType):
 INSTANT = InstantType()
 FROM = click.option("--from", "start", required=True, type=INSTANT, help="start of the span, RFC 3339 with offset")
 TO = click.option("--to", "end", required=True, type=INSTANT, help="end of the span; in the future it means now")
-ORG = click.option("--org", default="", metavar="ORG", help="only this organization")
 
 
 def check_span(start: int, end: int) -> Span:

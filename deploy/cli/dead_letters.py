@@ -1,6 +1,7 @@
 """``msgmetrics dead-letters``: list, show and export them; redrive.py sends them back."""
 
 import base64
+import re
 
 import click
 
@@ -16,7 +17,8 @@ from pipeline.core.place import Place
 from schemas.instant import rfc3339
 from schemas.settings import Settings
 
-SHOWN_BYTES = 4096
+SHOWN_BYTES, MOST_SHOWN = 4096, 100_000
+PLACE = re.compile(r"(?P<topic>.+)/(?P<number>\d{1,9})/(?P<offset>\d{1,18})", re.ASCII | re.DOTALL)
 
 
 @click.group("dead-letters")
@@ -36,7 +38,7 @@ dead_letters.add_command(redrive)
 
 @dead_letters.command("list")
 @filtered
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="letters shown")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, MOST_SHOWN), help="letters shown")
 @click.pass_obj
 def letters_list(context: Context, wanted: Filter, limit: int) -> None:
     """How many there are by reason, and the first of them.
@@ -45,7 +47,7 @@ def letters_list(context: Context, wanted: Filter, limit: int) -> None:
     Example:
       msgmetrics dead-letters list --reason future_timestamp --org acme
     """
-    say(*with_store(context, lambda store, _: listing(store, wanted, limit)))
+    say(*with_store(context, lambda store, _: listing(store, wanted, limit), org=wanted.org))
 
 
 @dead_letters.command("show")
@@ -77,15 +79,15 @@ def letters_export(context: Context, wanted: Filter) -> None:
         for letter in read_letters(store, wanted):
             say(as_line(letter))
 
-    with_store(context, export)
+    with_store(context, export, org=wanted.org)
 
 
 def parse_place(text: str, topic: str) -> tuple[Place, int]:
     """The place and offset of an id like topic/partition/offset. Raises Usage."""
-    named, *place = text.rsplit("/", 2)
-    if len(place) != 2 or named != topic or not all(part.isascii() and part.isdigit() for part in place):
+    found = PLACE.fullmatch(text)
+    if found is None or found["topic"] != topic:
         raise Usage(f"a dead letter's id is topic/partition/offset, like {topic}/0/1234; not {text!r}")
-    return Place(topic, int(place[0])), int(place[1])
+    return Place(topic, int(found["number"])), int(found["offset"])
 
 
 def listing(store: Store, wanted: Filter, limit: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ from clickhouse_connect.driver.client import Client
 
 from api.server import Server, api_server
 from deploy.cli.accounts import create_key, set_tier
+from deploy.cli.arguments import DIRECTORY
 from deploy.cli.context import Context, now, say
 from deploy.cli.demo import Traffic, run_demo
 from deploy.cli.dev_file import DEV_FILE, DevFile, read_dev_file, write_dev_file
@@ -26,7 +28,7 @@ from deploy.cli.endings import ended, leave
 from deploy.cli.kafka import describe_topic
 from deploy.cli.parts import Part, run_together
 from deploy.engines.mock_kafka import MockKafka
-from deploy.errors import Refused, Unreachable
+from deploy.errors import Refused, Unreachable, Usage
 from deploy.logs import configure_logs
 from deploy.migrations.apply import migrate
 from deploy.sql import sql
@@ -41,13 +43,14 @@ if TYPE_CHECKING:
     from deploy.engines.chdb_http import ChdbHttpServer
 
 DEMO_TIER = Tier.GROWTH
+HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}", re.ASCII)
 READY_POLL_SECONDS, WATCH_SECONDS = 0.05, 0.5
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="address the API listens on")
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="its port; 0 picks one")
-@click.option("--data", default=".data", show_default=True, type=click.Path(path_type=Path), help="directory to keep")
+@click.option("--data", default=".data", show_default=True, type=DIRECTORY, help="directory to keep")
 @click.option("--no-demo", is_flag=True, help="no demo traffic")
 @click.pass_obj
 def dev(context: Context, host: str, port: int, data: Path, no_demo: bool) -> None:
@@ -132,12 +135,17 @@ def _free_port() -> int:
 
 
 def _check_port(host: str, port: int) -> None:
+    """Raise Usage or Refused where the API could not listen there. An empty host would be every address there is."""
+    if HOST.fullmatch(host) is None:
+        raise Usage(f"--host must be an address or a name, not {host!r}")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
-            raise Refused(f"{host}:{port} cannot be used ({error.strerror}); choose another port with --port") from None
+        except (OSError, UnicodeError) as error:  # a UnicodeError for what cannot be a name
+            why = getattr(error, "strerror", None) or error
+            at = f"{host}:{port}"
+            raise Refused(f"{at!r} cannot be used ({why}); choose others with --host and --port") from None
 
 
 def _make_orgs(client: Client, now: datetime) -> dict[str, dict[str, str]]:

@@ -34,6 +34,8 @@ def read_dev_file(directory: Path) -> DevFile:
         found = msgspec.json.decode((directory / DEV_FILE).read_bytes(), type=DevFile)
     except FileNotFoundError:
         raise Unreachable(f"no `msgmetrics dev` runs in {directory}; start one with --data {directory}") from None
+    except OSError as error:
+        raise Unreachable(f"{directory / DEV_FILE} cannot be read ({error.strerror}); name another directory") from None
     except msgspec.DecodeError as error:
         raise Unreachable(f"{directory / DEV_FILE} cannot be read ({error}); start `msgmetrics dev` again") from None
     if not _is_alive(found.pid):

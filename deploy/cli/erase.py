@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from deploy.cli.accounts import list_keys, revoke_key
+from deploy.cli.arguments import ORG_ARGUMENT
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import INSTANT, Context, confirm, retention_floor_ms, say, warn
 from deploy.errors import Refused
@@ -23,7 +24,7 @@ UNASKED_MS = Grain.HOUR.milliseconds
 
 
 @click.command()
-@click.argument("org")
+@ORG_ARGUMENT
 @click.option("--until", type=INSTANT, help="confirm an erasure that reaches ahead of now, up to this instant at most")
 @click.option("--dry-run", is_flag=True, help="only say what there is, what stays where, and how long")
 @click.option("--yes", is_flag=True, help="do not ask")
@@ -39,18 +40,19 @@ def erase(context: Context, org: str, until: int | None, dry_run: bool, yes: boo
     Example:
       msgmetrics erase acme --dry-run
     """
-    say(*with_store(context, lambda store, settings: erasure_preview(store, settings, org)))
+    say(*with_store(context, lambda store, settings: erasure_preview(store, settings, org), org=org))
     if dry_run:
         return
     with_store(context, lambda store, _: find_instant(store, org, until))
     if not yes:
-        confirm(f"Erase {org}? This cannot be undone")
+        confirm(f"Erase {org!r}? This cannot be undone")
     say(
         with_store(
             context,
             lambda store, settings: erase_organization(
                 store, org, find_instant(store, org, until), retention_floor_ms(settings)
             ),
+            org=org,
         )
     )
 

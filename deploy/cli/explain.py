@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from deploy.cli.arguments import EVENT, ORGANIZATION, choice
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import INSTANT, Context, say
 from deploy.errors import Usage
@@ -22,11 +23,11 @@ _TYPES = {"sent": "message.sent", "delivered": "message.delivered", "failed": "m
 
 
 @click.command()
-@click.option("--org", required=True, metavar="ORG", help="the organization")
+@click.option("--org", required=True, type=ORGANIZATION, help="the organization")
 @click.option("--bucket", type=INSTANT, help="a time in the bucket to explain")
 @click.option("--granularity", type=click.Choice([g.value for g in Grain]), help="minute, hour or day")
-@click.option("--metric", default="", help="sent, delivered, failed or cost_cents [all]")
-@click.option("--event", help="an event id to look for, instead of a bucket")
+@choice("--metric", click.Choice(METRICS), "sent, delivered, failed or cost_cents [all]")
+@click.option("--event", type=EVENT, help="an event id to look for, instead of a bucket")
 @click.pass_obj
 def explain(
     context: Context, org: str, bucket: int | None, granularity: str | None, metric: str, event: str | None
@@ -40,13 +41,11 @@ def explain(
       msgmetrics explain --org acme --bucket 2026-05-05T10:00:00Z --granularity hour
       msgmetrics explain --org acme --event 9f0c6a52
     """
-    if metric and metric not in METRICS:
-        raise Usage(f"--metric must be one of {', '.join(METRICS)}, not {metric!r}")
     if event is not None and bucket is None and granularity is None:
         say(*with_store(context, lambda store, _: explain_event(store, org, event)))
     elif event is None and bucket is not None and granularity is not None:
         grain = Grain(granularity)
-        say(*with_store(context, lambda store, _: explain_bucket(store, org, bucket, grain, metric)))
+        say(*with_store(context, lambda store, _: explain_bucket(store, org, bucket, grain, metric), org=org))
     else:
         raise Usage("give either --event, or --bucket and --granularity")
 
@@ -113,9 +112,7 @@ def _facts(facts: Any, metric: str) -> list[str]:
 
 
 def explain_event(store: Store, org: str, event: str) -> list[str]:
-    """Find an event of an organization: a fact, a dead letter, erased, or never seen. Raises Usage without an id."""
-    if not event:
-        raise Usage("--event needs an id")
+    """Find an event of an organization: a fact, a dead letter, erased, or never seen."""
     facts = _rows(store, "cli/explain_event", org=org, event=event)
     letters = _rows(store, "cli/explain_letters", org=org, event=event)
     erased_ms = store.perform(ReadErasures()).get(org, 0)

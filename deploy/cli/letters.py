@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from deploy.cli.context import INSTANT
-from deploy.errors import Usage
+from deploy.cli.arguments import ORGANIZATION, choice
+from deploy.cli.context import INSTANT, check_span
 from deploy.sql import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.place import Place
@@ -65,15 +65,8 @@ class Filter:
         }
 
 
-def check_reason(reason: str) -> str:
-    """The reason, if it is one of the codes or ''. Raises Usage."""
-    if reason and reason not in set(DeadLetterReason):
-        raise Usage(f"--reason must be one of {', '.join(DeadLetterReason)}, not {reason!r}")
-    return reason
-
-
-REASON = click.option("--reason", default="", help="only this reason")
-OF_ORG = click.option("--org", default="", metavar="ORG", help="only those that name this organization")
+REASON = choice("--reason", click.Choice([r.value for r in DeadLetterReason]), "only this reason")
+OF_ORG = choice("--org", ORGANIZATION, "only those that name this organization")
 SINCE = click.option("--from", "start", default=0, type=INSTANT, help="only records from this time on")
 UNTIL = click.option("--to", "end", default=None, type=INSTANT, help="only records before this time")
 
@@ -87,8 +80,10 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     @UNTIL
     @wraps(command)
     def with_filter(*words: Any, reason: str, org: str, start: int, end: int | None, **others: Any) -> None:
+        if end is not None:
+            check_span(start, end)
         until_ms = MAX_MS if end is None else end * MS_PER_SECOND
-        command(*words, wanted=Filter(check_reason(reason), org, start * MS_PER_SECOND, until_ms), **others)
+        command(*words, wanted=Filter(reason, org, start * MS_PER_SECOND, until_ms), **others)
 
     return with_filter
 

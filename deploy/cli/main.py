@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from deploy.cli.arguments import DIRECTORY
 from deploy.cli.context import Context
 from deploy.cli.endings import Bug, ended, interrupt_once
 
@@ -63,9 +65,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.option(
-    "--dev", type=click.Path(path_type=Path), metavar="DIR", help="talk to the `msgmetrics dev` that runs in DIR"
-)
+@click.option("--dev", type=DIRECTORY, help="talk to the `msgmetrics dev` that runs in DIR")
 @click.version_option(package_name="message-metrics")
 @click.pass_context
 def cli(context: click.Context, dev: Path | None) -> None:
@@ -82,8 +82,12 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # it is None where it was closed
             stream.reconfigure(errors="backslashreplace")  # with a narrow encoding our own "…" would raise
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run the command of these words, and return its exit code."""
     try:
-        code = cli.main(standalone_mode=False) or 0
+        return cli.main(words, "msgmetrics", standalone_mode=False) or 0
     except BaseException as error:
-        code = ended(error)
-    sys.exit(code)
+        return ended(error)

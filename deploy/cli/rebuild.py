@@ -3,8 +3,9 @@
 import click
 from tqdm import tqdm
 
+from deploy.cli.arguments import ORG
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import FROM, ORG, TO, Context, check_span, is_terminal, retention_floor_ms, say, warn
+from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, retention_floor_ms, say, warn
 from deploy.errors import Refused
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import Effect, ReadState, RebuildBuckets, State
@@ -34,6 +35,7 @@ def rebuild(context: Context, start: int, end: int, org: str) -> None:
         with_store(
             context,
             lambda store, settings: rebuild_span(store, span, org, retention_floor_ms(settings), is_terminal()),
+            org=org,
         )
     )
 

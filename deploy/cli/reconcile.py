@@ -8,8 +8,9 @@ from typing import Any
 import click
 import msgspec
 
+from deploy.cli.arguments import ORG
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import FROM, ORG, TO, Context, check_span, retention_floor_ms, say
+from deploy.cli.context import FROM, TO, Context, check_span, retention_floor_ms, say
 from deploy.terminal import safe_json
 from pipeline.repair.reconcile import Difference, Number, Reconciler, Reconciliation, Violation
 from schemas.instant import rfc3339, second
@@ -40,6 +41,7 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
         lambda store, settings: Reconciler(store, org, time.sleep).run(
             span.start, span.end, retention_floor_ms(settings)
         ),
+        org=org,
     )
     say(*([safe_json(as_document(result))] if as_json else as_text(result)))
     sys.exit(1 if result.differences else 0)

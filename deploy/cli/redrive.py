@@ -34,7 +34,7 @@ def redrive(context: Context, wanted: Filter, again: bool, dry_run: bool) -> Non
     Example:
       msgmetrics dead-letters redrive --reason future_timestamp --dry-run
     """
-    say(with_store(context, lambda store, s: send_back(store, s, wanted, again=again, dry_run=dry_run)))
+    say(with_store(context, lambda store, s: send_back(store, s, wanted, again=again, dry_run=dry_run), org=wanted.org))
 
 
 @dataclass(slots=True)

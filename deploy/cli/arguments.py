@@ -1,0 +1,70 @@
+"""Types of arguments. What is empty, too long or no text is refused before anything is looked at.
+
+An empty value is mostly a shell's variable that was not set. It is never taken for "all", which is said by leaving an
+option out.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from schemas.message_event import MAX_EVENT_ID_CHARACTERS, MAX_ORG_CHARACTERS
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class TextType(click.ParamType):
+    """Text of 1 to ``most`` characters, of any kind that UTF-8 can write: it is compared as it is, not as a pattern."""
+
+    def __init__(self, name: str, noun: str, most: int) -> None:
+        self.name, self._noun, self._most = name, noun, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not 1 <= len(text) <= self._most:
+            is_choice = isinstance(param, click.Option) and not param.required
+            remedy = "; leave the option out to choose nothing by it" if is_choice and not text else ""
+            self.fail(f"{self._noun} has 1 to {self._most} characters; this one has {len(text)}{remedy}", param, ctx)
+        if not _is_utf8(text):
+            self.fail(f"{self._noun} is UTF-8, and {text!a} is not", param, ctx)
+        return text
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether the shell's bytes were UTF-8; others reach Python as lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class DirectoryType(click.ParamType):
+    """The path of a directory, which need not exist."""
+
+    name = "DIR"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        text = str(value)
+        if not text or "\0" in text or not _is_utf8(text):
+            self.fail(f"a directory has a name in UTF-8, and the one you are in is called .; not {text!a}", param, ctx)
+        return Path(text)
+
+
+def _or_empty(_: click.Context, __: click.Parameter, value: str | None) -> str:
+    return value or ""
+
+
+def choice(flag: str, kind: click.ParamType, help: str) -> Callable[[Command], Command]:
+    """An option that narrows what a command is about; the command is given '' where it was left out."""
+    return click.option(flag, type=kind, callback=_or_empty, help=help)
+
+
+ORGANIZATION = TextType("ORG", "an organization's id", MAX_ORG_CHARACTERS)
+EVENT = TextType("TEXT", "an event's id", MAX_EVENT_ID_CHARACTERS)
+KEY = TextType("TEXT", "the name of a key", 128)
+DIRECTORY = DirectoryType()
+ORG = choice("--org", ORGANIZATION, "only this organization")
+ORG_ARGUMENT = click.argument("org", type=ORGANIZATION)
