@@ -1,23 +1,41 @@
 """``msgmetrics dead-letters redrive``: dead letters sent back to the topic."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 
 import click
-from confluent_kafka import KafkaError, Message, Producer
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, say
 from deploy.cli.kafka import client_settings
 from deploy.cli.letters import REDRIVEN_HEADER, Filter, Letter, filtered, letter_id, read_letters
-from deploy.errors import Unreachable
+from deploy.errors import CommandError, Refused, Unreachable
 from pipeline.clickhouse.store import Store
 from schemas import tables
 from schemas.settings import Settings
 
-PAGE = 1_000
-DELIVERY_SECONDS = 60
+PAGE_LETTERS, PAGE_BYTES = 1_000, 16 << 20
+"""Letters are sent, waited for and noted in pages of at most so many, and of hardly more bytes."""
+DELIVERY_SECONDS, LAST_SECONDS = 60, 5
+POLL_SECONDS = 0.2
+SHOWN = 20
+LENGTH_BYTES = 8
+MESSAGE_BYTES = 100_000_000
+"""The client's own limit. The default, a million, is below what topics take; brokers answer to what is above theirs,
+but to a request of more than 100 MiB, at which they break off the connection."""
+TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
+UNFIT = TOO_LARGE | {
+    KafkaError.INVALID_MSG,
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
+    KafkaError._INVALID_ARG,
+}
+"""Errors that are about one letter, and say nothing of the next."""
 
 
 @click.command("redrive")
@@ -28,74 +46,146 @@ DELIVERY_SECONDS = 60
 def redrive(context: Context, wanted: Filter, again: bool, dry_run: bool) -> None:
     """Send dead letters back to the topic, with key, value and headers as they were.
 
-    A header marks them, so that one that fails again is not sent for ever. An event that is valid now counts once.
+    A header marks them, so that one that fails again is not sent for ever. An event that is valid now counts once. Exit
+    code 1 when Kafka does not take a letter, as one that is too large for the topic: it is left, and the rest is sent.
 
     \b
     Example:
       msgmetrics dead-letters redrive --reason future_timestamp --dry-run
     """
-    say(with_store(context, lambda store, s: send_back(store, s, wanted, again=again, dry_run=dry_run), org=wanted.org))
+    with_store(
+        context,
+        lambda store, settings: send_back(store, settings, wanted, again=again, dry_run=dry_run, tell=say),
+        org=wanted.org,
+    )
 
 
 @dataclass(slots=True)
 class Redriven:
-    """Counts of a redrive by outcome. Letters that were sent back before, or whose event is counted, are left alone."""
+    """Counts of a redrive by outcome. Letters that were sent back before, or whose event is counted, are left alone.
+
+    ``refused`` has a sentence for each letter that Kafka does not take.
+    """
 
     sent: int = 0
     sent_before: int = 0
     looping: int = 0
     resolved: int = 0
+    refused: list[str] = field(default_factory=list)
+
+    def choose(self, letters: Iterable[Letter], *, again: bool) -> Iterator[Letter]:
+        """The letters to send, the others counted."""
+        for letter in letters:
+            if letter.is_resolved:
+                self.resolved += 1
+            elif letter.redrives and not again:
+                self.sent_before += 1
+            elif letter.was_redriven and not again:
+                self.looping += 1
+            else:
+                yield letter
 
     def sentence(self, *, dry_run: bool) -> str:
         done = "would be sent" if dry_run else "sent"
+        refused = f"{len(self.refused)} that Kafka does not take, " if self.refused else ""
         return (
-            f"{self.sent} dead letters {done} back; left alone: {self.resolved} whose event is counted by now, "
-            f"{self.sent_before} that were sent back before, {self.looping} that are records which were sent back and "
-            "failed again (--again takes both)"
+            f"{self.sent} dead letters {done} back; left alone: {refused}{self.resolved} whose event is counted by "
+            f"now, {self.sent_before} that were sent back before, {self.looping} that are records which were sent back "
+            "and failed again (--again takes both)"
         )
 
 
-def send_back(store: Store, settings: Settings, wanted: Filter, *, again: bool, dry_run: bool) -> str:
-    """Send letters back as new records with key, value and headers as they were, marked by a header.
+def send_back(
+    store: Store, settings: Settings, wanted: Filter, *, again: bool, dry_run: bool, tell: Callable[[str], None]
+) -> None:
+    """Send letters back as new records with key, value and headers as they were, marked by a header; tell how many.
 
-    A record is noted as sent back after the brokers acknowledged it: sent twice after a crash, its event counts once.
-    Raises Unreachable with what was sent until then.
+    Each is sent on its own merits, and noted as sent back after the brokers acknowledged it: sent twice after a crash,
+    its event counts once. What was sent is told of and noted whatever ends it. Raises CommandError with the letters
+    that Kafka does not take, Unreachable where it takes none.
     """
-    tally, chosen = Redriven(), []
-    sender = None if dry_run else _Sender(store, settings)
-    for letter in read_letters(store, wanted):
-        if letter.is_resolved:
-            tally.resolved += 1
-        elif letter.redrives and not again:
-            tally.sent_before += 1
-        elif letter.was_redriven and not again:
-            tally.looping += 1
+    tally = Redriven()
+    chosen = tally.choose(read_letters(store, wanted), again=again)
+    try:
+        if dry_run:
+            tally.sent = sum(1 for _ in chosen)
         else:
-            tally.sent += 1
-            chosen.append(letter)
-        if len(chosen) >= PAGE and sender:
-            sender.send(chosen)
-            chosen = []
-    if sender:
-        sender.send(chosen)
-    return tally.sentence(dry_run=dry_run)
+            sender = _Sender(store, settings, tally)
+            for page in pages(spooled(chosen)):
+                sender.send(page)
+    finally:
+        tell(tally.sentence(dry_run=dry_run))
+    if tally.refused:
+        more = len(tally.refused) - SHOWN
+        raise CommandError("\n".join([*tally.refused[:SHOWN], *([f"… and {more} more"] if more > 0 else [])]))
+
+
+def spooled(letters: Iterable[Letter]) -> Iterator[Letter]:
+    """The letters by way of a temporary file, so that all are read before one is sent. Raises Refused.
+
+    A server breaks off a statement whose answer is read slowly, and brokers may be slow.
+    """
+    try:
+        with tempfile.TemporaryFile() as file:
+            for letter in letters:
+                record = msgspec.msgpack.encode(letter)
+                file.write(len(record).to_bytes(LENGTH_BYTES, "big") + record)
+            file.seek(0)
+            while head := file.read(LENGTH_BYTES):
+                yield msgspec.msgpack.decode(file.read(int.from_bytes(head, "big")), type=Letter)
+    except OSError as error:
+        where = tempfile.gettempdir()
+        raise Refused(f"the letters could not be kept in {where} ({error.strerror}); name another in TMPDIR") from None
+
+
+def pages(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
+    """The letters in lists that are bounded by number and by bytes."""
+    page: list[Letter] = []
+    size = 0
+    for letter in letters:
+        page.append(letter)
+        size += len(letter.value or b"")
+        if len(page) >= PAGE_LETTERS or size >= PAGE_BYTES:
+            yield page
+            page, size = [], 0
+    if page:
+        yield page
 
 
 class _Sender:
     """A producer of pages of letters, which are noted once the brokers have acknowledged them."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self._store = store
-        config = {"enable.idempotence": True, "message.timeout.ms": DELIVERY_SECONDS * 1000}
+    def __init__(self, store: Store, settings: Settings, tally: Redriven) -> None:
+        self._store, self._tally = store, tally
+        config = {
+            "enable.idempotence": True,
+            "message.timeout.ms": DELIVERY_SECONDS * 1000,
+            "message.max.bytes": MESSAGE_BYTES,
+            "batch.num.messages": 1,  # brokers refuse a whole batch for its size
+        }
         self._producer = Producer(client_settings(settings, **config))
         self._acknowledged: list[Letter] = []
         self._problem = ""
 
-    def send(self, letters: Sequence[Letter]) -> None:
-        """Send a page, wait for the brokers, and note what they have. Raises Unreachable where that is not all."""
-        for letter in letters:
-            origin = letter_id(letter).encode()
-            headers = [(name, value) for name, value in letter.headers if name != REDRIVEN_HEADER]
+    def send(self, page: Iterable[Letter]) -> None:
+        """Send a page, wait for the brokers, and note what they have. Raises Unreachable where they take none."""
+        try:
+            for letter in page:
+                self._offer(letter)
+            self._await(DELIVERY_SECONDS + LAST_SECONDS)
+        except BaseException:  # Ctrl-C too: what is under way may arrive, the rest must not
+            self._producer.purge(in_flight=False)
+            self._await(LAST_SECONDS)
+            raise
+        finally:
+            self._note()
+        if self._problem:
+            raise Unreachable(f"Kafka did not take all letters ({self._problem}); run it again, it goes on from there")
+
+    def _offer(self, letter: Letter) -> None:
+        origin = letter_id(letter).encode()
+        headers = [(name, value) for name, value in letter.headers if name != REDRIVEN_HEADER]
+        try:
             self._producer.produce(
                 self._store.topic,
                 letter.value,
@@ -103,20 +193,43 @@ class _Sender:
                 headers=[*headers, (REDRIVEN_HEADER, origin)],
                 on_delivery=partial(self._answered, letter),
             )
-        self._producer.flush(DELIVERY_SECONDS)
-        self._note()
-        if self._problem:
-            raise Unreachable(f"Kafka did not take all letters ({self._problem}); run it again, it goes on from there")
+        except KafkaException as refused:  # before it is sent
+            self._answered(letter, refused.args[0], None)
 
-    def _answered(self, letter: Letter, error: KafkaError | None, _: Message) -> None:
+    def _await(self, seconds: float) -> None:
+        """Wait until every record is acknowledged or refused; in short turns, since Ctrl-C counts between them."""
+        deadline = time.monotonic() + seconds
+        while len(self._producer) and time.monotonic() < deadline:
+            try:
+                self._producer.poll(POLL_SECONDS)
+            except (KafkaException, SystemError) as error:  # a fatal one; the driver wraps it in a delivery report
+                self._problem = str(error.__cause__ or error)
+                return
+        if len(self._producer) and not self._problem:
+            self._problem = "no answer"
+
+    def _answered(self, letter: Letter, error: KafkaError | None, _: Message | None) -> None:
         if error is None:
             self._acknowledged.append(letter)
+        elif error.code() in UNFIT:
+            self._tally.refused.append(_refusal(letter, error))
         else:
             self._problem = error.str()
 
     def _note(self) -> None:
         names = ["cluster_id", "topic", "partition", "offset"]
         rows = [(self._store.cluster_id, *letter.place, letter.offset) for letter in self._acknowledged]
+        self._tally.sent += len(rows)
         self._acknowledged = []
         if rows:
             self._store.insert("noting a redrive", tables.REDRIVES, names, rows)
+
+
+def _refusal(letter: Letter, error: KafkaError) -> str:
+    """The sentence on a letter that Kafka does not take."""
+    size = len(letter.value or b"") + len(letter.key or b"") + sum(len(value or b"") for _, value in letter.headers)
+    remedy = "raise max.message.bytes of the topic, or " if error.code() in TOO_LARGE else ""
+    return (
+        f"{letter_id(letter)} was left ({size} bytes): {error.str()}; {remedy}export it, and produce its event in "
+        "another form"
+    )

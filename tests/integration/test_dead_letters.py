@@ -7,6 +7,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
 from tests.support.ledger import Ledger, Produced
 from tests.support.recount import check_everything
 from tests.support.system import TOPIC, System, require_kafka, wait_until
@@ -42,6 +44,7 @@ def test_a_thousand_letters_are_kept_shown_and_redriven(tmp_path: Path) -> None:
         system.environment["MSGMETRICS_FUTURE_SKEW_SECONDS"] = USUAL
         system.start_worker("usual")
         _check_redrive(system, ledger, len(early))
+        _check_large_ones(system, ledger)
         system.wait_for_as_of(int(ended.timestamp() * 1000), 120)
         check_everything(system, ledger, ended)
 
@@ -92,3 +95,35 @@ def _check_redrive(system: System, ledger: Ledger, repairable: int) -> None:
     assert again.startswith("0 dead letters sent back")
     assert f"{repairable} whose event is counted by now" in again
     assert "its event is counted by now" in system.run("dead-letters", "show", _place(system))
+
+
+def _check_large_ones(system: System, ledger: Ledger) -> None:
+    """One that the topic takes and the client's default does not, and one that the topic takes no more."""
+    sizes = {b"a": 70_000, b"b": 1_040_000, b"c": 1_010_000, b"d": 70_000}
+    large = [letter * size for letter, size in sizes.items()]
+    system.produce([Produced(None, value) for value in large], **{"message.max.bytes": 2_000_000})
+    ledger.dead.update(("too_large", value) for value in large)
+    values = [key for key, number in ledger.dead.items() for _ in range(number) if key[0] == "too_large"]
+    _wait_for_too_large(system, len(values))
+    _limit_topic(system, 1_020_000)
+    words = ("dead-letters", "redrive", "--reason", "too_large")
+    sent = f"{len(values) - 1} dead letters sent back; left alone: 1 that Kafka does not take"
+    assert system.run(*words, code=1).startswith(sent)
+    _wait_for_too_large(system, 2 * len(values) - 1)
+    assert system.run(*words, code=1).startswith("0 dead letters sent back")
+    _limit_topic(system, 2_000_000)
+    assert system.run(*words).startswith("1 dead letters sent back")
+    _wait_for_too_large(system, 2 * len(values))
+    ledger.dead.update(values)
+
+
+def _wait_for_too_large(system: System, number: int) -> None:
+    count = "SELECT count() FROM dead_letters FINAL WHERE reason = 'too_large'"
+    wait_until(f"{number} letters", lambda: system.query(count) == [(number,)], 30)
+
+
+def _limit_topic(system: System, size: int) -> None:
+    wanted = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, TOPIC, incremental_configs=[wanted])
+    admin = system.broker.admin()  # its requests end with it
+    admin.incremental_alter_configs([resource])[resource].result(10)

@@ -34,6 +34,7 @@ CLOCK_SHELLS = {
     "deploy/cli/context.py": "the clock of commands",
     "deploy/cli/replay.py": "composes a replay and hands the clock on",
     "deploy/cli/backup.py": "patience with the workers' commits",
+    "deploy/cli/redrive.py": "patience with the brokers",
     "deploy/cli/doctor.py": "compares the clocks",
     "deploy/cli/kafka.py": "when a token expires",
     "deploy/cli/dev.py": "composes the development system",

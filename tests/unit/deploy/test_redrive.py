@@ -1,0 +1,206 @@
+"""Each dead letter is sent back on its own merits, and whatever ends a redrive, what the brokers have is noted."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy.cli import redrive
+from deploy.cli.letters import Filter, Letter
+from deploy.cli.redrive import PAGE_BYTES, pages, send_back, spooled
+from deploy.errors import CommandError, Unreachable
+from pipeline.core.place import Place
+from schemas.settings import read_settings
+from tests.support.places import TOPIC
+
+SETTINGS = read_settings({})
+OK, REFUSED_HERE, REFUSED_THERE, AWAY, SILENT, INTERRUPTED = "ok", "here", "there", "away", "silent", "interrupted"
+OUTCOMES = (OK, REFUSED_HERE, REFUSED_THERE, AWAY, SILENT, INTERRUPTED)
+
+
+PLAIN = Letter(
+    Place(TOPIC, 3), 0, "too_large", "", "", "", 0, 0, 0, b"k", b"x", (("trace", b"\x00"), ("null", None)), 0, False
+)
+
+
+def letter(offset: int, value: bytes | None = b"x", **changes: Any) -> Letter:
+    return replace(PLAIN, offset=offset, value=value, **changes)
+
+
+class FakeProducer:
+    """A producer whose records end as they are told to; answers come with `poll`, as the driver's do."""
+
+    def __init__(self, outcomes: Sequence[str]) -> None:
+        self.outcomes, self.sent = list(outcomes), list[Any]()
+        self.config: dict[str, Any] = {}
+        self._waiting: list[tuple[str, Callable[..., None]]] = []
+
+    def __call__(self, config: dict[str, Any]) -> "FakeProducer":
+        self.config = config
+        return self
+
+    def produce(self, topic: str, value: bytes, key: bytes, headers: Any, on_delivery: Callable[..., None]) -> None:
+        outcome = self.outcomes[int(dict(headers)["msgmetrics-redriven"].rsplit(b"/", 1)[1])]
+        if outcome == REFUSED_HERE:
+            raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+        if outcome == INTERRUPTED:
+            raise KeyboardInterrupt
+        self.sent.append(headers)
+        self._waiting.append((outcome, on_delivery))
+
+    def poll(self, _: float) -> None:
+        waiting, self._waiting = self._waiting, []
+        for outcome, answer in waiting:
+            match outcome:
+                case "ok":
+                    answer(None, None)
+                case "there":
+                    answer(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), None)
+                case "away":
+                    answer(KafkaError(KafkaError._MSG_TIMED_OUT), None)
+                case _:
+                    self._waiting.append((outcome, answer))
+
+    def purge(self, *, in_flight: bool) -> None:
+        assert not in_flight, "what is under way may arrive"
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+
+@dataclass
+class FakeStore:
+    """A store that keeps what is noted."""
+
+    noted: list[int]
+    topic: str = TOPIC
+    cluster_id: str = "c"
+
+    def insert(self, doing: str, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        assert (table, list(names)) == ("redrives", ["cluster_id", "topic", "partition", "offset"])
+        assert {tuple(row[:3]) for row in rows} == {("c", TOPIC, 3)}
+        self.noted += [row[3] for row in rows]
+
+
+@dataclass
+class Done:
+    noted: list[int]
+    said: str
+    error: BaseException | None
+    producer: FakeProducer
+
+
+def run(outcomes: Sequence[str], letters: Sequence[Letter] | None = None, **options: bool) -> Done:
+    """Redrive letters that end as told, in pages of three."""
+    producer, store, said = FakeProducer(outcomes), FakeStore([]), list[str]()
+    error: BaseException | None = None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(redrive, "Producer", producer)
+        patch.setattr(redrive, "PAGE_LETTERS", 3)
+        for name in ("DELIVERY_SECONDS", "LAST_SECONDS"):
+            patch.setattr(redrive, name, 0.001)
+        patch.setattr(redrive, "read_letters", lambda *_: iter(letters or [letter(n) for n in range(len(outcomes))]))
+        try:
+            asked = {"again": False, "dry_run": False, **options}
+            send_back(store, SETTINGS, Filter(), tell=said.append, **asked)  # type: ignore[arg-type]
+        except (CommandError, KeyboardInterrupt) as raised:
+            error = raised
+    assert len(said) == 1, "one sentence whatever happens"
+    return Done(store.noted, said[0], error, producer)
+
+
+@given(st.lists(st.sampled_from((OK, REFUSED_HERE, REFUSED_THERE)), min_size=1))
+@settings(deadline=None)
+def test_what_kafka_does_not_take_is_left_and_named_and_all_else_is_sent_and_noted(outcomes: list[str]) -> None:
+    done = run(outcomes)
+    good = [n for n, outcome in enumerate(outcomes) if outcome == OK]
+    bad = [n for n in range(len(outcomes)) if n not in good]
+    assert sorted(done.noted) == good
+    assert done.said.startswith(f"{len(good)} dead letters sent back")
+    assert (f"{len(bad)} that Kafka does not take" in done.said) == bool(bad)
+    if not bad:
+        assert done.error is None
+        return
+    assert type(done.error) is CommandError, "exit code 1"
+    named = [line for line in str(done.error).split("\n") if line.startswith(TOPIC)]
+    assert {line.split()[0] for line in named} <= {f"{TOPIC}/3/{n}" for n in bad}
+    assert len(named) == min(len(bad), redrive.SHOWN)
+    assert all("too large" in line and "max.message.bytes" in line for line in named)
+
+
+@given(st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=12))
+@settings(deadline=None)
+def test_whatever_ends_a_redrive_what_the_brokers_have_is_noted_once(outcomes: list[str]) -> None:
+    done = run(outcomes)
+    ends = [n for n, outcome in enumerate(outcomes) if outcome in (AWAY, SILENT, INTERRUPTED)]
+    if ends and outcomes[first := ends[0]] == INTERRUPTED:
+        reached = range(first)
+    elif ends:
+        page = range(first - first % 3, min(first - first % 3 + 3, len(outcomes)))
+        interrupted = [n for n in page if outcomes[n] == INTERRUPTED]
+        reached = range(interrupted[0] if interrupted else page.stop)
+    else:
+        reached = range(len(outcomes))
+    assert sorted(done.noted) == [n for n in reached if outcomes[n] == OK]
+    assert done.said.startswith(f"{len(done.noted)} dead letters sent back")
+    if ends and INTERRUPTED not in [outcomes[n] for n in range(ends[0], min(len(outcomes), ends[0] // 3 * 3 + 3))]:
+        assert isinstance(done.error, Unreachable)
+        assert "run it again" in str(done.error)
+
+
+def test_records_are_sent_one_a_batch_up_to_what_brokers_take() -> None:
+    config = run([OK]).producer.config
+    assert config["batch.num.messages"] == 1, "a broker refuses a whole batch"
+    assert 1_048_588 < config["message.max.bytes"] < 104_857_600
+    assert config["enable.idempotence"] is True
+
+
+def test_a_letter_goes_back_as_it_was_with_one_mark() -> None:
+    marked = letter(0, headers=(("a", b"1"), ("msgmetrics-redriven", b"old"), ("a", None)))
+    (headers,) = run([OK], [marked], again=True).producer.sent
+    assert headers == [("a", b"1"), ("a", None), ("msgmetrics-redriven", f"{TOPIC}/3/0".encode())]
+
+
+def test_letters_that_need_nothing_are_left_alone_and_counted() -> None:
+    letters = [
+        letter(0, is_resolved=True),
+        letter(1, redrives=2),
+        letter(2, headers=(("msgmetrics-redriven", b"t/0/0"),)),
+        letter(3),
+    ]
+    done = run([OK] * 4, letters)
+    assert done.noted == [3]
+    assert "1 whose event is counted by now, 1 that were sent back before, 1 that are records" in done.said
+    assert run([OK] * 4, letters, again=True).noted == [1, 2, 3]
+    dry = run([OK] * 4, letters, dry_run=True)
+    assert (dry.noted, dry.producer.sent, dry.said[:28]) == ([], [], "1 dead letters would be sent")
+
+
+@given(st.lists(st.none() | st.binary(max_size=50)))
+def test_letters_come_out_of_the_temporary_file_as_they_were(values: list[bytes | None]) -> None:
+    letters = [letter(n, value, detail="\x1b…", redrives=n) for n, value in enumerate(values)]
+    assert list(spooled(iter(letters))) == letters
+
+
+def test_all_letters_are_read_before_one_is_given() -> None:
+    given_out: list[int] = []
+
+    def read() -> Iterator[Letter]:
+        for n in range(3):
+            assert not given_out
+            yield letter(n)
+
+    for found in spooled(read()):
+        given_out.append(found.offset)
+    assert given_out == [0, 1, 2]
+
+
+def test_pages_are_bounded_by_number_and_by_bytes() -> None:
+    large = letter(0, b"x" * (PAGE_BYTES // 2))
+    assert [len(page) for page in pages([large, large, large, letter(1)])] == [2, 2]
+    assert [len(page) for page in pages([letter(n) for n in range(2_500)])] == [1_000, 1_000, 500]
+    assert list(pages([])) == []
