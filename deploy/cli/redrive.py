@@ -1,5 +1,6 @@
 """``msgmetrics dead-letters redrive``: dead letters sent back to the topic."""
 
+import asyncio
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,10 @@ from deploy.cli.kafka import client_settings
 from deploy.cli.letters import REDRIVEN_HEADER, Filter, Letter, filtered, letter_id, read_letters
 from deploy.errors import CommandError, Refused, Unreachable
 from pipeline.clickhouse.store import Store
+from pipeline.kafka.raw_produce import RawRecord, is_plain, produce_raw
 from schemas import tables
+from schemas.instant import wall_clock_ms
+from schemas.message_event import DeadLetterReason
 from schemas.settings import Settings
 
 PAGE_LETTERS, PAGE_BYTES = 1_000, 16 << 20
@@ -71,12 +75,15 @@ class Redriven:
     sent_before: int = 0
     looping: int = 0
     resolved: int = 0
+    unreadable: int = 0
     refused: list[str] = field(default_factory=list)
 
     def choose(self, letters: Iterable[Letter], *, again: bool) -> Iterator[Letter]:
         """The letters to send, the others counted."""
         for letter in letters:
-            if letter.is_resolved:
+            if letter.reason == DeadLetterReason.UNREADABLE_RECORD:
+                self.unreadable += 1
+            elif letter.is_resolved:
                 self.resolved += 1
             elif letter.redrives and not again:
                 self.sent_before += 1
@@ -88,6 +95,7 @@ class Redriven:
     def sentence(self, *, dry_run: bool) -> str:
         done = "would be sent" if dry_run else "sent"
         refused = f"{len(self.refused)} that Kafka does not take, " if self.refused else ""
+        refused += f"{self.unreadable} that are no records, " if self.unreadable else ""
         return (
             f"{self.sent} dead letters {done} back; left alone: {refused}{self.resolved} whose event is counted by "
             f"now, {self.sent_before} that were sent back before, {self.looping} that are records which were sent back "
@@ -156,7 +164,7 @@ class _Sender:
     """A producer of pages of letters, which are noted once the brokers have acknowledged them."""
 
     def __init__(self, store: Store, settings: Settings, tally: Redriven) -> None:
-        self._store, self._tally = store, tally
+        self._store, self._settings, self._tally = store, settings, tally
         config = {
             "enable.idempotence": True,
             "message.timeout.ms": DELIVERY_SECONDS * 1000,
@@ -165,6 +173,8 @@ class _Sender:
         }
         self._producer = Producer(client_settings(settings, **config))
         self._acknowledged: list[Letter] = []
+        self._odd: list[Letter] = []
+        """Letters with names of headers that this producer cannot send."""
         self._problem = ""
 
     def send(self, page: Iterable[Letter]) -> None:
@@ -173,6 +183,7 @@ class _Sender:
             for letter in page:
                 self._offer(letter)
             self._await(DELIVERY_SECONDS + LAST_SECONDS)
+            self._send_odd()
         except BaseException:  # Ctrl-C too: what is under way may arrive, the rest must not
             self._producer.purge(in_flight=False)
             self._await(LAST_SECONDS)
@@ -183,18 +194,29 @@ class _Sender:
             raise Unreachable(f"Kafka did not take all letters ({self._problem}); run it again, it goes on from there")
 
     def _offer(self, letter: Letter) -> None:
-        origin = letter_id(letter).encode()
-        headers = [(name, value) for name, value in letter.headers if name != REDRIVEN_HEADER]
+        headers = _marked(letter)
+        if not is_plain(headers):
+            self._odd.append(letter)
+            return
         try:
             self._producer.produce(
                 self._store.topic,
                 letter.value,
                 key=letter.key,
-                headers=[*headers, (REDRIVEN_HEADER, origin)],
+                headers=[(name.decode(), value) for name, value in headers],
                 on_delivery=partial(self._answered, letter),
             )
         except KafkaException as refused:  # before it is sent
             self._answered(letter, refused.args[0], None)
+
+    def _send_odd(self) -> None:
+        """Send what has odd headers to where it came from. Raises KafkaError of aiokafka."""
+        now_ms, odd = wall_clock_ms(), self._odd
+        self._odd = []
+        records = [RawRecord(x.place.number, now_ms, x.key, x.value, _marked(x)) for x in odd]
+        codes = asyncio.run(produce_raw(self._settings, self._store.topic, records)) if odd else []
+        for letter, code in zip(odd, codes, strict=True):
+            self._answered(letter, KafkaError(code) if code else None, None)
 
     def _await(self, seconds: float) -> None:
         """Wait until every record is acknowledged or refused; in short turns, since Ctrl-C counts between them."""
@@ -223,6 +245,12 @@ class _Sender:
         self._acknowledged = []
         if rows:
             self._store.insert("noting a redrive", tables.REDRIVES, names, rows)
+
+
+def _marked(letter: Letter) -> list[tuple[bytes, bytes | None]]:
+    """The headers of a letter's record, with the one that says that it was sent back, and from where."""
+    headers = [(name, value) for name, value in letter.headers if name != REDRIVEN_HEADER]
+    return [*headers, (REDRIVEN_HEADER, letter_id(letter).encode())]
 
 
 def _refusal(letter: Letter, error: KafkaError) -> str:

@@ -45,7 +45,8 @@ def send(system: System, ledger: Ledger, partition: int, count: int, codec: str 
     parts = [Part(event.value, headers=ODD if n % 2 else ()) for n, event in enumerate(events)]
     time = int(now().timestamp() * 1000)
     batch = BatchSpec(parts, codec=codec, first_timestamp=time, max_timestamp=time).build()
-    assert produce_raw(system.broker.bootstrap, TOPIC, partition, batch) == 0
+    at = system.broker.bootstrap, TOPIC, partition
+    wait_until("the broker to take it", lambda: produce_raw(*at, batch) == 0, 30)  # not just after its start
 
 
 def send_in_a_transaction(system: System, ledger: Ledger, partition: int, count: int) -> None:
@@ -119,7 +120,7 @@ def test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted(sy
     status = json.loads(system.run("status", "--json", code=None))
     assert {p["partition"]: p["status"] for p in status["partitions"]}[DAMAGED] == "waiting"
     assert any("checksum" in sentence for sentence in status["reasons"])
-    replay = ("replay", "--from", began.isoformat(), "--to", now().isoformat(), "--yes")
+    replay = ("replay", "--from", began.isoformat(), "--to", now().isoformat())
     refused = system.run(*replay, code=4, stderr=True)
     assert f"skip {name}-{last}" in refused
 
@@ -180,7 +181,8 @@ def test_records_that_are_gone_hold_their_partition_alone_until_the_loss_is_acce
     send(system, Ledger(seed=9), DAMAGED, 40)
     send(system, ledger, DAMAGED, 10)
     send(system, ledger, HEALTHY, 10)
-    for future in system.broker.admin().delete_records([TopicPartition(TOPIC, DAMAGED, 140)]).values():
+    admin = system.broker.admin()  # must outlive the futures
+    for future in admin.delete_records([TopicPartition(TOPIC, DAMAGED, 140)]).values():
         future.result(30)
 
     worker = system.start_worker("again")

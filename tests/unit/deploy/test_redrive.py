@@ -14,6 +14,7 @@ from deploy.cli.letters import Filter, Letter
 from deploy.cli.redrive import PAGE_BYTES, pages, send_back, spooled
 from deploy.errors import CommandError, Unreachable
 from pipeline.core.place import Place
+from pipeline.kafka.raw_produce import RawRecord
 from schemas.settings import read_settings
 from tests.support.places import TOPIC
 
@@ -23,7 +24,7 @@ OUTCOMES = (OK, REFUSED_HERE, REFUSED_THERE, AWAY, SILENT, INTERRUPTED)
 
 
 PLAIN = Letter(
-    Place(TOPIC, 3), 0, "too_large", "", "", "", 0, 0, 0, b"k", b"x", (("trace", b"\x00"), ("null", None)), 0, False
+    Place(TOPIC, 3), 0, "too_large", "", "", "", 0, 0, 0, b"k", b"x", ((b"trace", b"\x00"), (b"null", None)), 0, False
 )
 
 
@@ -160,7 +161,7 @@ def test_records_are_sent_one_a_batch_up_to_what_brokers_take() -> None:
 
 
 def test_a_letter_goes_back_as_it_was_with_one_mark() -> None:
-    marked = letter(0, headers=(("a", b"1"), ("msgmetrics-redriven", b"old"), ("a", None)))
+    marked = letter(0, headers=((b"a", b"1"), (b"msgmetrics-redriven", b"old"), (b"a", None)))
     (headers,) = run([OK], [marked], again=True).producer.sent
     assert headers == [("a", b"1"), ("a", None), ("msgmetrics-redriven", f"{TOPIC}/3/0".encode())]
 
@@ -169,7 +170,7 @@ def test_letters_that_need_nothing_are_left_alone_and_counted() -> None:
     letters = [
         letter(0, is_resolved=True),
         letter(1, redrives=2),
-        letter(2, headers=(("msgmetrics-redriven", b"t/0/0"),)),
+        letter(2, headers=((b"msgmetrics-redriven", b"t/0/0"),)),
         letter(3),
     ]
     done = run([OK] * 4, letters)
@@ -178,6 +179,34 @@ def test_letters_that_need_nothing_are_left_alone_and_counted() -> None:
     assert run([OK] * 4, letters, again=True).noted == [1, 2, 3]
     dry = run([OK] * 4, letters, dry_run=True)
     assert (dry.noted, dry.producer.sent, dry.said[:28]) == ([], [], "1 dead letters would be sent")
+
+
+def test_what_is_no_record_is_left_alone_whoever_asks() -> None:
+    letters = [letter(0, reason="unreadable_record"), letter(1)]
+    done = run([OK] * 2, letters, again=True)
+    assert done.noted == [1]
+    assert "left alone: 1 that are no records, 0 whose" in done.said
+
+
+@pytest.mark.parametrize(("code", "noted"), [(0, [0, 1]), (10, [0])])
+def test_a_letter_with_odd_headers_goes_to_where_it_came_from(
+    code: int, noted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[RawRecord] = []
+
+    async def produce_raw(settings: Any, topic: str, records: Sequence[RawRecord]) -> list[int]:
+        sent.extend(records)
+        return [code] * len(records)
+
+    monkeypatch.setattr(redrive, "produce_raw", produce_raw)
+    done = run([OK, OK], [letter(0), letter(1, headers=((b"\xff", None),))])
+    assert sorted(done.noted) == noted
+    ((record),) = sent
+    assert (record.partition, record.headers) == (
+        3,
+        [(b"\xff", None), (b"msgmetrics-redriven", f"{TOPIC}/3/1".encode())],
+    )
+    assert ("that Kafka does not take" in done.said) == bool(code)
 
 
 @given(st.lists(st.none() | st.binary(max_size=50)))

@@ -1,0 +1,84 @@
+"""Produces records whose headers have names that are no UTF-8: Kafka takes any bytes, its Python clients do not."""
+
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.util import calc_crc32c, encode_varint
+
+from pipeline.kafka.batches import FORMAT
+from pipeline.kafka.client import connection
+from schemas.settings import Settings
+
+ALL_REPLICAS = -1
+ANSWER_MS = 30_000
+_COVERED = struct.Struct(">hiqqqhii")
+_BEFORE = struct.Struct(">qiibI")
+_LENGTH_COVERS = 9
+"""Bytes between a batch's length and what its checksum covers."""
+
+
+class RawRecord(NamedTuple):
+    """A record to produce into a partition. ``timestamp`` is epoch milliseconds."""
+
+    partition: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[bytes, bytes | None]]
+
+
+def is_plain(headers: Sequence[tuple[bytes, bytes | None]]) -> bool:
+    """Whether all names are UTF-8, so that any client can send them."""
+    try:
+        for name, _ in headers:
+            name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+async def produce_raw(settings: Settings, topic: str, records: Sequence[RawRecord]) -> list[int]:
+    """Send records one by one; returns Kafka's error code for each, 0 for none. Raises KafkaError."""
+    client = AIOKafkaClient(**connection(settings), request_timeout_ms=ANSWER_MS)
+    try:
+        await client.bootstrap()
+        await client.add_topic(topic)
+        await client.force_metadata_update()
+        return [await _produce(client, topic, record) for record in records]
+    finally:
+        await client.close()
+
+
+async def _produce(client: AIOKafkaClient, topic: str, record: RawRecord) -> int:
+    leader = client.cluster.leader_for_partition(TopicPartition(topic, record.partition))
+    if leader in (None, -1):
+        raise KafkaConnectionError(f"partition {record.partition} of {topic} has no leader")
+    topics = [(topic, [(record.partition, batch_of(record))])]
+    response = await client.send(leader, ProduceRequest(None, ALL_REPLICAS, ANSWER_MS, topics))
+    ((_, ((_, code, *_),)),) = response.topics
+    return int(code)
+
+
+def batch_of(record: RawRecord) -> bytes:
+    """A batch of one record, uncompressed, in the format since Kafka 0.11."""
+    content = bytearray(b"\0\0\0") + _nullable(record.key) + _nullable(record.value) + _varint(len(record.headers))
+    for name, value in record.headers:
+        content += _nullable(name) + _nullable(value)
+    header = _COVERED.pack(0, 0, record.timestamp, record.timestamp, -1, -1, -1, 1)
+    covered = header + _varint(len(content)) + bytes(content)
+    return _BEFORE.pack(0, _LENGTH_COVERS + len(covered), -1, FORMAT, calc_crc32c(covered)) + covered
+
+
+def _nullable(value: bytes | None) -> bytes:
+    return _varint(-1) if value is None else _varint(len(value)) + value
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    encode_varint(number, found.append)
+    return bytes(found)

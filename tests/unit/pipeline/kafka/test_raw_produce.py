@@ -1,0 +1,30 @@
+"""A batch as it is sent, read by aiokafka's own parser, and by ours where that refuses it."""
+
+import pytest
+from aiokafka.record.default_records import DefaultRecordBatch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.kafka.batches import Aborted, unpack_fetch
+from pipeline.kafka.raw_produce import RawRecord, batch_of, is_plain
+
+NOW_MS = 1_800_000_000_123
+some_bytes = st.none() | st.binary(max_size=300)
+
+
+@given(some_bytes, some_bytes, st.lists(st.tuples(st.binary(max_size=200), some_bytes), max_size=3))
+def test_a_record_is_sent_as_the_bytes_that_it_has(
+    key: bytes | None, value: bytes | None, headers: list[tuple[bytes, bytes | None]]
+) -> None:
+    batch = batch_of(RawRecord(3, NOW_MS, key, value, headers))
+    assert DefaultRecordBatch(batch).validate_crc()
+    ((found,),) = [part.records for part in unpack_fetch(batch, 0, 1, Aborted(()))]
+    names = [(n.encode() if isinstance(n, str) else n, v) for n, v in found.headers]
+    assert (found.offset, found.timestamp, found.key, found.value, names) == (0, NOW_MS, key, value, headers)
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"), [(b"", True), ("ü".encode(), True), (b"\xff", False), (b"\xed\xa0\x80", False)]
+)
+def test_only_names_that_are_utf_8_are_for_every_client(name: bytes, plain: bool) -> None:
+    assert is_plain([(b"first", None), (name, b"")]) is plain
