@@ -13,6 +13,7 @@ import msgspec
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_EVENT_ID_CHARACTERS: Final = 128
 MAX_ORG_CHARACTERS: Final = 64
+MAX_ERROR_CODE_CHARACTERS: Final = 64
 TYPES: Final = ("message.sent", "message.delivered", "message.failed")
 SENT, DELIVERED, FAILED = 1, 2, 3
 TYPE_CODES: Final = dict(zip(TYPES, (SENT, DELIVERED, FAILED), strict=True))
@@ -25,6 +26,18 @@ COST_LIMIT_MICROS: Final = 10**12 * MICROS_PER_CENT
 FIRST_YEAR, LAST_YEAR = 2000, 2100
 OTHER_KEY: Final = "__other__"
 """The key that small groups are folded into; no event may use it as channel or error code."""
+
+FIELD_RULES: Final = {
+    "event_id": f"must be a string of 1 to {MAX_EVENT_ID_CHARACTERS} characters",
+    "type": f"must be one of {', '.join(TYPES)}",
+    "org_id": f"must be a string of 1 to {MAX_ORG_CHARACTERS} characters",
+    "channel": f"must be 1 to 32 of [a-z0-9_.-] and not {OTHER_KEY}",
+    "occurred_at": "must be an RFC 3339 date-time with offset, like 2026-05-05T12:00:00.123Z",
+    "error_code": f"must be null or a string of 1 to {MAX_ERROR_CODE_CHARACTERS} characters",
+    "cost_cents": "must be a decimal of at most 12 digits and at most 6 decimals, not negative, "
+    'as a string like "0.75" or as a JSON number',
+}
+"""The rule of each field, as a sentence goes on after the field's name."""
 
 
 class DeadLetterReason(StrEnum):
@@ -81,7 +94,12 @@ Channel = Annotated[
     msgspec.Meta(description="Open set: sms, mms, email, whatsapp, …", extra_json_schema=_CHANNEL_SCHEMA),
 ]
 ErrorCode = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=64, description="Why the message failed; only on message.failed.")
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=MAX_ERROR_CODE_CHARACTERS,
+        description="Why the message failed; only on message.failed.",
+    ),
 ]
 Instant = Annotated[
     str,

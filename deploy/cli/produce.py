@@ -17,7 +17,8 @@ from tqdm import tqdm
 from deploy.cli.context import Context, is_terminal, say
 from deploy.cli.kafka import client_settings, describe_topic
 from deploy.errors import CommandError, Unreachable, Usage
-from pipeline.core.decode import decode_event, explain
+from pipeline.core.decode import decode_event
+from pipeline.core.refusal import explain
 from schemas.settings import Settings
 
 MAX_PROBLEMS_SHOWN = 20
@@ -95,7 +96,7 @@ def validate(source: IO[bytes], echo: bool) -> tuple[int, list[str], int]:
         except Exception as error:
             bad += 1
             if len(problems) < MAX_PROBLEMS_SHOWN:
-                reason, sentence = explain(error)
+                reason, sentence = explain(error, line)
                 problems.append(f"line {number}: {reason}: {sentence}")
     return good, problems, bad
 

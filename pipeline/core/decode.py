@@ -1,27 +1,21 @@
 """From the bytes of a record to a row of facts, or to a dead letter that says why not. Pure: time is an argument."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 import msgspec
 
-from pipeline.core.exact import (
-    EARLIEST_MS,
-    LATEST_MS,
-    SECOND_CHARACTERS,
-    Costs,
-    FieldError,
-    Seconds,
-    Suffixes,
-    excerpt,
-)
+from pipeline.core.exact import EARLIEST_MS, LATEST_MS, SECOND_CHARACTERS, Costs, FieldError, Seconds, Suffixes
+from pipeline.core.lenient import decode_around_halves, texts_of
 from pipeline.core.place import Place
 from pipeline.core.records import Columns, DeadLetter, RawRecord
+from pipeline.core.refusal import Refused, excerpt, explain
+from schemas.grain import MS_PER_SECOND
 from schemas.message_event import (
     CHANNEL_PATTERN,
     FAILED,
+    FIELD_RULES,
     FIRST_YEAR,
     LAST_YEAR,
     MAX_EVENT_BYTES,
@@ -47,23 +41,15 @@ class _Channels(dict[str, str]):
 
     def __missing__(self, channel: str) -> str:
         if CHANNEL_PATTERN.fullmatch(channel) is None or channel == OTHER_KEY:
-            raise FieldError(
-                f"channel must be 1 to 32 of [a-z0-9_.-] and not {OTHER_KEY}, not {excerpt(repr(channel))}"
-            )
+            raise FieldError("channel", FIELD_RULES["channel"])
         if len(self) >= 10_000:
             self.clear()
         self[channel] = channel
         return channel
 
 
-class _Refused(Exception):
-    """A record is refused before its JSON is looked at, or for its time."""
-
-    def __init__(self, reason: DeadLetterReason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-
-
+_YEARS: Final = f"must lie in the years {FIRST_YEAR} to {LAST_YEAR} (UTC)"
+_ERROR_CODE: Final = f"must be left out on any type but message.failed, and never be {OTHER_KEY}"
 _decode = msgspec.json.Decoder(MessageEvent).decode
 _channels, _costs, _seconds, _suffixes = _Channels(), Costs(), Seconds(), Suffixes()
 
@@ -71,25 +57,36 @@ _channels, _costs, _seconds, _suffixes = _Channels(), Costs(), Seconds(), Suffix
 def decode_event(value: bytes | None) -> tuple[MessageEvent, int, int]:
     """The event in a record's value, its cost in millionths of a cent and its time in epoch milliseconds.
 
-    Applies every rule that depends on the bytes alone. Raises _Refused, FieldError or one of msgspec's errors;
+    Applies every rule that depends on the bytes alone. Raises Refused, FieldError or one of msgspec's errors;
     ``explain`` turns whatever it is into a reason and a sentence.
     """
     if not value:
-        raise _Refused(DeadLetterReason.EMPTY, "the record has no value; an event is one JSON object")
+        raise Refused(DeadLetterReason.EMPTY, "the record has no value; an event is one JSON object")
     if len(value) > MAX_EVENT_BYTES:
         sentence = f"the value has {len(value)} bytes; an event has at most {MAX_EVENT_BYTES}"
-        raise _Refused(DeadLetterReason.TOO_LARGE, sentence)
+        raise Refused(DeadLetterReason.TOO_LARGE, sentence)
     if not value.isascii():
         value.decode()
-    event = _decode(value)
+    try:
+        event = _decode(value)
+    except msgspec.DecodeError as error:
+        event = _decode_again(value, error)
     event.channel = _channels[event.channel]
     time = event.occurred_at
     occurred_ms = _seconds[time[:SECOND_CHARACTERS]] + _suffixes[time[SECOND_CHARACTERS:]]
     if not EARLIEST_MS <= occurred_ms < LATEST_MS:
-        raise FieldError(f"occurred_at must lie in the years {FIRST_YEAR} to {LAST_YEAR} (UTC), not {time}")
+        raise FieldError("occurred_at", _YEARS)
     if event.error_code is not None and (TYPE_CODES[event.type] != FAILED or event.error_code == OTHER_KEY):
-        raise FieldError(f"error_code is only for message.failed, and never {OTHER_KEY}; this is {event.type}")
+        raise FieldError("error_code", _ERROR_CODE)
     return event, _costs[bytes(event.cost_cents)], occurred_ms
+
+
+def _decode_again(value: bytes, error: msgspec.DecodeError) -> MessageEvent:
+    """The event, if all that is wrong are halves of surrogate pairs in fields that are ignored; else raises."""
+    event = None if isinstance(error, msgspec.ValidationError) else decode_around_halves(value)
+    if event is None:
+        raise error
+    return event
 
 
 def decode_batch(
@@ -114,7 +111,7 @@ def decode_batch(
         try:
             event, micros, occurred_ms = decode_event(record.value)
         except Exception as error:
-            letters.append(_letter(place, record, *explain(error)))
+            letters.append(_refused(place, record, *explain(error, record.value)))
             continue
         record_ms = record.timestamp
         if record_ms is None or record_ms < 0:
@@ -141,44 +138,25 @@ def decode_batch(
     return Decoded(letters, candidate_ms if candidate_ms >= 0 else None)
 
 
-_AT_FIELD = re.compile(r" - at `\$\.?([^`]*)`")
-_MISSING = re.compile(r"Object missing required field `(.+)`")
-
-
-def explain(error: Exception) -> tuple[DeadLetterReason, str]:
-    """Explain a refusal: a reason code, and a sentence that names field and rule."""
-    text = str(error)
-    match error:
-        case _Refused():
-            return error.reason, text
-        case FieldError():
-            return DeadLetterReason.INVALID_FIELD, text
-        case msgspec.ValidationError():
-            return DeadLetterReason.INVALID_FIELD, _validation_sentence(text)
-        case msgspec.DecodeError() | RecursionError():
-            return DeadLetterReason.MALFORMED_JSON, f"the value is not a JSON object: {text}"
-        case UnicodeDecodeError():
-            return DeadLetterReason.MALFORMED_JSON, f"the value is not UTF-8: {error.reason} at byte {error.start}"
-    return DeadLetterReason.INVALID_FIELD, f"the value cannot be read as an event: {excerpt(repr(error))}"
-
-
-def _validation_sentence(text: str) -> str:
-    missing = _MISSING.match(text)
-    if missing:
-        return f"{missing[1]} is required and missing"
-    where = _AT_FIELD.search(text)
-    rule = _AT_FIELD.sub("", text)
-    return f"{where[1]}: {rule[0].lower()}{rule[1:]}" if where and where[1] else f"the value: {rule}"
-
-
 def letter_for(place: Place, record: RawRecord, reason: DeadLetterReason, limit_ms: int) -> DeadLetter:
     """A dead letter for a valid event whose time is the problem."""
     event, _, occurred_ms = decode_event(record.value)
-    if reason is DeadLetterReason.FUTURE_TIMESTAMP:
-        detail = f"occurred_at {event.occurred_at} is more than {limit_ms // 1000} s after the record's own time"
+    told = f"occurred_at {excerpt(event.occurred_at)}"
+    if reason is DeadLetterReason.TOO_LATE:
+        detail = f"{told} is before the time since which facts are kept; its bucket is final"
     else:
-        detail = f"occurred_at {event.occurred_at} is before the time since which facts are kept; its bucket is final"
-    return _letter(place, record, reason, detail, event, occurred_ms)
+        detail = f"{told} is more than {limit_ms // MS_PER_SECOND} s after the record's own time"
+    return _letter(place, record, reason, detail, event.org_id, event.event_id, occurred_ms)
+
+
+def _refused(place: Place, record: RawRecord, reason: DeadLetterReason, detail: str) -> DeadLetter:
+    """A dead letter for a broken event, with what its bytes tell all the same."""
+    org_id, event_id, _ = texts_of(record.value)
+    org_id = org_id if len(org_id) <= MAX_ORG_CHARACTERS else ""
+    event_id = event_id if len(event_id) <= MAX_EVENT_ID_CHARACTERS else ""
+    if record.key and not org_id:  # a hint for people; as an organization it could make an erasure take other letters
+        detail += f"; the record's key is {excerpt(record.key)}"
+    return _letter(place, record, reason, detail, org_id, event_id, None)
 
 
 def _letter(
@@ -186,10 +164,10 @@ def _letter(
     record: RawRecord,
     reason: DeadLetterReason,
     detail: str,
-    event: MessageEvent | None = None,
-    occurred_ms: int | None = None,
+    org_id: str,
+    event_id: str,
+    occurred_ms: int | None,
 ) -> DeadLetter:
-    org_id, event_id = (event.org_id, event.event_id) if event else _attribution(record.value)
     return DeadLetter(
         place=place,
         offset=record.offset,
@@ -202,29 +180,4 @@ def _letter(
         org_id=org_id,
         event_id=event_id,
         occurred_ms=occurred_ms,
-    )
-
-
-class _Named(msgspec.Struct, gc=False):
-    """Fields that may be readable in a broken event."""
-
-    org_id: Any = None
-    event_id: Any = None
-
-
-_decode_named = msgspec.json.Decoder(_Named).decode
-
-
-def _attribution(value: bytes | None) -> tuple[str, str]:
-    """Organization and id of a broken event, as far as they can be read ('' where not)."""
-    if not value or len(value) > MAX_EVENT_BYTES:
-        return "", ""
-    try:
-        named = _decode_named(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return "", ""
-    org, event = named.org_id, named.event_id
-    return (
-        org if isinstance(org, str) and len(org) <= MAX_ORG_CHARACTERS else "",
-        event if isinstance(event, str) and len(event) <= MAX_EVENT_ID_CHARACTERS else "",
     )

@@ -14,6 +14,7 @@ from schemas.grain import MS_PER_SECOND
 from schemas.message_event import (
     COST_LIMIT_MICROS,
     COST_PATTERN,
+    FIELD_RULES,
     FIRST_YEAR,
     LAST_YEAR,
     MAX_EVENT_BYTES,
@@ -25,31 +26,30 @@ K = TypeVar("K", str, bytes)
 SECOND_CHARACTERS = 19  # 2026-05-05T12:00:00
 MAX_MEMORY = 1 << 16
 MAX_KEY = 40
-EXCERPT_CHARACTERS = 80
 
 _SECOND = re.compile(r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})", re.ASCII)
 _SUFFIX = re.compile(r"(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII)
-_NUMBER = re.compile(rb"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d{1,9})?")
+_ZERO = re.compile(rb"-?0(\.0+)?([eE][+-]?\d+)?")
+_NUMBER = re.compile(rb"(0|[1-9]\d*)(\.\d+)?([eE][+-]?0*\d{1,9})?")
 _EXACT = Context(prec=MAX_EVENT_BYTES + 100, Emax=10**12, Emin=-(10**12))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-TIME_RULE = "occurred_at must be an RFC 3339 date-time with offset, like 2026-05-05T12:00:00.123Z"
-COST_RULE = (
-    "cost_cents must be a decimal of at most 12 digits and at most 6 decimals, not negative, "
-    'as a string like "0.75" or as a JSON number'
-)
 EARLIEST_MS = int((datetime(FIRST_YEAR, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(milliseconds=1))
 LATEST_MS = int((datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta(milliseconds=1))
+"""Every time of an event and of a record is before it."""
 
 
 class FieldError(Exception):
-    """A field breaks its rule; the text is a sentence that names both."""
+    """A field breaks its rule; the text says both, and the value that was given is quoted behind it."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field} {rule}")
+        self.field = field
 
 
-def excerpt(value: object) -> str:
-    """A value as it may stand in a sentence: quoted, and cut to 80 characters."""
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= EXCERPT_CHARACTERS else text[: EXCERPT_CHARACTERS - 1] + "…"
+def _no_time(why: str = "") -> FieldError:
+    rule = FIELD_RULES["occurred_at"]
+    return FieldError("occurred_at", f"{rule} ({why})" if why else rule)
 
 
 class _Memo(dict[K, int]):
@@ -73,13 +73,13 @@ class Seconds(_Memo[str]):
     def compute(self, key: str) -> int:
         match = _SECOND.fullmatch(key)
         if match is None:
-            raise FieldError(TIME_RULE)
+            raise _no_time()
         if match[6] == "60":
-            raise FieldError("occurred_at must not name a leap second (:60); use :59 or the next second")
+            raise FieldError("occurred_at", "must not name a leap second (:60; use :59 or the next second)")
         try:
             instant = datetime(*(int(part) for part in match.groups()), tzinfo=UTC)  # type: ignore[misc,arg-type]
         except ValueError as error:
-            raise FieldError(f"{TIME_RULE}: {error}") from None
+            raise _no_time(str(error)) from None
         return (instant - _EPOCH) // timedelta(seconds=1) * MS_PER_SECOND
 
 
@@ -89,13 +89,13 @@ class Suffixes(_Memo[str]):
     def compute(self, key: str) -> int:
         match = _SUFFIX.fullmatch(key)
         if match is None:
-            raise FieldError(TIME_RULE)
+            raise _no_time()
         fraction, sign, hours, minutes = match.groups()
         cut_ms = int((fraction or "0")[:3].ljust(3, "0"))
         if sign is None:
             return cut_ms
         if int(hours) > 23 or int(minutes) > 59:
-            raise FieldError(f"{TIME_RULE}: its offset goes from -23:59 to +23:59")
+            raise _no_time("its offset goes from -23:59 to +23:59")
         ahead = timedelta(hours=int(hours), minutes=int(minutes)) // timedelta(milliseconds=1)
         return cut_ms - ahead if sign == "+" else cut_ms + ahead
 
@@ -108,7 +108,7 @@ class Costs(_Memo[bytes]):
             return 0
         micros = _text_micros(key) if key.startswith(b'"') else _number_micros(key)
         if micros is None:
-            raise FieldError(f"{COST_RULE}, not {excerpt(key.decode(errors='replace'))}")
+            raise FieldError("cost_cents", FIELD_RULES["cost_cents"])
         return micros
 
 
@@ -121,7 +121,9 @@ def _text_micros(raw: bytes) -> int | None:
 
 
 def _number_micros(raw: bytes) -> int | None:
-    if _NUMBER.fullmatch(raw) is None or raw.startswith(b"-"):
+    if _ZERO.fullmatch(raw):  # also -0.0, and with an exponent that Decimal refuses
+        return 0
+    if _NUMBER.fullmatch(raw) is None:
         return None
     try:
         micros = Decimal(raw.decode()).scaleb(6, _EXACT)

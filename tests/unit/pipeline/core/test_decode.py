@@ -127,7 +127,6 @@ def test_a_broken_rule_is_named_with_its_field(changes: dict[str, Any], field: s
         (b"\xef\xbb\xbf" + event(), "malformed_json"),
         (event(note="\xff").replace(b"\\u00ff", b"\xff"), "malformed_json"),
         (event(note="x").replace(b'"x"', b"NaN"), "malformed_json"),
-        (event(note="x").replace(b'"x"', b'"\\ud800"'), "malformed_json"),
         (event(note="x").replace(b'"x"', b"[" * 5000 + b"]" * 5000), "malformed_json"),
         (event(note="x" * MAX_EVENT_BYTES), "too_large"),
         (b"[]", "invalid_field"),
@@ -163,14 +162,16 @@ def test_costs_are_exact(cost: Any, micros: int) -> None:
     assert row(cost_cents=cost)["cost_micros"] == micros
 
 
-@pytest.mark.parametrize("raw", [b"1E2", b"0.0000010", b"1.50", b"100000000000e-6"])
+@pytest.mark.parametrize(
+    "raw", [b"1E2", b"0.0000010", b"1.50", b"100000000000e-6", b"1e0000000000002", b"-0", b"-0.0", b"-0e-7"]
+)
 def test_any_json_number_of_an_allowed_value_is_a_cost(raw: bytes) -> None:
     rows, decoded = decode(event(cost_cents="X").replace(b'"X"', raw))
     assert decoded.letters == []
     assert rows.cost_micros == [int(Decimal(raw.decode()) * 10**6)]
 
 
-@pytest.mark.parametrize("raw", [b"1e999999999", b"1e-999999999", b"1e99999999999999999999", b"-0"])
+@pytest.mark.parametrize("raw", [b"1e999999999", b"1e-999999999", b"1e99999999999999999999", b"-1e-999999999"])
 def test_absurd_numbers_are_refused_without_delay(raw: bytes) -> None:
     assert refusal(event(cost_cents="X").replace(b'"X"', raw))[0] == "invalid_field"
 
