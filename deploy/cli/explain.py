@@ -124,7 +124,8 @@ def explain_event(store: Store, org: str, event: str) -> list[str]:
     if len(facts) > 1:
         lines.append(f"its id was used for {len(facts)} times, and each is counted: the producer breaks the contract")
     lines += [
-        f"dead letter {topic}/{partition}/{offset}: {reason}: {detail} (record time {rfc3339(int(record_ms))})"
+        f"dead letter {topic}/{partition}/{offset}: {reason}: {detail} "
+        f"(record time {rfc3339(int(record_ms)) or 'none'})"
         for topic, partition, offset, reason, detail, record_ms in letters
     ]
     if erased_ms:

@@ -12,13 +12,14 @@ from deploy.cli.arguments import ORGANIZATION, choice
 from deploy.cli.context import INSTANT, check_span
 from deploy.sql import sql
 from pipeline.clickhouse.store import Store
+from pipeline.core.exact import LATEST_MS
 from pipeline.core.place import Place
 from schemas.grain import MS_PER_SECOND
 from schemas.message_event import DeadLetterReason
 
 REDRIVEN_HEADER = b"msgmetrics-redriven"
 """Says of a record that it was sent back, and from where: topic/partition/offset."""
-MAX_MS = 4_102_444_800_000  # the end of the years an event may lie in
+ALL = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Filter:
     reason: str = ""
     org: str = ""
     from_ms: int = 0
-    to_ms: int = MAX_MS
+    to_ms: int = LATEST_MS
 
     def parameters(self, store: Store) -> dict[str, Any]:
         return {
@@ -82,7 +83,7 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     def with_filter(*words: Any, reason: str, org: str, start: int, end: int | None, **others: Any) -> None:
         if end is not None:
             check_span(start, end)
-        until_ms = MAX_MS if end is None else end * MS_PER_SECOND
+        until_ms = LATEST_MS if end is None else end * MS_PER_SECOND
         command(*words, wanted=Filter(reason, org, start * MS_PER_SECOND, until_ms), **others)
 
     return with_filter
@@ -104,7 +105,7 @@ def _letter(row: Sequence[Any]) -> Letter:
 
 
 def read_letters(
-    store: Store, wanted: Filter, *, limit: int = MAX_MS, at: tuple[Place, int] | None = None
+    store: Store, wanted: Filter, *, limit: int = ALL, at: tuple[Place, int] | None = None
 ) -> Iterator[Letter]:
     """The letters of a filter, oldest first, in constant memory; or the one at a place and offset."""
     parameters = wanted.parameters(store) | {

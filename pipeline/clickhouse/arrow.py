@@ -79,7 +79,7 @@ def dead_letter_rows(cluster_id: str, letters: Iterable[DeadLetter]) -> list[tup
             x.org_id,
             x.event_id,
             utc(x.occurred_ms or 0),
-            utc(max(x.record_ms, 0)),
+            utc(x.record_ms),
             x.key or b"",
             int(x.key is not None),
             x.value or b"",

@@ -9,9 +9,10 @@ import msgspec
 from pipeline.core.exact import EARLIEST_MS, LATEST_MS, SECOND_CHARACTERS, Costs, FieldError, Seconds, Suffixes
 from pipeline.core.lenient import decode_around_halves, texts_of
 from pipeline.core.place import Place
-from pipeline.core.records import Columns, DeadLetter, RawRecord
+from pipeline.core.records import NO_TIMES, Columns, DeadLetter, RawRecord, time_of
 from pipeline.core.refusal import Refused, excerpt, explain
 from schemas.grain import MS_PER_SECOND
+from schemas.instant import second
 from schemas.message_event import (
     CHANNEL_PATTERN,
     FAILED,
@@ -23,6 +24,7 @@ from schemas.message_event import (
     MAX_ORG_CHARACTERS,
     OTHER_KEY,
     TYPE_CODES,
+    TYPES,
     DeadLetterReason,
     MessageEvent,
 )
@@ -50,6 +52,9 @@ class _Channels(dict[str, str]):
 
 _YEARS: Final = f"must lie in the years {FIRST_YEAR} to {LAST_YEAR} (UTC)"
 _ERROR_CODE: Final = f"must be left out on any type but message.failed, and never be {OTHER_KEY}"
+_VALID: Final = {"event_id": "e", "type": TYPES[0], "org_id": "o", "channel": "c"}
+"""An event but for its time."""
+
 _decode = msgspec.json.Decoder(MessageEvent).decode
 _channels, _costs, _seconds, _suffixes = _Channels(), Costs(), Seconds(), Suffixes()
 
@@ -102,7 +107,7 @@ def decode_batch(
     A dead letter never feeds the candidate, so that a wrong time cannot move the watermark.
     """
     letters: list[DeadLetter] = []
-    candidate_ms = -1
+    candidate_ms, latest_ms = -1, now_ms + future_skew_ms
     add_org, add_id, add_type = into.org_id.append, into.event_id.append, into.type.append
     add_channel, add_code, add_cost = into.channel.append, into.error_code.append, into.cost_micros.append
     add_time, add_record, add_offset = into.occurred_ms.append, into.record_ms.append, into.offset.append
@@ -114,9 +119,11 @@ def decode_batch(
             letters.append(_refused(place, record, *explain(error, record.value)))
             continue
         record_ms = record.timestamp
-        if record_ms is None or record_ms < 0:
-            record_ms = now_ms
-        if occurred_ms > (record_ms if record_ms < now_ms else now_ms) + future_skew_ms:
+        is_early = occurred_ms > latest_ms
+        if record_ms is None or not occurred_ms <= record_ms < LATEST_MS:  # rare, so the call costs nothing
+            record_ms = time_of(record_ms, occurred_ms)
+            is_early = is_early or occurred_ms > record_ms + future_skew_ms
+        if is_early:
             letters.append(letter_for(place, record, DeadLetterReason.FUTURE_TIMESTAMP, future_skew_ms))
             continue
         if occurred_ms < facts_floor_ms:
@@ -145,18 +152,34 @@ def letter_for(place: Place, record: RawRecord, reason: DeadLetterReason, limit_
     if reason is DeadLetterReason.TOO_LATE:
         detail = f"{told} is before the time since which facts are kept; its bucket is final"
     else:
-        detail = f"{told} is more than {limit_ms // MS_PER_SECOND} s after the record's own time"
+        detail = f"{told} is more than {limit_ms // MS_PER_SECOND} s after {_exceeded(record, occurred_ms - limit_ms)}"
     return _letter(place, record, reason, detail, event.org_id, event.event_id, occurred_ms)
+
+
+def _exceeded(record: RawRecord, earliest_ms: int) -> str:
+    """The time that an event was held against: its record's own where that is early enough, else the clock's."""
+    record_ms = time_of(record.timestamp, LATEST_MS)
+    if record_ms < earliest_ms:
+        return f"the record's own time, {second(record_ms // MS_PER_SECOND)}"
+    return "the time at which it was read"
 
 
 def _refused(place: Place, record: RawRecord, reason: DeadLetterReason, detail: str) -> DeadLetter:
     """A dead letter for a broken event, with what its bytes tell all the same."""
-    org_id, event_id, _ = texts_of(record.value)
+    org_id, event_id, occurred_at = texts_of(record.value)
     org_id = org_id if len(org_id) <= MAX_ORG_CHARACTERS else ""
     event_id = event_id if len(event_id) <= MAX_EVENT_ID_CHARACTERS else ""
     if record.key and not org_id:  # a hint for people; as an organization it could make an erasure take other letters
         detail += f"; the record's key is {excerpt(record.key)}"
-    return _letter(place, record, reason, detail, org_id, event_id, None)
+    return _letter(place, record, reason, detail, org_id, event_id, _instant_ms(occurred_at))
+
+
+def _instant_ms(occurred_at: str) -> int | None:
+    """The time of a broken event, as it would be that of a valid one; None where it breaks the rule itself."""
+    try:
+        return decode_event(msgspec.json.encode(_VALID | {"occurred_at": occurred_at}))[2]
+    except (FieldError, Refused):
+        return None
 
 
 def _letter(
@@ -168,12 +191,17 @@ def _letter(
     event_id: str,
     occurred_ms: int | None,
 ) -> DeadLetter:
+    sent = record.timestamp
+    if time_of(sent, LATEST_MS) == LATEST_MS and sent not in NO_TIMES:
+        detail += (
+            f"; the record's timestamp {sent} is not in milliseconds of the years 1970 to {LAST_YEAR}, and ignored"
+        )
     return DeadLetter(
         place=place,
         offset=record.offset,
         reason=reason,
         detail=detail,
-        record_ms=record.timestamp if record.timestamp is not None else -1,
+        record_ms=time_of(sent, occurred_ms or 0),
         key=record.key,
         value=record.value,
         headers=tuple((n.encode() if isinstance(n, str) else n, value) for n, value in record.headers),

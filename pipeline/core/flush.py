@@ -28,8 +28,8 @@ class FlushPolicy:
         return events >= self.events or size_bytes >= self.size_bytes or now - opened_at >= self.seconds
 
 
-NEVER_ERASED = -2
-"""Before every record's time, also before -1, which is that of a record without one."""
+NEVER_ERASED = -1
+"""Before every record's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Chunk:
 
 
 def _is_erased(erasures: Erasures, org_id: str, record_ms: int) -> bool:
-    """Whether a record is not younger than its organization's erasure; one without a time (-1) never is."""
+    """Whether a record is not younger than its organization's erasure; without a time of its own, its event."""
     return record_ms <= erasures.get(org_id, NEVER_ERASED)
 
 

@@ -3,14 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from itertools import compress
-from typing import Protocol
+from typing import Final, Protocol
 
+from pipeline.core.exact import LATEST_MS
 from pipeline.core.place import Place
 from schemas.message_event import TIME_BASED, DeadLetterReason
 
+NO_TIMES: Final = (None, -1)
+"""Timestamps by which a record says that it has none: in the oldest format there is no field for it."""
+
+
+def time_of(timestamp: int | None, otherwise_ms: int) -> int:
+    """A record's own time in epoch milliseconds, or ``otherwise_ms`` where it has none.
+
+    The timestamp is a number that anybody may set, so one outside the years 1970 to 2100 is no time: the tables could
+    not hold it. Hot, once per event.
+    """
+    return otherwise_ms if timestamp is None or not 0 <= timestamp < LATEST_MS else timestamp
+
 
 class RawRecord(Protocol):
-    """A Kafka record, as aiokafka's parser makes it, or ours. ``timestamp`` is epoch milliseconds, -1 or None for none.
+    """A Kafka record, as aiokafka's parser makes it, or ours. ``timestamp`` is any number, or None: see ``time_of``.
 
     Names of headers are bytes that nobody checks; aiokafka's parser takes only UTF-8, and decodes it.
     """
@@ -29,7 +42,10 @@ class RawRecord(Protocol):
 
 @dataclass(slots=True)
 class Columns:
-    """Rows of facts as parallel lists. ``cost_micros`` is millionths of a cent; ``error_code`` is '' for none."""
+    """Rows of facts as parallel lists. ``cost_micros`` is millionths of a cent; ``error_code`` is '' for none.
+
+    ``record_ms`` is the record's own time, or ``occurred_ms`` where it has none: the same whenever it is read.
+    """
 
     org_id: list[str] = field(default_factory=list)
     event_id: list[str] = field(default_factory=list)
@@ -54,7 +70,8 @@ class Columns:
 class DeadLetter:
     """A record that is not a fact: where it is, why, and its original bytes.
 
-    ``org_id`` and ``event_id`` are '' and ``occurred_ms`` is None where the record does not tell.
+    ``org_id`` and ``event_id`` are '' and ``occurred_ms`` is None where the record does not tell. ``record_ms`` is the
+    record's own time; without one ``occurred_ms``, and 0 where that is None.
     """
 
     place: Place

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
-from pipeline.core.exact import LATEST_MS
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.place import Place
+from pipeline.core.records import time_of
 from pipeline.core.start import Gap
 from pipeline.errors import Stop
 from pipeline.kafka.client import connection
@@ -181,6 +181,4 @@ def _batches(
 
 def is_wanted(timestamp_ms: int | None, wanted: Wanted) -> bool:
     """Whether a record's time lies in the span. One without a time, or with one that is none, lies in every span."""
-    if timestamp_ms is None or not 0 <= timestamp_ms < LATEST_MS:
-        return True
-    return wanted.from_ms <= timestamp_ms < wanted.to_ms
+    return wanted.from_ms <= time_of(timestamp_ms, wanted.from_ms) < wanted.to_ms

@@ -200,10 +200,6 @@ def test_a_record_ahead_of_the_clock_does_not_widen_the_future() -> None:
     assert refusal(event(occurred_at="2026-05-05T12:06:00Z"), timestamp=NOW_MS + 3_600_000)[0] == "future_timestamp"
 
 
-def test_a_record_without_a_time_is_judged_by_the_clock() -> None:
-    assert decode(event(), timestamp=-1)[0].record_ms == [NOW_MS]
-
-
 def test_what_lies_before_the_floor_is_too_late() -> None:
     assert refusal(event(), floor_ms=NOW_MS)[0] == "too_late"
     assert decode(event(), floor_ms=NOW_MS - 877)[1].letters == []
