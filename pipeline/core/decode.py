@@ -120,7 +120,7 @@ def decode_batch(
             continue
         record_ms = record.timestamp
         is_early = occurred_ms > latest_ms
-        if record_ms is None or not occurred_ms <= record_ms < LATEST_MS:  # rare, so the call costs nothing
+        if record_ms is None or not occurred_ms <= record_ms < LATEST_MS:  # rare: events precede their records
             record_ms = time_of(record_ms, occurred_ms)
             is_early = is_early or occurred_ms > record_ms + future_skew_ms
         if is_early:

@@ -40,7 +40,7 @@ LATEST_MS = int((datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) - _EPOCH) / timedelta
 
 
 class FieldError(Exception):
-    """A field breaks its rule; the text says both, and the value that was given is quoted behind it."""
+    """A field breaks its rule; the text names both, and ``explain`` adds what was given."""
 
     def __init__(self, field: str, rule: str) -> None:
         super().__init__(f"{field} {rule}")

@@ -5,6 +5,7 @@ contains such a piece; all others are as they were sent.
 """
 
 import re
+from codecs import BOM_UTF8
 from typing import Any, Final
 
 import msgspec
@@ -54,7 +55,7 @@ def texts_of(value: bytes | None) -> tuple[str, str, str]:
     if not value or len(value) > MAX_EVENT_BYTES:
         return "", "", ""
     try:
-        one, other = map(_decode_named, spellings(value))
+        one, other = map(_decode_named, spellings(value.removeprefix(BOM_UTF8)))
     except UNREADABLE:
         return "", "", ""
     pairs = ((getattr(one, name), getattr(other, name)) for name in _Named.__struct_fields__)

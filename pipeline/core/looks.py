@@ -67,10 +67,10 @@ def look_of(value: bytes) -> Look | None:
         return Look(f"Confluent's framing with the schema id {number}", _PLAIN)
     if text.startswith(b"{"):
         return None
-    return _unsigned_look(value, text)
+    return _look_by_content(value, text)
 
 
-def _unsigned_look(value: bytes, text: bytes) -> Look:
+def _look_by_content(value: bytes, text: bytes) -> Look:
     if not text:
         return Look("white space", _JSON)
     if _CONTROL.search(value) or not _is_utf8(value):

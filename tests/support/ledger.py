@@ -1,5 +1,6 @@
 """What a test's producer sent, and the naive recount of it: plain Python over plain dictionaries, none of our code."""
 
+import gzip
 import json
 import random
 from collections import Counter, defaultdict
@@ -72,9 +73,11 @@ class Ledger:
         return event
 
     def produced(self, event: dict[str, Any]) -> Produced:
-        """An event as a record: half of them keyed by organization."""
+        """An event as a record: half of them keyed by organization, some with half of a surrogate pair to ignore."""
         key = event["org_id"].encode() if self.random.random() < 0.5 else None
-        return Produced(key, json.dumps(event, ensure_ascii=self.random.random() < 0.5).encode())
+        value = json.dumps(event, ensure_ascii=self.random.random() < 0.5).encode()
+        half = rb"ignored \ud83d" if self.random.random() < 0.1 else b"ignored"
+        return Produced(key, value.replace(b"ignored", half))
 
     def records(self, at: Iterator[datetime], now: datetime) -> Iterator[Produced]:
         """A record per instant, 2 % of them sent again later, and 1 % broken ones between them."""
@@ -168,6 +171,9 @@ def broken_kinds(now: datetime) -> list[tuple[str, bytes | None]]:
         ("empty", b""),
         ("malformed_json", b'{"event_id": "a"'),
         ("malformed_json", b"not json"),
+        ("malformed_json", b"\xef\xbb\xbf" + bad()),
+        ("malformed_json", bad().decode().encode("utf-16")),
+        ("malformed_json", gzip.compress(bad(), mtime=0)),
         ("malformed_json", bad().replace(b"org-0", b"\xff\xfe")),
         ("malformed_json", bad() + b"{}"),
         ("too_large", bad(message_id="x" * 65_536)),

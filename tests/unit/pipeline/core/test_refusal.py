@@ -110,6 +110,12 @@ def test_bytes_that_are_no_utf_8_refuse_the_record_and_name_its_organization(bro
     assert "the value is not UTF-8" in refused.detail
 
 
+def test_a_byte_order_mark_hides_no_organization() -> None:
+    refused = letter(b"\xef\xbb\xbf" + JSON, b"acme")
+    assert (refused.reason, refused.org_id, refused.event_id) == ("malformed_json", "acme", "e1")
+    assert refused.occurred_ms == NOW_MS - 877
+
+
 @given(st.binary(max_size=4), st.sampled_from(["acme", "org_id"]), st.integers(0, 6))
 def test_no_organization_is_named_that_is_not_in_the_bytes(junk: bytes, word: str, at: int) -> None:
     spot = JSON.index(word.encode()) + min(at, len(word))
