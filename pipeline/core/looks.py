@@ -1,4 +1,4 @@
-"""What a value that is no JSON looks like, by its first bytes, and what its producer should do instead."""
+"""Recognises values that are no JSON by their first bytes, and names the remedy for their producers."""
 
 import re
 from typing import Final, NamedTuple
@@ -56,7 +56,7 @@ _BEGIN_BYTES: Final = 16
 
 
 def look_of(value: bytes) -> Look | None:
-    """What a value that cannot be decoded looks like; None where it is JSON with a mistake in it."""
+    """The look of a value that cannot be decoded; None where it is JSON with a mistake in it."""
     text = value.lstrip(_BLANK)
     for signs, subject in ((_BINARY, value), (_TEXT, text)):
         for sign, look in signs:

@@ -1,4 +1,4 @@
-"""Why a record is refused: a reason code, and a sentence that names field, rule, what was given and the remedy."""
+"""Reasons of refusals: a code, and a sentence that names field, rule, the value that was given and the remedy."""
 
 import re
 from typing import Final
@@ -86,7 +86,7 @@ def _validation_sentence(text: str, value: bytes) -> str:
 
 
 def _not_given(value: bytes, field: str) -> str:
-    """What was given in a field instead of what it must be; '' where that cannot be read."""
+    """The end of a sentence: the value that was given in a field; '' where that cannot be read."""
     try:
         raw = bytes(_decode_fields(spellings(value)[0])[field])
     except (*UNREADABLE, KeyError):

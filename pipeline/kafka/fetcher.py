@@ -17,7 +17,7 @@ from aiokafka import TopicPartition, errors
 from aiokafka.consumer.fetcher import Fetcher
 
 from pipeline.core.place import Place
-from pipeline.core.records import DeadLetter, RawRecord
+from pipeline.core.records import DeadLetter, RawRecord, time_of
 from pipeline.core.waiting import Cause
 from pipeline.kafka.batches import Aborted, BatchRefused, Unpacked, unpack_fetch
 from pipeline.kafka.causes import MOVED, broker_error, unanswered_fetch
@@ -107,7 +107,7 @@ def unreadable_letter(place: Place, unreadable: Unreadable, max_timestamp: int) 
     """A dead letter for what is no record, with its bytes as they are framed in the log."""
     sentence = f"the record's framing is broken: {unreadable.why}"
     return DeadLetter(
-        place, unreadable.offset, DeadLetterReason.UNREADABLE_RECORD, sentence, max_timestamp, None,
+        place, unreadable.offset, DeadLetterReason.UNREADABLE_RECORD, sentence, time_of(max_timestamp, 0), None,
         unreadable.framed, (),
     )  # fmt: skip
 
