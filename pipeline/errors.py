@@ -5,7 +5,8 @@
     PipelineError
     ├── SinkUnavailable      ClickHouse did not take it; try again, nothing is lost
     └── Stop                 the worker cannot go on: it logs one sentence and ends with an exit code
-        ├── SinkRefuses      ClickHouse will never take it (schema, rights)
+        ├── SinkRefuses      ClickHouse will never take it (rights, a mistake of ours)
+        │   └── NotMigrated  a table or column is missing; a worker that has not begun yet waits for `migrate`
         ├── LogGap           records are gone from the log that were never read
         ├── KafkaUnavailable Kafka went away while the worker was starting
         ├── WrongClock       this machine's clock disagrees with ClickHouse's
@@ -33,6 +34,10 @@ class Stop(PipelineError):
 
 class SinkRefuses(Stop):
     """ClickHouse answered, and repeating the same will not help."""
+
+
+class NotMigrated(SinkRefuses):
+    """ClickHouse has no such database, table or column."""
 
 
 class LogGap(Stop):

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from deploy.cli.clickhouse import open_clickhouse
 from deploy.cli.context import Context, say
-from deploy.cli.kafka import describe_topic, topic_warnings
+from deploy.cli.kafka import compaction, count_partitions, describe_topic, topic_notes, topic_warnings
 from deploy.cli.problems import command_errors
 from deploy.errors import CommandError
 from deploy.migrations.apply import pending
@@ -41,6 +41,7 @@ def doctor(context: Context) -> None:
 
 class Verdict(StrEnum):
     OK = "ok"
+    NOTE = "note"
     WARN = "warn"
     FAIL = "FAIL"
 
@@ -96,8 +97,11 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
     if not state.partitions:
         yield Finding(Verdict.FAIL, f"the topic {settings.kafka_topic} does not exist; run `msgmetrics migrate`")
         return
-    yield Finding(Verdict.OK, f"the topic {settings.kafka_topic} has {state.partitions} partitions")
+    yield Finding(Verdict.OK, f"the topic {settings.kafka_topic} has {count_partitions(state.partitions)}")
+    if sentence := compaction(settings, state):
+        yield Finding(Verdict.FAIL, sentence)
     yield from (Finding(Verdict.WARN, sentence) for sentence in topic_warnings(state))
+    yield from (Finding(Verdict.NOTE, sentence) for sentence in topic_notes(state))
 
 
 def _clickhouse(client: Client, settings: Settings, clock_ms: Callable[[], int]) -> Iterator[Finding]:

@@ -8,13 +8,14 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
-from deploy.errors import Unreachable
+from deploy.errors import Refused, Unreachable
 from pipeline.core.place import Place
 from pipeline.kafka.oauth import TokenError, expires_at, read_token
 from schemas.message_event import MAX_EVENT_BYTES
 from schemas.settings import Settings
 
 ANSWER_SECONDS = 5
+CONFIG_SECONDS = 2
 DEFAULT_PARTITIONS = 8
 MAX_REPLICAS = 3
 
@@ -24,6 +25,7 @@ def client_settings(settings: Settings, **extra: Any) -> dict[str, Any]:
     config: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_bootstrap,
         "security.protocol": settings.kafka_security_protocol,
+        "allow.auto.create.topics": False,  # for a producer the default is to allow it
         "log_level": 0,
         "error_cb": lambda _: None,
         **extra,
@@ -69,8 +71,8 @@ def _oauth_token(path: str) -> tuple[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """The topic as the brokers describe it: ``partitions`` is 0 where there is none, ``config`` is {} where unknown
-    or not asked for."""
+    """The topic as the brokers describe it: ``partitions`` is 0 where there is none, ``config`` is {} where it was not
+    asked for or is not shown to us."""
 
     brokers: int
     partitions: int
@@ -94,7 +96,7 @@ def describe_topic(settings: Settings, *, with_config: bool = False) -> TopicSta
     if partitions and with_config:
         resource = ConfigResource(ResourceType.TOPIC, settings.kafka_topic)
         try:
-            found = admin.describe_configs([resource])[resource].result(ANSWER_SECONDS)
+            found = admin.describe_configs([resource], request_timeout=CONFIG_SECONDS)[resource].result(ANSWER_SECONDS)
             config = {name: entry.value for name, entry in found.items()}
         except (KafkaException, TimeoutError):
             config = {}  # the mock cluster, or no right to see it
@@ -109,8 +111,11 @@ def unreachable(settings: Settings, error: object) -> Unreachable:
 
 
 def ensure_topic(settings: Settings, partitions: int | None) -> str:
-    """Make the topic where it is missing, and describe it in a sentence. Raises Unreachable."""
-    state = describe_topic(settings)
+    """Make the topic where it is missing, and describe it in a sentence; one that exists is left as it is.
+
+    Raises Unreachable, or Refused where the topic loses data or has fewer partitions than asked for.
+    """
+    state = describe_topic(settings, with_config=True)
     if state.partitions:
         return _standing(settings, state, partitions)
     wanted = partitions or DEFAULT_PARTITIONS
@@ -129,23 +134,59 @@ def ensure_topic(settings: Settings, partitions: int | None) -> str:
 
 
 def _standing(settings: Settings, state: TopicState, partitions: int | None) -> str:
-    if partitions and partitions != state.partitions:
-        return (
-            f"topic {settings.kafka_topic}: exists with {state.partitions} partitions, not {partitions}; left as it is"
+    name = settings.kafka_topic
+    if sentence := compaction(settings, state):
+        raise Refused(sentence)
+    said = f"topic {name}: exists with {count_partitions(state.partitions)}"
+    if partitions and partitions > state.partitions:
+        raise Refused(
+            f"{said}, not {partitions}; perhaps a broker made it by itself (auto.create.topics.enable). "
+            f"Add the others: kafka-topics.sh --alter --topic {name} --partitions {partitions}"
         )
-    return f"topic {settings.kafka_topic}: exists with {state.partitions} partitions"
+    if partitions and partitions < state.partitions:
+        return f"{said}, not {partitions}; left as it is, since Kafka cannot remove any"
+    return said if state.config else f"{said}; {_UNKNOWN}"
+
+
+def count_partitions(count: int) -> str:
+    """A number of partitions in words."""
+    return "1 partition" if count == 1 else f"{count} partitions"
+
+
+_UNKNOWN = "whether it is compacted is unknown: its configuration cannot be seen (in Kafka, the right DescribeConfigs)"
+
+
+def compaction(settings: Settings, state: TopicState) -> str | None:
+    """A sentence where Kafka deletes records of the topic that nobody has read; None where not, or not known."""
+    if "compact" not in state.config.get("cleanup.policy", "delete"):
+        return None
+    name = settings.kafka_topic
+    return (
+        f"the topic {name} is compacted: of all events with one key Kafka keeps the newest alone, and the others are "
+        f"lost; kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config cleanup.policy=delete"
+    )
 
 
 def topic_warnings(state: TopicState) -> list[str]:
     """Sentences on configuration of the topic that will cause trouble, with the remedy."""
+    if int(state.config.get("max.message.bytes", MAX_EVENT_BYTES)) < MAX_EVENT_BYTES:
+        return [f"max.message.bytes is below the largest event; set it to at least {2 * MAX_EVENT_BYTES}"]
+    return []
+
+
+def topic_notes(state: TopicState) -> list[str]:
+    """Sentences on what is right for some and worth to know for all."""
     found = []
+    if not state.config:
+        found.append(f"of the topic, {_UNKNOWN}")
     if state.config.get("message.timestamp.type", "LogAppendTime") != "LogAppendTime":
         found.append(
-            "the topic keeps producers' timestamps, so retention may delete back-dated events unread; "
-            "set message.timestamp.type=LogAppendTime"
+            "the topic keeps producers' timestamps, and its retention counts from them: Kafka may delete an event that "
+            "is back-dated by more than the retention before it is read (message.timestamp.type=LogAppendTime counts "
+            "from the arrival)"
         )
-    if int(state.config.get("max.message.bytes", MAX_EVENT_BYTES)) < MAX_EVENT_BYTES:
-        found.append(f"max.message.bytes is below the largest event; set it to at least {2 * MAX_EVENT_BYTES}")
+    if state.partitions == 1:
+        found.append("with one partition only one worker has work; Kafka can add partitions at any time")
     return found
 
 

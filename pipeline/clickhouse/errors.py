@@ -8,13 +8,15 @@ from clickhouse_connect.driver.exceptions import (
     ProgrammingError,
 )
 
-from pipeline.errors import PipelineError, SinkRefuses, SinkUnavailable
+from pipeline.errors import NotMigrated, PipelineError, SinkRefuses, SinkUnavailable
 
 # Timeouts, network, overload, a full disk, read-only replicas, coordination, a shard that is down: all pass.
 RETRYABLE_CODES = frozenset({
     3, 32, 159, 164, 202, 203, 209, 210, 236, 241, 242, 243, 252, 279, 285, 286, 289, 319, 369, 394, 416, 425, 999, 1002
 })  # fmt: skip
 TOO_MANY_PARTS = 252
+MISSING_CODES = frozenset({16, 47, 60, 81})
+"""Of a column in a table or in a statement, of a table, of a database."""
 OUR_MISTAKES = (DataError, NotSupportedError, ProgrammingError)
 """Raised by the driver itself, without a code of the server."""
 
@@ -25,6 +27,9 @@ def sink_error(error: Exception, doing: str) -> PipelineError:
     code = getattr(error, "code", None)
     if code == TOO_MANY_PARTS and "partitions" in text.lower():  # one block over too many partitions never fits
         return SinkRefuses(f"ClickHouse refuses {doing}: {text}")
+    if code in MISSING_CODES:
+        remedy = "the database is not set up for this version; run `msgmetrics migrate`"
+        return NotMigrated(f"{remedy} (ClickHouse refuses {doing}: {text})")
     if code in RETRYABLE_CODES or (code is None and isinstance(error, OperationalError | OSError)):
         return SinkUnavailable(f"ClickHouse is unavailable while {doing}: {text}")
     if isinstance(error, ClickHouseError) and (code is not None or isinstance(error, OUR_MISTAKES)):

@@ -17,6 +17,7 @@ from yarl import URL
 from pipeline.core.flush import Batch
 from pipeline.kafka.client import credentials
 from pipeline.kafka.consumer import BatchConsumerThread, Hooks
+from pipeline.kafka.topics import never_create_topics
 from schemas.settings import Settings
 
 
@@ -97,6 +98,7 @@ class BatchTransport(driver.Transport):
 
 def build_app(settings: Settings, hooks: Hooks, consume: Callable[[Any], Any]) -> App:
     """A Faust app with one agent on the topic and the batch transport. Nothing starts yet."""
+    never_create_topics()
     brokers = [URL(f"kafka://{address.strip()}") for address in settings.kafka_bootstrap.split(",")]
     app = App(
         settings.kafka_group,

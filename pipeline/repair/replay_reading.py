@@ -17,6 +17,7 @@ from pipeline.errors import Stop
 from pipeline.kafka.client import connection
 from pipeline.kafka.fetcher import Taken
 from pipeline.kafka.log_consumer import LogConsumer
+from pipeline.kafka.topics import never_create_topics
 from schemas.grain import MS_PER_SECOND
 from schemas.limits import PARTITION_FETCH_BYTES
 from schemas.settings import Settings
@@ -81,7 +82,8 @@ class Reading:
 
 @contextlib.asynccontextmanager
 async def open_consumer(settings: Settings) -> AsyncIterator[LogConsumer]:
-    """A consumer without a group. As the worker's, it does not see aborted transactions."""
+    """A consumer without a group. As the worker's, it does not see aborted transactions, and makes no topic."""
+    never_create_topics()
     consumer = LogConsumer(
         **connection(settings),
         enable_auto_commit=False,

@@ -19,18 +19,20 @@ from pipeline.clickhouse.store import Store
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place, is_leading
-from pipeline.core.start import Gap, Offsets, Start, clock_skew_ms
+from pipeline.core.start import Gap, Offsets, Start
 from pipeline.core.waiting import Waiting
-from pipeline.errors import EXIT_UNREACHABLE, KafkaUnavailable, SinkUnavailable, Stalled, Stop, WrongClock
+from pipeline.errors import EXIT_UNREACHABLE, KafkaUnavailable, NotMigrated, SinkUnavailable, Stalled, Stop
 from pipeline.kafka.accepted import Gaps
 from pipeline.kafka.client import read_cluster_id
 from pipeline.kafka.consumer import Hooks
 from pipeline.kafka.faust_app import App, build_app
 from pipeline.kafka.log import KafkaLog
+from pipeline.kafka.topics import require_topic
 from pipeline.runner import Retrying, Threads
 from pipeline.worker.admin import AdminServer, admin_app
 from pipeline.worker.health import Health, show_health
 from pipeline.worker.lanes import Lanes
+from pipeline.worker.opening import check_store
 from pipeline.worker.operations import Operations
 from pipeline.worker.starts import Starts
 from pipeline.worker.violations import watch_violations
@@ -41,7 +43,6 @@ from schemas.settings import WORKER_ADMIN_PORT, Settings
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-MAX_CLOCK_SKEW_MS = 1000
 LEAVE_SECONDS = 8.0
 """After this the process ends as it stands; what is uncommitted will be delivered again."""
 LEAVE_MARGIN_SECONDS = 0.5
@@ -141,14 +142,16 @@ class Worker:
         await self._leave(app, self._lanes, loops)
 
     async def _connect(self, stop: asyncio.Event) -> bool:
-        """Wait until Kafka and ClickHouse answer; False when told to stop meanwhile."""
+        """Wait until Kafka and ClickHouse answer and `migrate` has run; False when told to stop meanwhile."""
         while not stop.is_set():
             try:
                 cluster_id = await read_cluster_id(self.settings)
+                await require_topic(self.settings)
+                self.health.kafka.outcome(None, wall_clock_ms())
                 await asyncio.to_thread(self._open_store, cluster_id)
                 return True
-            except (KafkaError, SinkUnavailable) as error:
-                peer = self.health.sink if isinstance(error, SinkUnavailable) else self.health.kafka
+            except (KafkaError, SinkUnavailable, NotMigrated) as error:
+                peer = self.health.kafka if isinstance(error, KafkaError) else self.health.sink
                 peer.outcome(error, wall_clock_ms())
                 log.warning("waiting to begin: %s", error or type(error).__name__)
             with contextlib.suppress(TimeoutError):
@@ -158,13 +161,7 @@ class Worker:
     def _open_store(self, cluster_id: str) -> None:
         s = self.settings
         store = Store(s.clickhouse, cluster_id, s.kafka_topic, self.name, s.clickhouse_insert_timeout_seconds)
-        store.clock_ms()  # connecting takes its time, which is no matter of the clocks
-        skew_ms = clock_skew_ms(wall_clock_ms(), store.clock_ms(), wall_clock_ms())
-        if abs(skew_ms) > MAX_CLOCK_SKEW_MS:
-            raise WrongClock(
-                f"this machine's clock differs from ClickHouse's by {skew_ms} ms, more than {MAX_CLOCK_SKEW_MS} ms; "
-                "synchronise both (NTP) and start again"
-            )
+        check_store(store)
         self.health.sink.outcome(None, 0)
         self._store = store
         self.operations.look = store.look

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.errors import SinkUnavailable, WrongClock
-from pipeline.worker import worker
+from pipeline.errors import NotMigrated, SinkUnavailable, WrongClock
+from pipeline.worker import opening
 from pipeline.worker.worker import Worker
 from schemas.instant import wall_clock_ms
 from schemas.settings import PREFIX, read_settings
@@ -21,9 +21,14 @@ def test_a_clock_that_agrees_is_accepted(url: str) -> None:
 
 @pytest.mark.parametrize("skew_ms", [-3000, 3000])
 def test_a_clock_more_than_a_second_off_is_refused(url: str, skew_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "wall_clock_ms", lambda: wall_clock_ms() + skew_ms)
+    monkeypatch.setattr(opening, "wall_clock_ms", lambda: wall_clock_ms() + skew_ms)
     with pytest.raises(WrongClock, match="synchronise"):
         worker_on(url)._open_store("cluster")
+
+
+def test_a_database_that_is_not_migrated_is_waited_for_and_said_to_be(empty_url: str) -> None:
+    with pytest.raises(NotMigrated, match="run `msgmetrics migrate`"):
+        worker_on(empty_url)._open_store("cluster")
 
 
 def test_an_absent_clickhouse_is_waited_for() -> None:

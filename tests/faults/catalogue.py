@@ -12,6 +12,7 @@ from tests.faults.rig import SESSION_SECONDS, Rig, Undo
 CHAOS = "tests/faults/test_chaos.py::test_a_short_chaos_leaves_no_trace_in_the_numbers"
 RECORDS = "tests/faults/test_records.py::test_every_odd_record_and_clock_comes_out_as_the_contract_says"
 LOG = "tests/integration/test_log.py"
+REPLAY = "tests/integration/test_replay.py"
 READINESS = "tests/faults/test_readiness.py"
 
 
@@ -89,6 +90,18 @@ FAULTS: tuple[Fault, ...] = (
         (f"{LOG}::test_records_that_are_gone_from_the_log_stop_the_worker_until_the_gap_is_accepted",),
     ),
     Fault(
+        "topic-missing", Target.KAFKA, "the topic does not exist, and the broker makes what a client asks for",
+        "no process of ours has it made; the worker waits, saying `msgmetrics migrate`, and then begins by itself",
+        "a worker and commands before `migrate`",
+        (f"{REPLAY}::test_a_worker_waits_for_migrate_and_no_command_but_that_makes_a_topic",),
+    ),
+    Fault(
+        "topic-compacted", Target.KAFKA, "the topic is compacted, which deletes events that nobody has read",
+        "`doctor` fails and `migrate` refuses, with the remedy", "cleanup.policy=compact, alone and with delete",
+        ("tests/integration/test_compose_engines.py"
+         "::test_the_real_broker_starts_with_the_properties_and_makes_the_topic",),
+    ),
+    Fault(
         "transaction-aborted", Target.KAFKA, "a producer gives its transaction up, also as the last thing in the log",
         "its records count nowhere and hold nothing up",
         "a transactional producer that aborts, all through the load",
@@ -139,6 +152,14 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "clock-ahead", Target.CLOCK, "a producer's clock is an hour ahead",
         "dead letters `future_timestamp`; no watermark moves", "records with such times", (RECORDS, CHAOS),
+    ),
+    Fault(
+        "clocks-differ", Target.CLOCK, "a producer's clock is 40 minutes ahead, on a topic that keeps producers' times",
+        "a replay reads every record of its span; an erasure leaves nothing that is stored",
+        "records whose times stand in the log in any order",
+        (f"{REPLAY}::test_clocks_that_differ_hide_no_record_of_the_span_from_the_real_broker",
+         "tests/integration/test_repair.py"
+         "::test_an_erasure_takes_what_a_clock_ahead_has_stamped_and_asks_before_it_reaches_far"),
     ),
     Fault(
         "clock-behind", Target.CLOCK, "a producer's clock is a day behind",

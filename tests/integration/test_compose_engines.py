@@ -5,12 +5,15 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 from deploy.cli.doctor import Verdict, examine
-from deploy.cli.kafka import describe_topic, ensure_topic, topic_warnings
+from deploy.cli.kafka import describe_topic, ensure_topic, topic_notes, topic_warnings
 from deploy.clickhouse_server.make_users import DATABASE
+from deploy.errors import Refused
 from schemas.connection import connect
 from schemas.instant import wall_clock_ms
-from schemas.settings import read_settings
+from schemas.settings import Settings, read_settings
 from tests.support.compose import services
 from tests.support.engine import ROOT, clickhouse_process
 from tests.support.kafka_broker import KafkaBroker
@@ -45,17 +48,42 @@ def test_the_real_broker_starts_with_the_properties_and_makes_the_topic(tmp_path
         settings = read_settings({"MSGMETRICS_KAFKA_BOOTSTRAP": broker.bootstrap})
         assert "made with 8 partitions" in ensure_topic(settings, None)
         state = describe_topic(settings, with_config=True)
-        assert (state.brokers, state.partitions, topic_warnings(state)) == (1, 8, [])
+        assert (state.brokers, state.partitions, topic_warnings(state), topic_notes(state)) == (1, 8, [], [])
         assert state.config["message.timestamp.type"] == "LogAppendTime"
-        broker.create_topic("own-times", 1, {"message.timestamp.type": "CreateTime"})
-        own_times = dataclasses.replace(settings, kafka_topic="own-times")
-        wait_until("the topic", lambda: describe_topic(own_times).partitions, 20)
-        warned = list(examine(own_times, wall_clock_ms))
-        assert any(x.verdict is Verdict.WARN and "LogAppendTime" in x.text for x in warned), warned
+        _check_producers_times(broker, dataclasses.replace(settings, kafka_topic="own-times"))
+        for policy in ("compact", "compact,delete"):
+            name = policy.replace(",", "-")
+            _check_compacted(broker, dataclasses.replace(settings, kafka_topic=name), policy)
         unknown = re.findall(r"unknown|unrecognized", (broker.data / "broker.log").read_text(), re.IGNORECASE)
         assert not unknown
     finally:
         broker.kill()
+
+
+def _check_producers_times(broker: KafkaBroker, settings: Settings) -> None:
+    """CreateTime is the normal case: noted and left; fewer partitions than asked for are refused."""
+    _create(broker, settings, 1, {"message.timestamp.type": "CreateTime"})
+    found = {x.verdict: x.text for x in examine(settings, wall_clock_ms) if "LogAppendTime" in x.text}
+    assert list(found) == [Verdict.NOTE]
+    assert ensure_topic(settings, None).endswith("exists with 1 partition")
+    with pytest.raises(Refused, match="--alter --topic own-times --partitions 16"):
+        ensure_topic(settings, 16)
+    state = describe_topic(settings, with_config=True)
+    assert (state.partitions, state.config["message.timestamp.type"]) == (1, "CreateTime")
+
+
+def _check_compacted(broker: KafkaBroker, settings: Settings, policy: str) -> None:
+    _create(broker, settings, 4, {"cleanup.policy": policy})
+    assert any(
+        x.verdict is Verdict.FAIL and "cleanup.policy=delete" in x.text for x in examine(settings, wall_clock_ms)
+    )
+    with pytest.raises(Refused, match=r"cleanup\.policy=delete"):
+        ensure_topic(settings, None)
+
+
+def _create(broker: KafkaBroker, settings: Settings, partitions: int, config: dict[str, str]) -> None:
+    broker.create_topic(settings.kafka_topic, partitions, config)
+    wait_until("the topic", lambda: describe_topic(settings).partitions, 20)
 
 
 def test_the_engine_heeds_clickhouses_configuration(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 
+from deploy.cli.kafka import client_settings
 from pipeline.repair.replay_reading import Wanted, find_bounds, open_consumer, read_batches
 from schemas.settings import PREFIX, read_settings
 from tests.support.ledger import Ledger
@@ -46,6 +48,26 @@ def ledger(system: System, worker: Process) -> Ledger:
 
 def group_offsets(system: System) -> dict[int, int]:
     return {p: offset for p, (offset, _) in system.offsets().items()}
+
+
+def test_a_worker_waits_for_migrate_and_no_command_but_that_makes_a_topic(system: System) -> None:
+    """On a broker that makes whatever a client asks for, as Kafka does by default."""
+    fresh = {"kafka_topic": "missing", "clickhouse_url": f"http://127.0.0.1:{system.clickhouse_port}/fresh"}
+    worker = system.start_worker("waiting", **fresh)
+    calls = (("replay", *ALL), ("status",), ("doctor",))
+    commands = [system.start(words[0], "-m", "deploy.cli", *words, kafka_topic="missing") for words in calls]
+    assert all(command.wait(60) for command in commands), "a missing topic is no success"
+    producer = Producer(client_settings(read_settings({f"{PREFIX}KAFKA_BOOTSTRAP": system.broker.bootstrap})))
+    producer.produce("missing", b"{}")
+    assert producer.flush(1) == 1, "it stays with the producer"
+    wait_until("the worker to be waiting", lambda: "run `msgmetrics migrate`" in str(worker.readiness()), 30)
+    assert "the topic missing does not exist" in str(worker.readiness())
+    assert "missing" not in system.broker.admin().list_topics(timeout=5).topics
+    system.broker.create_topic("missing", 2)
+    wait_until("the database to be missed", lambda: "the database is not set up" in worker.log.read_text(), 30)
+    assert system.start("migrate", "-m", "deploy.cli", "migrate", **fresh).wait(60) == 0
+    wait_until("the worker to read", lambda: "reading {0: 0, 1: 0}" in worker.log.read_text(), 30)
+    assert worker.end() == 0
 
 
 def test_replaying_everything_beside_a_live_worker_changes_nothing(system: System, ledger: Ledger) -> None:

@@ -22,6 +22,7 @@ ENVIRONMENT = ("os.environ", "os.environb", "os.getenv", "os.getenvb")
 CLOCK_SHELLS = {
     "schemas/instant.py": "defines the wall clock in milliseconds",
     "pipeline/worker/worker.py": "composes the worker and hands the clock on",
+    "pipeline/worker/opening.py": "compares the clocks",
     "pipeline/worker/operations.py": "uptime",
     "pipeline/kafka/consumer.py": "when batches were read, and how long a fetch may wait",
     "pipeline/runner.py": "when a peer was asked and when it answered",

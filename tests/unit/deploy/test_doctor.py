@@ -1,8 +1,9 @@
-"""What `doctor` says of connections that others could listen to or join."""
+"""What `doctor` says of connections that others could listen to or join, and of the topic's configuration."""
 
 import pytest
 
 from deploy.cli.doctor import security_warnings
+from deploy.cli.kafka import TopicState, compaction, topic_notes, topic_warnings
 from schemas.settings import PREFIX, read_settings
 
 FAR = {"KAFKA_BOOTSTRAP": "k1:9093,k2:9093", "CLICKHOUSE_URL": "https://worker:x@ch:8443/d"}
@@ -30,3 +31,33 @@ def test_what_is_in_the_clear_or_nameless_beyond_loopback_is_said(given: dict[st
     assert len(found) == len(said)
     for sentence, part in zip(found, said, strict=True):
         assert part in sentence
+
+
+@pytest.mark.parametrize(
+    ("policy", "loses"),
+    [("delete", False), ("compact", True), ("compact,delete", True), ("delete,compact", True), (None, False)],
+)
+def test_a_topic_that_is_compacted_in_any_way_is_said_to_lose_events(policy: str | None, loses: bool) -> None:
+    config = {} if policy is None else {"cleanup.policy": policy}
+    sentence = compaction(read_settings({}), TopicState(1, 8, config))
+    assert bool(sentence) == loses
+    assert sentence is None or "cleanup.policy=delete" in sentence
+
+
+@pytest.mark.parametrize(
+    ("partitions", "config", "noted"),
+    [
+        (8, {"message.timestamp.type": "LogAppendTime"}, []),
+        (8, {"message.timestamp.type": "CreateTime"}, ["retention counts from them"]),
+        (1, {"message.timestamp.type": "CreateTime"}, ["retention counts from them", "only one worker"]),
+        (8, {}, ["whether it is compacted is unknown"]),
+    ],
+)
+def test_what_is_right_for_some_topics_is_noted_without_a_warning(
+    partitions: int, config: dict[str, str], noted: list[str]
+) -> None:
+    state = TopicState(1, partitions, config)
+    assert topic_warnings(state) == []
+    found = topic_notes(state)
+    assert len(found) == len(noted)
+    assert all(part in sentence for part, sentence in zip(noted, found, strict=True))

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 from pipeline.clickhouse.client import ClickHouse
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import Effect
-from pipeline.errors import SinkRefuses, SinkUnavailable
+from pipeline.errors import NotMigrated, SinkRefuses, SinkUnavailable
 from pipeline.worker.health import Health
 from pipeline.worker.operations import Operations
 from pipeline.worker.worker import Worker
@@ -58,7 +58,10 @@ def test_every_error_of_the_driver_says_what_to_do_next_and_what_was_done(
     with pytest.raises(SinkUnavailable, match=r"^ClickHouse is unavailable while counting: reset$"):
         CALLS[name](store)
     store, _ = failing(monkeypatch, DatabaseError("no such table", code=60), connected=connected)
-    with pytest.raises(SinkRefuses, match=r"^ClickHouse refuses counting: no such table$"):
+    with pytest.raises(NotMigrated, match=r"run `msgmetrics migrate` \(ClickHouse refuses counting: no such table\)$"):
+        CALLS[name](store)
+    store, _ = failing(monkeypatch, DatabaseError("no right", code=497), connected=connected)
+    with pytest.raises(SinkRefuses, match=r"^ClickHouse refuses counting: no right$"):
         CALLS[name](store)
 
 

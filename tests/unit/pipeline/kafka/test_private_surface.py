@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import aiokafka.admin.client
+import aiokafka.client
 import faust
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -94,6 +96,8 @@ USED: list[Member] = [
 ]  # fmt: skip
 
 REPLACED: list[Member] = [
+    (aiokafka.client, "MetadataRequest", "the question for metadata, which would have a broker make a missing topic"),
+    (aiokafka.admin.client, "MetadataRequest", "the same of the admin client"),
     (AbstractTokenProvider, "token", "is asked for at every authentication"),
     (AIOKafkaConsumer, "start", "connects and makes the fetcher, which is replaced by ours before it is used"),
     (AIOKafkaConsumer, "_fetcher", "is made by start"),
