@@ -190,9 +190,28 @@ def topic_notes(state: TopicState) -> list[str]:
     return found
 
 
-def log_ends(settings: Settings, places: Iterable[Place]) -> dict[Place, int]:
-    """Per partition the log end offset. Raises Unreachable."""
-    consumer = Consumer(client_settings(settings, **{"group.id": "message-metrics-status"}))
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """The end of a partition's log as far as it can be read, and the number of offsets hidden behind that.
+
+    An open transaction hides its own records and all behind it until it is committed, aborted or timed out.
+    """
+
+    readable: int
+    hidden: int = 0
+
+
+def log_ends(settings: Settings, places: Iterable[Place]) -> dict[Place, LogEnd]:
+    """The end of each partition. Raises Unreachable."""
+    asked = list(places)
+    very_ends = _ends(settings, asked, "read_uncommitted")  # first: records that come in between hide nothing
+    ends = _ends(settings, asked, "read_committed")
+    return {place: LogEnd(ends[place], max(0, very_ends[place] - ends[place])) for place in asked}
+
+
+def _ends(settings: Settings, places: Iterable[Place], isolation: str) -> dict[Place, int]:
+    config = {"group.id": "message-metrics-status", "isolation.level": isolation}
+    consumer = Consumer(client_settings(settings, **config))
     try:
         return {
             place: consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_SECONDS)[1] for place in places

@@ -11,12 +11,13 @@ from clickhouse_connect.driver.client import Client
 
 from deploy.cli.clickhouse import connected, known_cluster_id
 from deploy.cli.context import Context, say
-from deploy.cli.kafka import describe_topic, log_ends
+from deploy.cli.kafka import LogEnd, describe_topic, log_ends
 from deploy.errors import CommandError
 from deploy.sql import sql
 from deploy.terminal import safe_json
 from pipeline.clickhouse.client import sql as pipeline_sql
 from pipeline.core.place import Place
+from pipeline.core.watermark import reading_status
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import rfc3339
 from schemas.settings import Settings
@@ -52,12 +53,16 @@ def status(context: Context, as_json: bool, watch: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """Progress of one partition. ``watermark`` is None before the first event."""
+    """Progress of one partition. ``watermark`` is None before the first event.
+
+    ``log_end_offset`` is as far as can be read; an open transaction keeps ``hidden`` offsets behind that.
+    """
 
     partition: int
     next_offset: int
     log_end_offset: int | None
     lag: int | None
+    hidden: int
     watermark: str | None
     status: str
     owner: str
@@ -99,7 +104,7 @@ def read_status(client: Client, settings: Settings) -> Status:
     reasons: list[str] = []
     try:
         existing = [Place(settings.kafka_topic, number) for number in range(describe_topic(settings).partitions)]
-        ends = log_ends(settings, existing) if existing else {}
+        ends = log_ends(settings, existing)
     except CommandError as error:
         reasons.append(str(error))
         ends = {}
@@ -130,16 +135,21 @@ def read_status(client: Client, settings: Settings) -> Status:
     )
 
 
-def _partition(place: Place, progress: Sequence[Any] | None, end: int | None) -> PartitionState:
+def _partition(place: Place, progress: Sequence[Any] | None, log_end: LogEnd | None) -> PartitionState:
+    hidden = log_end.hidden if log_end else 0
     if progress is None:
-        return PartitionState(place.number, 0, end, end, None, "never read", "")
+        end = log_end.readable if log_end else None
+        return PartitionState(place.number, 0, end, end, hidden, None, "never read", "")
     next_offset, mark, owner, status, seen_end, _ = progress
-    end = end if end is not None else int(seen_end)
+    end = log_end.readable if log_end else int(seen_end)
+    if hidden:  # the worker's report may be older than the transaction
+        status = reading_status(int(next_offset), end, hidden)
     return PartitionState(
         place.number,
         int(next_offset),
         end,
         max(0, end - int(next_offset)),
+        hidden,
         rfc3339(int(mark)),
         status or "unknown",
         owner,
@@ -153,6 +163,12 @@ def _reasons(settings: Settings, age: float | None, partitions: list[PartitionSt
         found.append("nothing is aggregated yet; start a worker with `msgmetrics worker` and see that it stays up")
     elif age > settings.lateness_seconds + STALE_SECONDS:
         found.append(f"as_of is {age:.0f} s old: look at the lag below, and at what the workers wait for")
+        found += [
+            f"an open transaction of a producer hides {p.hidden} records of partition {p.partition} from offset "
+            f"{p.log_end_offset} on, which holds as_of until it is committed, aborted or timed out"
+            for p in partitions
+            if p.hidden
+        ]
     if never and age is not None:
         found.append(f"partitions {', '.join(never)} were never read, which holds as_of; is a worker running?")
     return found
@@ -174,14 +190,13 @@ def render(status: Status) -> list[str]:
         f"accepted {gap.accepted_at}. If the records exist elsewhere, produce them again"
         for gap in status.accepted_gaps
     ]
-    out += [
-        "",
-        f"{'partition':>9} {'next offset':>12} {'log end':>12} {'lag':>10}  {'watermark':<24}  {'status':<10} owner",
-    ]
+    width = max([10, *(len(p.status) for p in status.partitions)])
+    columns = f"{'partition':>9} {'next offset':>12} {'log end':>12} {'lag':>10}  {'watermark':<24}"
+    out += ["", f"{columns}  {'status':<{width}} owner"]
     for p in status.partitions:
         end, lag = ("?" if v is None else str(v) for v in (p.log_end_offset, p.lag))
         place = f"{p.partition:>9} {p.next_offset:>12} {end:>12} {lag:>10}"
-        out.append(f"{place}  {p.watermark or 'none':<24}  {p.status:<10} {p.owner}")
+        out.append(f"{place}  {p.watermark or 'none':<24}  {p.status:<{width}} {p.owner}")
     return out
 
 

@@ -20,12 +20,20 @@ from schemas.grain import Grain
 class Idle:
     """A partition that is caught up: at ``now_ms`` nothing that could be read was unread or undurable.
 
-    ``hides`` says that an open transaction keeps records behind it: then no watermark may be claimed for ``now_ms``.
+    ``hidden`` counts the offsets behind it that an open transaction hides: then no watermark may be claimed for
+    ``now_ms``.
     """
 
     now_ms: int
     position: int
-    hides: bool = False
+    hidden: int = 0
+
+
+def reading_status(next_offset: int, end: int, hidden: int) -> str:
+    """The state of a partition in words: ``end`` is as far as can be read, and ``hidden`` offsets lie behind that."""
+    if next_offset < end:
+        return "reading"
+    return f"{hidden} hidden by an open transaction" if hidden else "caught up"
 
 
 def partition_watermark(candidate_ms: int, now_ms: int, lateness_ms: int) -> int:

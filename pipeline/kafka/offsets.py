@@ -128,7 +128,7 @@ async def caught_up(
     for place, end in ends.items():
         position = position_of(consumer, place)
         if position is not None and position >= end and is_settled(place):
-            idle[place] = Idle(now_ms, position, hides=position < very_ends.get(place, position + 1))
+            idle[place] = Idle(now_ms, position, max(0, very_ends.get(place, position + 1) - position))
     return idle
 
 

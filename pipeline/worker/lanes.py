@@ -86,6 +86,7 @@ class Lanes:
     erasures: Erasures = field(default_factory=dict)
     pace: Pace = Pace.BACKLOG
     chunk: Chunk = field(default_factory=Chunk)
+    hidden: Mapping[Place, int] = field(default_factory=dict)
     _chunk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _flushed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -197,6 +198,7 @@ class Lanes:
         """
         readings = self.ledger.readings()  # before Kafka is asked: what begins meanwhile is the next tick's
         idle = await self.kafka.caught_up()
+        self.hidden = {p: i.hidden for p, i in idle.items() if i.hidden}
         if idle:
             # Queued before their progress is written: a flush that ends meanwhile reaches further and comes after.
             self.commits.idle({p: Reached(readings.get(p, NO_READING), i.position) for p, i in idle.items()})
@@ -217,7 +219,7 @@ class Lanes:
 
     def _idle_mark(self, idle: Idle) -> int:
         """The watermark of a caught-up partition: 0, which changes nothing, while something is hidden behind it."""
-        return 0 if idle.hides else partition_watermark(idle.now_ms, idle.now_ms, self.rules.lateness_ms)
+        return 0 if idle.hidden else partition_watermark(idle.now_ms, idle.now_ms, self.rules.lateness_ms)
 
     async def _commit(self) -> None:
         """Commit what is durable and has nothing pending, in order."""

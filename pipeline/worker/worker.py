@@ -21,6 +21,7 @@ from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place, is_leading
 from pipeline.core.start import Gap, Offsets, Start
 from pipeline.core.waiting import Waiting
+from pipeline.core.watermark import reading_status
 from pipeline.errors import EXIT_UNREACHABLE, KafkaUnavailable, NotMigrated, SinkUnavailable, Stalled, Stop
 from pipeline.kafka.accepted import Gaps
 from pipeline.kafka.client import read_cluster_id
@@ -216,7 +217,7 @@ class Worker:
         metrics.partitions(durable, ends, self.health.waiting)
         metrics.PENDING.set(pending)
         self.operations.note(self.health.as_of_ms)
-        rows = [(p, self._state(p, offset, ends), offset, ends.get(p, offset)) for p, offset in durable.items()]
+        rows = [(p, self._status(p, offset, ends), offset, ends.get(p, offset)) for p, offset in durable.items()]
         rows += [(p, "waiting", 0, 0) for p in self.health.waiting.keys() - durable.keys()]  # it has not begun
         try:
             self._store.report_partitions(rows, now_ms)
@@ -224,10 +225,11 @@ class Worker:
         except SinkUnavailable as error:
             log.info("this worker's report was not stored: %s", error)
 
-    def _state(self, place: Place, durable: int, ends: Mapping[Place, int]) -> str:
+    def _status(self, place: Place, durable: int, ends: Mapping[Place, int]) -> str:
         if place in self.health.waiting:
             return "waiting"
-        return "caught up" if durable >= ends.get(place, durable) else "reading"
+        hidden = self._lanes.hidden if self._lanes else {}
+        return reading_status(durable, ends.get(place, durable), hidden.get(place, 0))
 
     async def _watch(self, app: App) -> None:
         """End the worker when Faust has crashed, or when a partition stands still for no reason."""

@@ -99,6 +99,8 @@ def test_an_open_transaction_holds_as_of_and_its_events_are_never_late(tmp_path:
         assert system.query("SELECT count() FROM facts") == [(0,)]
         assert system.as_of_ms() < milliseconds(opened), "as_of passed records that the open transaction hides"
         assert system.unfinished(), "nor may a recount begin"
+        assert "2 hidden by an open transaction" in system.run("status", code=None)
+        assert system.query("SELECT status FROM partition_status FINAL") == [("2 hidden by an open transaction",)]
         producer.commit_transaction(30)
         check(system, ledger)
 

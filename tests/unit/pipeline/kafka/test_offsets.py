@@ -140,8 +140,8 @@ def test_a_partition_without_a_position_has_none() -> None:
     [
         (7, 7, {}),
         (8, 7, {}),
-        (8, 8, {P0: Idle(1000, 8, hides=True)}),
-        (10, 10, {P0: Idle(1000, 10, hides=False)}),
+        (8, 8, {P0: Idle(1000, 8, hidden=2)}),
+        (10, 10, {P0: Idle(1000, 10, hidden=0)}),
     ],
 )
 def test_caught_up_is_what_has_nothing_left_to_read_and_nothing_undurable(
