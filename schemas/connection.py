@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 
 from schemas.endpoint import Endpoint
 from schemas.limits import LONGEST_STATEMENT_SECONDS
-from schemas.tables import CLUSTER_SETTINGS, WRITE_SETTINGS
+from schemas.tables import CLUSTER_SETTINGS, READ_SETTINGS, WRITE_SETTINGS
 
 EMBEDDED_DATABASE = "default"
 
@@ -32,10 +32,11 @@ def connect(
     """A client without a session, best used by one thread. Blocks until the server has answered once.
 
     The time limit of a statement counts on both sides, on the server's in whole seconds: one whose client has gone
-    would otherwise run on. ``settings`` go with every statement, before that limit and what a cluster needs.
+    would otherwise run on. ``settings`` go with every statement, before that limit, what makes reads firm and what
+    a cluster needs.
     """
     endpoint = Endpoint.of(target)
-    settings = {"max_execution_time": int(timeout_seconds), **(settings or {})}
+    settings = {**READ_SETTINGS, "max_execution_time": int(timeout_seconds), **(settings or {})}
     if endpoint.is_embedded:
         return clickhouse_connect.get_client(dsn=endpoint.url, settings=settings)
     parts = urlsplit(endpoint.url)

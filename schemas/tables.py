@@ -43,6 +43,11 @@ WRITE_SETTINGS: Final[dict[str, int]] = {
 }
 
 
+# A read sees what was acknowledged before it, or is refused. On one server it always does, and this changes nothing; on
+# shared storage (SharedMergeTree, as managed services have) it is what makes it so; replicas need CLUSTER_SETTINGS too.
+READ_SETTINGS: Final[dict[str, int]] = {"select_sequential_consistency": 1}
+
+
 # What makes "acknowledged" and "read afterwards" mean the same on a cluster as on one server: an insert is answered
 # when a majority of the shard's replicas has it and the one before it (so that none can be missing in between), through
 # a Distributed table not before the shard has answered, and a read refuses a replica that lags behind. Sub-selects run
@@ -50,7 +55,7 @@ WRITE_SETTINGS: Final[dict[str, int]] = {
 CLUSTER_SETTINGS: Final[dict[str, int | str]] = {
     "insert_quorum": "auto",
     "insert_quorum_parallel": 0,
-    "select_sequential_consistency": 1,
+    **READ_SETTINGS,
     "distributed_foreground_insert": 1,
     "distributed_product_mode": "local",
     "parallel_distributed_insert_select": 2,

@@ -113,8 +113,20 @@ def _clickhouse(client: Client, settings: Settings, clock_ms: Callable[[], int])
         yield Finding(Verdict.FAIL, f"its clock differs from this machine's by {skew} ms; synchronise both (NTP)")
     else:
         yield Finding(Verdict.OK, "its clock agrees with this machine's")
+    if sentence := copies_unasked(int(client.query(sql("cli/replicated_tables")).result_rows[0][0]), settings):
+        yield Finding(Verdict.FAIL, sentence)
     missing = pending(client)
     if missing:
         yield Finding(Verdict.FAIL, f"migrations are missing: {', '.join(missing)}; run `msgmetrics migrate`")
     else:
         yield Finding(Verdict.OK, "all migrations are applied")
+
+
+def copies_unasked(replicated: int, settings: Settings) -> str | None:
+    """A sentence where tables are replicated and statements do not ask for what makes replicas agree; else None."""
+    if not replicated or settings.clickhouse_cluster:
+        return None
+    return (
+        f"{replicated} tables are replicated, but inserts are acknowledged by one replica alone, and another may be "
+        "read before it has them; set MSGMETRICS_CLICKHOUSE_CLUSTER to the cluster's name for every process"
+    )

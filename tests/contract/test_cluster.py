@@ -1,5 +1,6 @@
 """The program on a cluster's tables: the same numbers, by the same statements."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -13,7 +14,7 @@ from deploy.errors import Refused
 from deploy.migrations.apply import migrate, pending, read_migrations
 from deploy.migrations.cluster_ddl import statements_for
 from schemas import tables
-from schemas.connection import connect
+from schemas.connection import connect, connect_writer
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain
 from schemas.sharding import BY_ORGANIZATION, SHARDED, alter_target, local_name
@@ -84,6 +85,12 @@ def test_every_statement_on_a_cluster_carries_what_makes_an_acknowledgement_firm
     assert {name: str(value) for name, value in rows} == {name: str(v) for name, v in CLUSTER_SETTINGS.items()}
     plain = connect(cluster.url).query("SELECT value FROM system.settings WHERE name = 'insert_quorum'").result_rows
     assert plain == [("0",)]
+
+
+@pytest.mark.parametrize("open_client", [connect, connect_writer])
+def test_every_statement_asks_for_firm_reads_on_one_server_too(url: str, open_client: Callable[[str], Client]) -> None:
+    asked = "SELECT value FROM system.settings WHERE name = 'select_sequential_consistency'"
+    assert open_client(url).query(asked).result_rows == [("1",)]
 
 
 def test_the_endpoint_answers_from_a_cluster(cluster: Endpoint) -> None:

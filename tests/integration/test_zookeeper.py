@@ -4,6 +4,7 @@ from pathlib import Path
 
 from deploy.migrations.apply import ledger_definition, read_migrations
 from deploy.migrations.cluster_ddl import statements_for
+from deploy.sql import sql
 from schemas.connection import connect
 from schemas.sharding import LOCAL, SHARDED
 from tests.support.clickhouse_node import Node, clickhouse_node
@@ -34,9 +35,11 @@ def test_every_table_registers_with_zookeeper_under_its_shard_or_for_all(tmp_pat
                 if statement.startswith("CREATE"):
                     client.command(statement.replace(f" ON CLUSTER {CLUSTER}", ""))
             replicas = client.query("SELECT table, zookeeper_path, replica_name FROM system.replicas").result_rows
+            ((shared,),) = client.query(sql("cli/replicated_tables")).result_rows
             spanning = client.query(
                 "SELECT name, engine_full FROM system.tables WHERE database = 'metrics' AND engine = 'Distributed'"
             ).result_rows
+    assert shared == len(replicas)
     assert len(replicas) == sum(original.startswith("CREATE") for original in originals)
     for table, path, replica in replicas:
         is_sharded = table.removesuffix(LOCAL) in SHARDED

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.cli.doctor import security_warnings
+from deploy.cli.doctor import copies_unasked, security_warnings
 from deploy.cli.kafka import TopicState, compaction, topic_notes, topic_warnings
 from schemas.settings import PREFIX, read_settings
 
@@ -61,3 +61,12 @@ def test_what_is_right_for_some_topics_is_noted_without_a_warning(
     found = topic_notes(state)
     assert len(found) == len(noted)
     assert all(part in sentence for part, sentence in zip(noted, found, strict=True))
+
+
+@pytest.mark.parametrize(("replicated", "cluster", "fails"), [(0, "", False), (18, "metrics", False), (18, "", True)])
+def test_replicated_tables_without_the_setting_that_makes_replicas_agree_fail(
+    replicated: int, cluster: str, fails: bool
+) -> None:
+    found = copies_unasked(replicated, read_settings({PREFIX + "CLICKHOUSE_CLUSTER": cluster}))
+    assert bool(found) == fails
+    assert found is None or "MSGMETRICS_CLICKHOUSE_CLUSTER" in found

@@ -11,6 +11,7 @@ from api.reader import QUERY_SECONDS
 from schemas.connection import connect
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import PREFIX, SettingsError, read_settings
+from schemas.tables import READ_SETTINGS
 
 ROOT = Path(__file__).parents[3]
 SETTING = PREFIX + "CLICKHOUSE_INSERT_TIMEOUT_SECONDS"
@@ -65,4 +66,4 @@ def test_a_connection_tells_the_server_its_limit(
     made: dict[str, Any] = {}
     monkeypatch.setattr("clickhouse_connect.get_client", lambda **arguments: made.update(arguments))
     connect(url, settings={"insert_deduplicate": 0}, **told)
-    assert made["settings"] == {"max_execution_time": limit, "insert_deduplicate": 0}
+    assert made["settings"] == {**READ_SETTINGS, "max_execution_time": limit, "insert_deduplicate": 0}
