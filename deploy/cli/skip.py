@@ -5,7 +5,7 @@ import os
 
 import click
 
-from deploy.cli.context import Context
+from deploy.cli.context import Context, confirm, say
 from deploy.cli.problems import command_errors
 from deploy.errors import Unreachable, Usage
 from pipeline.clickhouse.store import Store
@@ -40,11 +40,11 @@ def skip(context: Context, offsets: str, yes: bool) -> None:
     with command_errors(settings):
         loss, cluster_id = asyncio.run(_look(settings, place, start))
         gap = loss.gap(last)
-        click.echo(sentence(loss, gap))
+        say(sentence(loss, gap))
         if not yes:
-            click.confirm("Accept the loss? They will not be read again", abort=True)
+            confirm("Accept the loss? They will not be read again")
         _store(settings, cluster_id).record_gap(place, gap)
-    click.echo(f"accepted; a worker that waits for it goes on within {LONGEST_PAUSE_SECONDS:g} s")
+    say(f"accepted; a worker that waits for it goes on within {LONGEST_PAUSE_SECONDS:g} s")
 
 
 def parse_offsets(text: str, topic: str) -> tuple[Place, int, int | None]:

@@ -49,7 +49,7 @@ class Batch:
     records: Sequence[RawRecord]
     size_bytes: int
     unreadable: Sequence[DeadLetter] = ()
-    """What could not be told apart as records."""
+    """Bytes in between that are no records."""
 
 
 @dataclass(frozen=True, slots=True)

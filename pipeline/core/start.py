@@ -65,7 +65,7 @@ def choose_start(
 
 
 def behind_gaps(offset: int, accepted: Iterable[Gap]) -> int:
-    """Where the reading goes on from an offset: behind the accepted gaps that it stands in, also one after another."""
+    """Leave the accepted gaps behind that an offset stands in, also one after another; returns where to go on."""
     for gap in sorted(accepted, key=lambda gap: gap.from_offset):
         if gap.from_offset <= offset < gap.to_offset:
             offset = gap.to_offset

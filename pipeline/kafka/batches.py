@@ -158,7 +158,7 @@ def _unpack(frame: memoryview, position: int, log_end: int, aborted: Aborted, pa
 
 
 def _checked(next_offset: int, base_offset: int, log_end: int) -> int:
-    """Where the log goes on behind a batch. The checksum covers no base offset, so that it is held against the log."""
+    """The offset behind a batch. The checksum does not cover its base, so that it is held against the log's end."""
     if not 0 <= base_offset < next_offset <= log_end:
         why = f"it claims the offsets {base_offset} to {next_offset - 1}, and the log ends at {log_end}"
         raise BatchRefused(why, None)

@@ -38,7 +38,7 @@ class Unreadable:
 
 
 class Span(NamedTuple):
-    """Facts of a batch's header that its records depend on. ``append_time`` is the broker's, None for producers'."""
+    """Fields of a batch's header that its records depend on. ``append_time`` is the broker's, None for producers'."""
 
     base_offset: int
     last_offset: int
@@ -65,7 +65,7 @@ def parse(span: Span, data: bytes | memoryview) -> Iterator[Record | Unreadable]
 
 
 def _frame(buffer: bytes, position: int) -> tuple[int, int]:
-    """Where a record's content begins and ends."""
+    """The bounds of a record's content."""
     length, start = _varint(buffer, position, len(buffer))
     if not 0 <= length <= len(buffer) - start:
         raise BadFraming(f"a record of {length} bytes is announced where {len(buffer) - start} are left")

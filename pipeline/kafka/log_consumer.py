@@ -35,7 +35,7 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         )
 
     def kept(self) -> dict[TopicPartition, Any]:
-        """What was fetched, or stands for it, by partition."""
+        """Answers that were fetched, or stand for one, by partition."""
         kept: dict[TopicPartition, Any] = self._fetcher._records
         return kept
 
@@ -63,7 +63,7 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     async def poll(
         self, tps: Collection[TopicPartition], seconds: float, max_records: int, gaps: Mapping[Place, Sequence[Gap]]
     ) -> dict[TopicPartition, Taken]:
-        """What was fetched of partitions, for a reader that can stop: a batch of each, empty when the time is over.
+        """Take a batch of each partition, for a reader that can stop; empty when the time is over.
 
         Accepted gaps are left behind. Raises LogGap where something else cannot be read.
         """

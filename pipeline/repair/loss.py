@@ -1,4 +1,4 @@
-"""What of a partition cannot be read: looked at before an operator accepts that it is lost."""
+"""Looks at the offsets of a partition that cannot be read, before an operator accepts that they are lost."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ POLL_SECONDS = 0.05
 
 
 class NothingLost(Stop):
-    """What is to be accepted as lost can be read, or cannot be told apart from what can be."""
+    """The offsets can be read, or it cannot be told which of them cannot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,7 @@ async def read_batches(
 def _batches(
     place: Place, found: Taken, bounds: Bounds, wanted: Wanted, known_offset: int, at_once: int
 ) -> Iterator[Batch]:
-    """What one poll has brought of a partition, in batches of at most ``at_once`` records that are wanted.
+    """Cut what one poll has brought of a partition into batches of at most ``at_once`` records that are wanted.
 
     Records outside the span are in none of them: one batch, an empty one, may pass any number of these.
     """

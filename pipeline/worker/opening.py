@@ -1,4 +1,4 @@
-"""What a worker looks at in ClickHouse before it begins."""
+"""Looks at ClickHouse before a worker begins."""
 
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadErasures

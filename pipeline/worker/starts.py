@@ -1,4 +1,4 @@
-"""Where reading begins, by what Kafka and ClickHouse know: the decision is core's, reading and reporting are here."""
+"""Reads what decides where reading begins, has core decide, and reports it."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import socket
@@ -30,6 +29,7 @@ from pipeline.kafka.faust_app import App, build_app
 from pipeline.kafka.log import KafkaLog
 from pipeline.kafka.topics import require_topic
 from pipeline.runner import Retrying, Threads
+from pipeline.worker.collector import spare_the_collector
 from pipeline.worker.admin import AdminServer, admin_app
 from pipeline.worker.health import Health, show_health
 from pipeline.worker.lanes import Lanes
@@ -296,18 +296,3 @@ def run_worker(settings: Settings, listen: Callable[[asyncio.Event], None]) -> i
         os._exit(code)
 
     return asyncio.run(main())
-
-
-COLLECTOR_THRESHOLDS = (50_000, 20, 50)
-"""Python's default looks for cycles after every 700 records, which costs more than reading them from the fetch."""
-
-
-def spare_the_collector() -> None:
-    """Freeze what was made at start, and have the garbage collector run rarely.
-
-    Records are tracked by the collector and live until they are flushed, so that the default thresholds trigger scans
-    that find no cycles.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)

@@ -19,11 +19,14 @@ NUMBERS = {
     "deploy/cli/kafka.py: TopicState.partitions": "how many there are",
     "deploy/cli/kafka.py: ensure_topic.partitions": "how many to make",
     "deploy/cli/kafka.py: _standing.partitions": "how many to make",
+    "pipeline/kafka/raw_produce.py: RawRecord.partition": "of the topic that it is sent to",
     "deploy/cli/status.py: PartitionState.partition": "a member of the document that --json writes",
     "deploy/cli/status.py: AcceptedGap.partition": "a member of the document that --json writes",
 }
 """What is called a partition and is a number, with the reason."""
 BY_NUMBER = {
+    "pipeline/kafka/batches.py: set[int]": "of producers",
+    "pipeline/kafka/codecs.py: dict[int, Callable[[memoryview, int], bytes | memoryview]]": "by codec",
     "pipeline/peer.py: dict[int, int]": "by the number of a question",
     "deploy/migrations/apply.py: dict[tuple[int, int], tuple[str, str]]": "by migration and statement",
     "deploy/migrations/apply.py: set[int]": "of the statements of a migration",

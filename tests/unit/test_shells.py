@@ -25,6 +25,8 @@ CLOCK_SHELLS = {
     "pipeline/worker/opening.py": "compares the clocks",
     "pipeline/worker/operations.py": "uptime",
     "pipeline/kafka/consumer.py": "when batches were read, and how long a fetch may wait",
+    "pipeline/kafka/fetcher.py": "how old an answer is, as aiokafka asks",
+    "pipeline/kafka/log_consumer.py": "how long a poll may wait",
     "pipeline/runner.py": "when a peer was asked and when it answered",
     "pipeline/clickhouse/store.py": "how long a closing took, and how long statements are waited for",
     "pipeline/repair/lease.py": "when the lease was renewed",
@@ -42,6 +44,8 @@ CLOCK_SHELLS = {
 }
 CHANCE_SHELLS = {
     "schemas/api_key.py": "makes keys",
+    "pipeline/kafka/fetcher.py": "how old an answer is, as aiokafka asks",
+    "pipeline/kafka/log_consumer.py": "how long a poll may wait",
     "pipeline/runner.py": "jitter between retries",
     "pipeline/worker/worker.py": "composes the worker and hands the maker of ids on",
     "pipeline/repair/lease.py": "the id of the lease's holder",

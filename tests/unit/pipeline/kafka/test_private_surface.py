@@ -117,6 +117,7 @@ REPLACED: list[Member] = [
 OF_PYTHON = {
     "os._exit": "documented",
     "part._replace": "a named tuple's, documented",
+    "KafkaError._INVALID_ARG": "an error code of librdkafka, documented",
     "logging._srcfile": "documented; None spares the search for the caller",
 }
 PACKAGES = ("schemas", "pipeline", "deploy")
