@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 import msgspec
+from tqdm import tqdm
 
 from deploy.cli.arguments import ORG
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import FROM, TO, Context, check_span, retention_floor_ms, say
+from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, retention_floor_ms, say, warn
 from deploy.terminal import safe_json
 from pipeline.repair.reconcile import Difference, Number, Reconciler, Reconciliation, Violation
 from schemas.instant import rfc3339, second
@@ -36,15 +37,27 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
       msgmetrics reconcile --from 2026-05-05T00:00:00Z --to 2026-05-06T00:00:00Z --org acme
     """
     span = check_span(start, end)
-    result = with_store(
-        context,
-        lambda store, settings: Reconciler(store, org, time.sleep).run(
-            span.start, span.end, retention_floor_ms(settings)
-        ),
-        org=org,
-    )
+    with tqdm(unit=" steps", disable=not is_terminal()) as bar:
+
+        def show(doing: str, passed: int, total: int) -> None:
+            bar.set_description(doing, refresh=False)
+            bar.total, bar.n = total, passed
+            bar.update(0)
+
+        result = with_store(
+            context,
+            lambda store, settings: Reconciler(store, org, _wait, show).run(
+                span.start, span.end, retention_floor_ms(settings)
+            ),
+            org=org,
+        )
     say(*([safe_json(as_document(result))] if as_json else as_text(result)))
     sys.exit(1 if result.differences else 0)
+
+
+def _wait(seconds: float) -> None:
+    warn(f"something differs; looking once more in {seconds:.0f} s, when late events that were under way are counted")
+    time.sleep(seconds)
 
 
 def _exact(value: Number) -> Any:

@@ -33,12 +33,7 @@ MESSAGE_BYTES = 100_000_000
 """The client's own limit. The default, a million, is below what topics take; brokers answer to what is above theirs,
 but to a request of more than 100 MiB, at which they break off the connection."""
 TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
-UNFIT = TOO_LARGE | {
-    KafkaError.INVALID_MSG,
-    KafkaError.INVALID_RECORD,
-    KafkaError.INVALID_TIMESTAMP,
-    KafkaError._INVALID_ARG,
-}
+UNFIT = TOO_LARGE | {KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP}
 """Errors that are about one letter, and say nothing of the next."""
 
 

@@ -1,11 +1,12 @@
 """Compares rollups with what they were computed from: minutes with facts, hours with minutes, days with hours.
 
 Only below `as_of`, and minutes only where facts are complete. A span is compared in steps, so that memory is bounded
-however long it is. A difference may be a late event that is not recomputed yet: so it is read again when every
-recompute that was under way has ended, and counts only if the number found is still the same.
+however long it is; in which of them anything is stored is asked first, and the others are left out. A difference may be
+a late event that is not recomputed yet: so it is read again when every recompute that was under way has ended, and
+counts only if the number found is still the same.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -28,6 +29,8 @@ STEP_SECONDS = {
     Grain.HOUR: Grain.DAY.seconds,
     Grain.DAY: 31 * Grain.DAY.seconds,
 }
+ASKED_SECONDS = 12 * STEP_SECONDS[Grain.DAY]
+"""Which steps have rows is asked for about a year at a time. Every step's width divides it."""
 TOTALS = ("sent", "delivered", "failed", "cost_cents", "facts", "rank_sum")
 GROUPED = TOTALS[:4]
 
@@ -83,12 +86,15 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Compares through a store. ``wait`` sleeps for some seconds, until recomputes that were under way have ended."""
+    """Compares through a store. ``wait`` sleeps for some seconds, until recomputes that were under way have ended.
+
+    ``on_progress`` is told of the kind of work, how much of it is done, and how much there is.
+    """
 
     store: Store
     org_id: str
     wait: Callable[[float], None]
-    on_step: Callable[[Step], None] = lambda _: None
+    on_progress: Callable[[str, int, int], None] = lambda *_: None
 
     def run(self, start: int, end: int, retention_floor_ms: int) -> Reconciliation:
         """Compare the whole, closed buckets that [start, end) touches. Raises SinkUnavailable or Stop."""
@@ -96,11 +102,10 @@ class Reconciler:
         floor = max(state.facts_floor_ms, retention_floor_ms) // MS_PER_SECOND
         result = Reconciliation(start, end)
         suspects: dict[Step, set[Found]] = {}
-        for step in plan(start, end, state.as_of_ms // MS_PER_SECOND, floor):
+        for step in self._steps(plan(start, end, state.as_of_ms // MS_PER_SECOND, floor)):
             result.checked[step[0]] += self._count(step)
             if found := {_found(d) for d in self._differences(step)}:
                 suspects[step] = found
-            self.on_step(step)
             if sum(map(len, suspects.values())) >= MAX_DIFFERENCES:
                 break
         if suspects:
@@ -112,6 +117,29 @@ class Reconciler:
 
     def _rows(self, name: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         return self.store.rows("reconciling", sql(f"reconcile/{name}"), org=self.org_id, **parameters)
+
+    def _steps(self, planned: Sequence[Step]) -> Iterator[Step]:
+        """The steps of planned spans in which the grain or its source has a row."""
+        total, passed = sum(map(_steps_of, planned)), 0
+        for span in planned:
+            grain, start, end = span
+            for number in self._occupied(span):
+                self.on_progress("comparing", passed + number, total)
+                first = start + number * STEP_SECONDS[grain]
+                yield grain, first, min(first + STEP_SECONDS[grain], end)
+            passed += _steps_of(span)
+        self.on_progress("comparing", passed, total)
+
+    def _occupied(self, span: Step) -> Iterator[int]:
+        """Numbers of the span's steps, counted from 0, in which the grain or its source has a row."""
+        grain, start, end = span
+        name, tables_asked = "occupied_minutes", {"target": tables.rollup_table(grain)}
+        if grain.source is not None:
+            name, tables_asked["source"] = "occupied_coarser", tables.rollup_table(grain.source)
+        for first in range(start, end, ASKED_SECONDS):
+            last, step = min(first + ASKED_SECONDS, end), STEP_SECONDS[grain]
+            for (number,) in self._rows(name, start=first, end=last, step=step, **tables_asked):
+                yield (first - start) // step + int(number)
 
     def _count(self, step: Step) -> int:
         grain, start, end = step
@@ -136,6 +164,7 @@ class Reconciler:
         where = {"start": start, "end": end}
         parts = 1 + int(self._rows("count_facts", **where)[0][0]) // FACTS_A_PORTION
         for part in range(parts):
+            self.on_progress("looking for repeated ids", part, parts)
             found = self._rows("violations", parts=parts, part=part, limit=MAX_DIFFERENCES, **where)
             for org, event, times, places in found:
                 # Facts do not keep the topic that they were read from; there is only one.
@@ -143,17 +172,23 @@ class Reconciler:
                 yield Violation(org, event, tuple(times), read)
 
 
-def plan(start: int, end: int, as_of: int, facts_floor: int) -> Iterable[Step]:
-    """The steps in which the closed buckets that [start, end) touches are compared (all epoch seconds)."""
+def plan(start: int, end: int, as_of: int, facts_floor: int) -> list[Step]:
+    """By grain the closed buckets that [start, end) touches and that can be compared (all epoch seconds)."""
+    planned = []
     for grain in Grain:
         first = grain.floor(start)
         if grain.source is None:
             first = max(first, facts_floor)
         last = min(grain.ceil(end), grain.floor(as_of))
-        while first < last:
-            step_end = min(first + STEP_SECONDS[grain], last)
-            yield grain, first, step_end
-            first = step_end
+        if first < last:
+            planned.append((grain, first, last))
+    return planned
+
+
+def _steps_of(span: Step) -> int:
+    """The number of steps in which a span is compared."""
+    grain, start, end = span
+    return -(-(end - start) // STEP_SECONDS[grain])
 
 
 def _expand(

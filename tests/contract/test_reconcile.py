@@ -1,0 +1,134 @@
+"""Reconciling looks only where something is stored, and finds all that looking everywhere would."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.clickhouse.store import Store
+from pipeline.core.effects import InsertFacts, RaiseState, State
+from pipeline.repair.reconcile import ASKED_SECONDS, STEP_SECONDS, Reconciler, Reconciliation, Step, plan
+from schemas import tables
+from schemas.connection import connect
+from schemas.grain import MS_PER_SECOND, Grain
+from tests.support.places import TOPIC
+from tests.support.stores import DAY, NOW, facts
+
+FIRST = 946_684_800  # 2000-01-01, the first instant that an event may name
+END = DAY + 2 * Grain.DAY.seconds
+YEAR = 365 * Grain.DAY.seconds
+
+
+class CountingStore(Store):
+    """A store that counts its statements."""
+
+    counted = 0
+
+    def rows(self, doing: str, statement: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
+        self.counted += 1
+        return super().rows(doing, statement, **parameters)
+
+
+class Everywhere(Reconciler):
+    """A reconciler that looks at the whole of every span at once, empty or not."""
+
+    def _steps(self, planned: Sequence[Step]) -> Iterator[Step]:
+        yield from planned
+
+
+@pytest.fixture
+def store(url: str) -> CountingStore:
+    made = CountingStore(url, "cluster", TOPIC, "reconcile", 10)
+    made.perform(RaiseState(State(END * MS_PER_SECOND, 0, 0, 0)))
+    return made
+
+
+def reconciled(store: Store, start: int = FIRST, end: int = END, org: str = "", kind: type = Reconciler) -> Any:
+    return kind(store, org, lambda _: None).run(start, end, 0)
+
+
+def differing(result: Reconciliation) -> set[tuple[Grain, str, int]]:
+    return {(d.grain, d.org_id, d.bucket_start) for d in result.differences}
+
+
+def put(client: Client, grain: Grain, org: str, bucket: int) -> None:
+    client.insert(tables.rollup_table(grain), [[org, bucket, 1, 1]], column_names=["org_id", "bucket", "sent", "facts"])
+
+
+def test_years_of_nothing_are_a_few_statements_and_show_how_far_they_are(store: CountingStore) -> None:
+    shown: list[tuple[str, int, int]] = []
+    result = Reconciler(store, "", lambda _: None, lambda *how: shown.append(how)).run(FIRST, END, 0)
+    assert (result.checked, result.differences) == (dict.fromkeys(Grain, 0), [])
+    years = (END - FIRST) // YEAR + 1
+    assert store.counted < 4 * years, "three grains a year, and a few more"
+    comparing = [how for how in shown if how[0] == "comparing"]
+    assert comparing[-1][1] == comparing[-1][2] > years * 365 * 24
+
+
+def test_a_fact_without_rollups_and_rollups_without_facts_are_found_wherever_they_are(
+    store: CountingStore, client: Client
+) -> None:
+    fact, extra = DAY + 3 * 3600 + 60, FIRST + 7 * YEAR // 2 // 86_400 * 86_400
+    store.perform(InsertFacts(facts(("a", "1", 1, 0, fact))))
+    for n, grain in enumerate(Grain):
+        put(client, grain, f"extra {grain}", extra + n * YEAR // 86_400 * 86_400)
+    found = differing(reconciled(store))
+    assert {(Grain.MINUTE, "a", fact)} <= found
+    for n, grain in enumerate(Grain):
+        at, org = extra + n * YEAR // 86_400 * 86_400, f"extra {grain}"
+        coarser = {Grain.MINUTE: Grain.HOUR, Grain.HOUR: Grain.DAY}.get(grain)
+        assert (grain, org, at) in found
+        assert coarser is None or (coarser, org, at) in found, "its coarser row is missing"
+    assert len(found) == 1 + 2 + 2 + 1
+    assert store.counted < 200
+
+
+def test_one_organization_is_looked_for_where_it_has_something(store: CountingStore, client: Client) -> None:
+    for day in range(40):
+        put(client, Grain.HOUR, "busy", FIRST + day * 86_400)
+    put(client, Grain.HOUR, "quiet", FIRST + 90 * 86_400)
+    before = store.counted
+    assert differing(reconciled(store, end=FIRST + YEAR, org="quiet")) == {
+        (Grain.HOUR, "quiet", FIRST + 90 * 86_400),
+        (Grain.DAY, "quiet", FIRST + 90 * 86_400),
+    }
+    assert store.counted - before < 20
+
+
+ROW = st.tuples(st.sampled_from([None, *Grain]), st.integers(0, 45 * 1440 - 1))
+"""A fact (None) or a row of a rollup, at some minute of 45 days."""
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(ROW, max_size=6), st.integers(0, 2 * 1440), st.integers(1, 45 * 1440))
+def test_nothing_is_missed_that_looking_everywhere_would_find(
+    module_url: str, rows: list[tuple[Grain | None, int]], start: int, minutes: int
+) -> None:
+    client, begin = connect(module_url), Grain.DAY.floor(NOW) - 50 * Grain.DAY.seconds
+    for table in (tables.FACTS, *map(tables.rollup_table, Grain)):
+        client.command(f"TRUNCATE TABLE {table}")
+    store = Store(module_url, "cluster", TOPIC, "reconcile", 10)
+    store.perform(RaiseState(State((NOW + 60) * MS_PER_SECOND, 0, 0, 0)))
+    for grain, minute in rows:
+        at = begin + minute * 60
+        if grain is None:
+            store.perform(InsertFacts(facts(("a", f"{at}", 1, 0, at))))
+        else:
+            put(client, grain, "a", grain.floor(at))
+    span = begin + start * 60, begin + (start + minutes) * 60
+    found, everything = reconciled(store, *span), reconciled(store, *span, kind=Everywhere)
+    assert Counter(found.differences) == Counter(everything.differences)
+    assert (found.checked, found.violations) == (everything.checked, everything.violations)
+
+
+@given(st.sampled_from(Grain), st.integers(0, 10**7), st.integers(1, 10**7))
+def test_steps_tile_a_span_and_what_is_asked_at_once_holds_whole_steps(grain: Grain, start: int, length: int) -> None:
+    assert ASKED_SECONDS % STEP_SECONDS[grain] == 0
+    for planned, first, last in plan(start, start + length, 10**9, 0):
+        assert first <= start
+        assert last >= start + length
+        assert (first % planned.seconds, last % planned.seconds) == (0, 0)
