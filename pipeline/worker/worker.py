@@ -29,8 +29,8 @@ from pipeline.kafka.faust_app import App, build_app
 from pipeline.kafka.log import KafkaLog
 from pipeline.kafka.topics import require_topic
 from pipeline.runner import Retrying, Threads
-from pipeline.worker.collector import spare_the_collector
 from pipeline.worker.admin import AdminServer, admin_app
+from pipeline.worker.collector import spare_the_collector
 from pipeline.worker.health import Health, show_health
 from pipeline.worker.lanes import Lanes
 from pipeline.worker.opening import check_store

@@ -14,7 +14,7 @@ from pipeline.clickhouse.arrow import facts_table
 from pipeline.core.decode import decode_batch
 from pipeline.core.place import Place
 from pipeline.core.records import Columns
-from pipeline.worker.worker import spare_the_collector
+from pipeline.worker.collector import spare_the_collector
 from schemas.connection import connect_writer
 from schemas.tables import FACTS
 

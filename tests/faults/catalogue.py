@@ -13,6 +13,8 @@ CHAOS = "tests/faults/test_chaos.py::test_a_short_chaos_leaves_no_trace_in_the_n
 RECORDS = "tests/faults/test_records.py::test_every_odd_record_and_clock_comes_out_as_the_contract_says"
 LOG = "tests/integration/test_log.py"
 REPLAY = "tests/integration/test_replay.py"
+UNREADABLE = "tests/integration/test_unreadable.py"
+BATCHES = "tests/unit/pipeline/kafka/test_batches.py"
 READINESS = "tests/faults/test_readiness.py"
 
 
@@ -85,9 +87,19 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "log-truncated-ahead", Target.KAFKA, "retention deletes records that nobody has read",
-        "the worker exits 4 and names the missing offsets; `--accept-gap` records the loss and goes on",
+        "its partition waits and names the missing offsets; the others go on; `skip` accepts the loss",
         "delete_records beyond the committed offset; stays",
-        (f"{LOG}::test_records_that_are_gone_from_the_log_stop_the_worker_until_the_gap_is_accepted",),
+        (f"{UNREADABLE}::test_records_that_are_gone_hold_their_partition_alone_until_the_loss_is_accepted",),
+    ),
+    Fault(
+        "batch-damaged", Target.KAFKA, "a bit of a segment flips on the broker's disk",
+        "its partition waits and names the batch; the others go on; `skip` accepts the loss", "the segment's file",
+        (f"{UNREADABLE}::test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted",),
+    ),
+    Fault(
+        "leader-missing", Target.KAFKA, "a partition has no leader, also at a worker's start",
+        "it waits, saying so; the others go on; it goes on by itself", "one of the broker's two directories fails",
+        (f"{UNREADABLE}::test_a_partition_without_a_leader_holds_nothing_but_itself",),
     ),
     Fault(
         "topic-missing", Target.KAFKA, "the topic does not exist, and the broker makes what a client asks for",
@@ -169,6 +181,16 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "record-broken", Target.RECORD, "every way to break the contract",
         "a dead letter each, with its reason and the original bytes", "one record of every kind", (RECORDS, CHAOS),
+    ),
+    Fault(
+        "record-headers", Target.RECORD, "names of headers that are no UTF-8, in every codec",
+        "the event counts; a dead letter keeps the bytes, and is sent back with them", "such records",
+        (f"{UNREADABLE}::test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted",),
+    ),
+    Fault(
+        "record-unreadable", Target.RECORD, "any bytes where a record should be",
+        "a dead letter `unreadable_record` with the bytes; the records around it count", "batches with a valid checksum",
+        (f"{BATCHES}::test_for_any_content_reading_goes_on_behind_it_and_no_byte_is_lost",),
     ),
     Fault(
         "record-too-large", Target.RECORD, "a record of 64 KiB and one byte",

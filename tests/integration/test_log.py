@@ -105,48 +105,6 @@ def test_an_open_transaction_holds_as_of_and_its_events_are_never_late(tmp_path:
         check(system, ledger)
 
 
-def test_records_that_are_gone_from_the_log_stop_the_worker_until_the_gap_is_accepted(tmp_path: Path) -> None:
-    require_kafka()
-    with System(tmp_path, partitions=1, lateness_seconds=str(LATENESS_SECONDS)) as system:
-        ledger = Ledger(seed=8, orgs=2)
-        worker = system.start_worker("worker")
-        system.produce(several(ledger, 100))
-        system.wait_until_done(60)
-        assert worker.end() == 0
-        lost = Ledger(seed=9)
-        system.produce(several(lost, 50))
-        admin = system.broker.admin()
-        for future in admin.delete_records([TopicPartition(TOPIC, 0, 140)]).values():
-            future.result(30)
-
-        stopped = system.start_worker("stopped")
-        assert stopped._popen.wait(60) == 4
-        log = stopped.log.read_text()
-        assert "offsets 100 to 139" in log
-        assert "--accept-gap" in log
-        assert "Traceback" not in log
-
-        system.start("accepting", "-m", "deploy.cli", "worker", "--accept-gap", admin_port=str(free_port()))
-        kept = [json.loads(value) for value in _tail(system)]
-        wait_until("what is left", lambda: system.query("SELECT count() FROM facts FINAL")[0][0] == 110, 60)
-        assert len(kept) == 10
-        assert system.query("SELECT from_offset, to_offset FROM accepted_gaps") == [(100, 140)]
-        assert "partition 0, offsets 100 to 139 were lost unread" in system.run("status", code=None)
-        shown = json.loads(system.run("status", "--json", code=None))["accepted_gaps"]
-        assert [(gap["partition"], gap["from_offset"], gap["to_offset"]) for gap in shown] == [(0, 100, 140)]
-
-
-def _tail(system: System) -> list[bytes]:
-    """The values that are still in the log."""
-    from confluent_kafka import Consumer
-
-    consumer = Consumer({"bootstrap.servers": system.broker.bootstrap, "group.id": "tail", "log_level": 0})
-    consumer.assign([TopicPartition(TOPIC, 0, 140)])
-    found = [message.value() for message in consumer.consume(10, timeout=20)]
-    consumer.close()
-    return [value for value in found if value]
-
-
 def test_a_worker_leaves_in_order_within_ten_seconds(tmp_path: Path) -> None:
     require_kafka()
     with System(tmp_path, partitions=1, lateness_seconds=str(LATENESS_SECONDS)) as system:

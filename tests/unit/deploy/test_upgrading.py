@@ -7,7 +7,7 @@ from tests.support.engine import ROOT
 
 TEXT = (ROOT / "deploy" / "UPGRADING.md").read_text()
 RELEASES = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
-ADDS = re.compile(r"CREATE TABLE |ALTER TABLE \w+ (ADD (COLUMN|INDEX) IF NOT EXISTS|MODIFY (TTL|SETTING))", re.ASCII)
+ADDS = re.compile(r"CREATE TABLE |ALTER TABLE \w+\s+(ADD (COLUMN|INDEX) IF NOT EXISTS|MODIFY (TTL|SETTING))", re.ASCII)
 
 
 def test_this_version_has_a_note_and_every_note_says_how_to_go_back() -> None:
