@@ -17,6 +17,7 @@ from pipeline.core.effects import (
     RaiseState,
     ReadErasures,
     ReadState,
+    ReadWatermarks,
     RebuildBuckets,
     RecomputeLate,
     State,
@@ -38,7 +39,7 @@ from pipeline.core.protocol import (
 from pipeline.core.start import Start, choose_start
 from pipeline.core.watermark import partition_watermark
 from tests.sim.log import START, STEP, STEPS, Log, milliseconds
-from tests.support.fake_store import FakeStore
+from tests.support.fake_store import Fact, FakeStore
 from tests.support.places import P0
 
 RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
@@ -53,6 +54,7 @@ class Flaw(StrEnum):
     NONE = "as designed"
     NO_CLOSING = "the roller does not announce closing"
     OLD_CLOSING = "late is decided by a closing from before the insert"
+    OLD_FACTS = "minutes are closed from facts as they were before closing was announced"
     NO_RECOMPUTE = "late events are not recomputed"
     COMMIT_EARLY = "the offset is committed while recomputes are pending"
     COMMIT_FIRST = "the offset is committed before the facts are in"
@@ -108,6 +110,7 @@ class Actors:
         """Drive a protocol, stopping between and inside its effects; flaws bend what it reads and writes."""
         answer: Any = None
         early, raised, generation = self.store.state, None, None
+        early_facts = self.store.facts
         while True:
             try:
                 effect = steps.send(answer)
@@ -123,13 +126,27 @@ class Actors:
                 continue
             if isinstance(effect, RaiseState) and effect.state.closing_ms and self.flaw is Flaw.AS_OF_FIRST:
                 effect = RaiseState(State(closing_ms=effect.state.closing_ms, as_of_ms=effect.state.closing_ms))
-            answer = yield from self.store.steps(effect)
+            if isinstance(effect, CloseBuckets) and self.flaw is Flaw.OLD_FACTS:
+                answer = yield from self._of_old_facts(effect, early_facts)
+            else:
+                answer = yield from self.store.steps(effect)
+            if isinstance(effect, ReadWatermarks) and self.flaw is Flaw.OLD_FACTS:
+                early_facts = dict(self.store.facts)  # with all that the watermarks speak for
             if isinstance(effect, ReadState) and self.flaw is Flaw.OLD_CLOSING:
                 answer = early
             if isinstance(effect, CloseBuckets | RecomputeLate | RebuildBuckets):
                 generation = effect.generation if generation is None else generation
             if isinstance(effect, ReadState) and self.flaw is Flaw.STALE_GENERATION and generation is not None:
                 answer = replace(answer, generation=generation)
+
+    def _of_old_facts(self, effect: CloseBuckets, facts: dict[tuple[int, str, str], Fact]) -> Moves:
+        """Close buckets as a replica does that lags: it reads, in its first step, the facts of a moment ago."""
+        steps, now = self.store.steps(effect), self.store.facts
+        self.store.facts = facts
+        next(steps)
+        self.store.facts = now
+        yield
+        yield from steps
 
     def worker(self, place: Place, mine: int, desk: Desk) -> Moves:
         """The owner of a partition, or its zombie: what flushes and commits."""
