@@ -23,7 +23,7 @@ NOT_RUN = {
     ("docs/operators.md", "both run until SIGTERM; the system that this guide is tested on is made of them"),
     (
         "docs/operators.md",
-        "it needs a log that has lost records; tests/faults and tests/integration/test_log.py run it",
+        "it needs a log that has lost records; tests/integration/test_unreadable.py runs it",
     ),
 }
 LINKED = [*documents(), "pipeline/README.md", "deploy/README.md", "deploy/UPGRADING.md", "tests/faults/README.md"]

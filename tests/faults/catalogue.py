@@ -189,7 +189,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "record-unreadable", Target.RECORD, "any bytes where a record should be",
-        "a dead letter `unreadable_record` with the bytes; the records around it count", "batches with a valid checksum",
+        "a dead letter `unreadable_record` with the bytes; the records around it count", "batches of any content",
         (f"{BATCHES}::test_for_any_content_reading_goes_on_behind_it_and_no_byte_is_lost",),
     ),
     Fault(

@@ -1,13 +1,11 @@
 """What a log can hold and what can happen to it: transactions, codecs, more partitions, records that are gone."""
 
-import json
 import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 
-from tests.support.kafka_broker import free_port
 from tests.support.ledger import Ledger, Produced
 from tests.support.recount import check_tables, uncounted
 from tests.support.system import TOPIC, System, require_kafka, wait_until

@@ -44,8 +44,6 @@ CLOCK_SHELLS = {
 }
 CHANCE_SHELLS = {
     "schemas/api_key.py": "makes keys",
-    "pipeline/kafka/fetcher.py": "how old an answer is, as aiokafka asks",
-    "pipeline/kafka/log_consumer.py": "how long a poll may wait",
     "pipeline/runner.py": "jitter between retries",
     "pipeline/worker/worker.py": "composes the worker and hands the maker of ids on",
     "pipeline/repair/lease.py": "the id of the lease's holder",
