@@ -190,7 +190,7 @@ class System:
         return url
 
     def run(self, *words: str, code: int | None = 0, stderr: bool = False) -> str:
-        """Run a command to its end; returns its stdout, or its ``stderr``. The exit code must be ``code``, None for any."""
+        """Run a command to its end; returns its stdout or ``stderr``. The exit code must be ``code``, None for any."""
         done = subprocess.run(
             [sys.executable, "-m", "deploy.cli", *words],
             env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
