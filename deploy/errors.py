@@ -5,7 +5,8 @@
     CommandError           exit 1   something is wrong with what was looked at: events in a file, the topic, an answer
     ├── Usage              exit 2   the arguments or settings are wrong
     ├── Unreachable        exit 3   Kafka, ClickHouse or a running `dev` does not answer
-    └── Refused            exit 4   it could be done, and must not be
+    ├── Refused            exit 4   it could be done, and must not be
+    └── Interrupted        exit 130 Ctrl-C, and how far it had come
 """
 
 
@@ -25,3 +26,7 @@ class Unreachable(CommandError):
 
 class Refused(CommandError):
     exit_code = 4
+
+
+class Interrupted(CommandError):
+    exit_code = 130

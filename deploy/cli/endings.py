@@ -18,9 +18,9 @@ from typing import NoReturn
 import click
 
 from deploy.cli.context import ReaderGone, is_terminal, say, tell
-from deploy.errors import CommandError
+from deploy.errors import CommandError, Interrupted
 
-PROBLEM, WRONG_USAGE, INTERRUPTED, READER_GONE = 1, 2, 130, 141
+PROBLEM, WRONG_USAGE, INTERRUPTED, READER_GONE = 1, 2, Interrupted.exit_code, 141
 
 
 class Bug(Exception):

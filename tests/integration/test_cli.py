@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -81,6 +82,7 @@ def records(environment: dict[str, Any]) -> int:
         (("keys", "create", "a", "--expires", "tomorrow"), 2, "RFC 3339"),
         (("keys", "create", "a", "--expires", "2020-01-01T00:00:00Z"), 2, "future"),
         (("produce", "/no/such/file"), 2, "cannot be read"),
+        (("produce", "-"), 1, "standard input has no events; nothing was sent"),
         (("migrate", "--partitions", "0"), 2, "partitions"),
         (("migrate",), 3, "ClickHouse does not answer"),
         (("orgs", "set", "acme", "--tier", "growth"), 3, "ClickHouse does not answer"),
@@ -168,14 +170,14 @@ def test_only_twenty_bad_lines_are_shown(running: dict[str, Any]) -> None:
     assert "30 more" in stderr
 
 
-@pytest.mark.parametrize("suffix", ["", ".gz", ".zst", "-"])
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst", "-", "/dev/stdin"])
 def test_files_are_sent_whole_plain_or_compressed(running: dict[str, Any], tmp_path: Path, suffix: str) -> None:
     lines = b"\n".join(event(n) for n in range(100))
-    packed = {"": lines, "-": lines, ".gz": gzip.compress(lines), ".zst": zstandard.compress(lines)}[suffix]
-    file = tmp_path / f"events{suffix}"
-    file.write_bytes(packed)
+    packed = {".gz": gzip.compress(lines), ".zst": zstandard.compress(lines)}.get(suffix, lines)
+    name, stdin = (suffix, lines) if suffix in ("-", "/dev/stdin") else (str(tmp_path / f"events{suffix}"), b"")
+    if not stdin:
+        Path(name).write_bytes(packed)
     before = records(running)
-    name, stdin = ("-", lines) if suffix == "-" else (str(file), b"")
     assert msgmetrics("produce", name, "--dry-run", stdin=stdin, **running)[:2] == (
         0,
         "100 events are valid; nothing was sent\n",
@@ -192,6 +194,19 @@ def test_a_file_that_is_not_what_its_name_says_is_refused(running: dict[str, Any
     code, _, stderr = msgmetrics("produce", str(file), **running)
     assert code == 2
     assert "uncompressed" in stderr
+
+
+def test_produce_that_is_interrupted_while_it_reads_has_sent_nothing(tmp_path: Path) -> None:
+    pipe = tmp_path / "events"
+    os.mkfifo(pipe)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "deploy.cli", "produce", pipe], cwd=ROOT, stderr=subprocess.PIPE
+        )
+        with child, pipe.open("wb"):  # which waits for a reader
+            child.send_signal(number)
+            _, stderr = child.communicate(timeout=30)
+        assert (child.returncode, stderr) == (130, b"msgmetrics: interrupted; nothing was sent\n")
 
 
 def test_produce_without_a_broker_says_so() -> None:

@@ -36,6 +36,7 @@ CLOCK_SHELLS = {
     "api/app.py": "how long a request took, for its line in the log",
     "deploy/cli/context.py": "the clock of commands",
     "deploy/cli/replay.py": "composes a replay and hands the clock on",
+    "deploy/cli/produce.py": "hands the clock on",
     "deploy/cli/backup.py": "patience with the workers' commits",
     "deploy/cli/redrive.py": "patience with the brokers",
     "deploy/cli/doctor.py": "compares the clocks",
