@@ -21,7 +21,7 @@ from clickhouse_connect.driver.client import Client
 from api.server import Server, api_server
 from deploy.cli.accounts import create_key, set_tier
 from deploy.cli.arguments import DIRECTORY
-from deploy.cli.context import Context, now, say
+from deploy.cli.context import Context, ReaderGone, now, say
 from deploy.cli.demo import Traffic, run_demo
 from deploy.cli.dev_file import DEV_FILE, DevFile, read_dev_file, write_dev_file
 from deploy.cli.endings import ended, leave
@@ -217,9 +217,15 @@ async def _greet(content: DevFile, data: Path, is_ready: Callable[[], bool], sto
             write_dev_file(data, content)
         except OSError as error:
             raise Refused(f"{data / DEV_FILE} cannot be written ({error.strerror})") from None
-        say(*_greeting(content).split("\n"))
+        _say(*_greeting(content).split("\n"))
     await stop.wait()
-    say("stopping …")
+    _say("stopping …")
+
+
+def _say(*lines: str) -> None:
+    """Print where somebody reads: what runs goes on without."""
+    with contextlib.suppress(ReaderGone):
+        say(*lines)
 
 
 async def _produce(content: DevFile, history: bool, stop: asyncio.Event) -> None:

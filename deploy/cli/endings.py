@@ -11,7 +11,9 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -20,6 +22,7 @@ import click
 from deploy.cli.context import ReaderGone, is_terminal, say, tell
 from deploy.errors import CommandError, Interrupted
 
+SAME_SECONDS = 0.3
 PROBLEM, WRONG_USAGE, INTERRUPTED, READER_GONE = 1, 2, Interrupted.exit_code, 141
 
 
@@ -29,8 +32,22 @@ class Bug(Exception):
 
 def interrupt_once(number: int, _: FrameType | None) -> None:
     """SIGINT: raises KeyboardInterrupt, so that the command ends in order; the next one ends the process at once."""
-    signal.signal(number, signal.SIG_DFL)
+    signal.signal(number, end_at_once())
     raise KeyboardInterrupt
+
+
+def end_at_once() -> Callable[..., None]:
+    """A handler for the SIGINT after the first. It ignores one that comes with the first.
+
+    A terminal sends SIGINT to all that runs in it, and tools like `timeout` hand on to their child what it has already.
+    """
+    first = time.monotonic()
+
+    def end(*_: object) -> None:
+        if time.monotonic() - first > SAME_SECONDS:
+            os._exit(INTERRUPTED)
+
+    return end
 
 
 def ended(error: BaseException) -> int:

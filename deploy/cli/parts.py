@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NoReturn
 
-from deploy.cli.endings import ended, leave
+from deploy.cli.endings import end_at_once, ended, leave
 from deploy.errors import CommandError
 from pipeline.errors import PipelineError
 
@@ -73,7 +73,7 @@ def stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
 
     def told(*_: object) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, end_at_once())
         loop.call_soon_threadsafe(stop.set)
 
     for name in (signal.SIGTERM, signal.SIGINT):

@@ -38,6 +38,7 @@ CLOCK_SHELLS = {
     "deploy/cli/replay.py": "composes a replay and hands the clock on",
     "deploy/cli/produce.py": "hands the clock on",
     "deploy/cli/backup.py": "patience with the workers' commits",
+    "deploy/cli/endings.py": "tells a second Ctrl-C from one that came twice",
     "deploy/cli/redrive.py": "patience with the brokers",
     "deploy/cli/doctor.py": "compares the clocks",
     "deploy/cli/kafka.py": "when a token expires",

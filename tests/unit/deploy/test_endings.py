@@ -19,7 +19,7 @@ from tests.support.engine import ROOT
 PRELUDE = """
 import asyncio, signal, sys, threading, time
 import click
-from deploy.cli import main
+from deploy.cli import endings, main
 from deploy.cli.context import say
 from deploy.cli.parts import run_together
 from deploy.errors import Refused
@@ -136,7 +136,9 @@ def test_ctrl_c_ends_in_order_and_a_second_one_at_once() -> None:
                 signal.raise_signal(signal.SIGINT)
             finally:
                 say("leaving")
+                signal.raise_signal(signal.SIGINT)
                 if sys.stdin.readline():
+                    endings.SAME_SECONDS = 0
                     signal.raise_signal(signal.SIGINT)
         command(f)
     """
@@ -204,7 +206,9 @@ def test_ctrl_c_ends_all_parts_in_order_and_a_second_one_at_once() -> None:
 async def interrupt(stop):
     signal.raise_signal(signal.SIGINT)
     await stop.wait()
+    signal.raise_signal(signal.SIGINT)
     if sys.stdin.readline():
+        endings.SAME_SECONDS = 0
         signal.raise_signal(signal.SIGINT)
 
 run_together(lambda stop: {{"a": hang(stop), "b": interrupt(stop), "c": live(stop)}}, lambda: say("last"))
