@@ -54,7 +54,9 @@ def redrive(context: Context, wanted: Filter, again: bool, dry_run: bool) -> Non
     """
     with_store(
         context,
-        lambda store, settings: send_back(store, settings, wanted, again=again, dry_run=dry_run, tell=say),
+        lambda store, settings: send_back(
+            store, settings, wanted, again=again, dry_run=dry_run, tell=say, clock=time.monotonic
+        ),
         org=wanted.org,
     )
 
@@ -99,7 +101,14 @@ class Redriven:
 
 
 def send_back(
-    store: Store, settings: Settings, wanted: Filter, *, again: bool, dry_run: bool, tell: Callable[[str], None]
+    store: Store,
+    settings: Settings,
+    wanted: Filter,
+    *,
+    again: bool,
+    dry_run: bool,
+    tell: Callable[[str], None],
+    clock: Callable[[], float],
 ) -> None:
     """Send letters back as new records with key, value and headers as they were, marked by a header; tell how many.
 
@@ -113,7 +122,7 @@ def send_back(
         if dry_run:
             tally.sent = sum(1 for _ in chosen)
         else:
-            sender = _Sender(store, settings, tally)
+            sender = _Sender(store, settings, tally, clock)
             for page in pages(spooled(chosen)):
                 sender.send(page)
     finally:
@@ -158,8 +167,8 @@ def pages(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
 class _Sender:
     """A producer of pages of letters, which are noted once the brokers have acknowledged them."""
 
-    def __init__(self, store: Store, settings: Settings, tally: Redriven) -> None:
-        self._store, self._settings, self._tally = store, settings, tally
+    def __init__(self, store: Store, settings: Settings, tally: Redriven, clock: Callable[[], float]) -> None:
+        self._store, self._settings, self._tally, self._clock = store, settings, tally, clock
         config = {
             "enable.idempotence": True,
             "message.timeout.ms": DELIVERY_SECONDS * 1000,
@@ -215,8 +224,8 @@ class _Sender:
 
     def _await(self, seconds: float) -> None:
         """Wait until every record is acknowledged or refused; in short turns, since Ctrl-C counts between them."""
-        deadline = time.monotonic() + seconds
-        while len(self._producer) and time.monotonic() < deadline:
+        deadline = self._clock() + seconds
+        while len(self._producer) and self._clock() < deadline:
             try:
                 self._producer.poll(POLL_SECONDS)
             except (KafkaException, SystemError) as error:  # a fatal one; the driver wraps it in a delivery report

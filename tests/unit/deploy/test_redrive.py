@@ -38,6 +38,7 @@ class FakeProducer:
     def __init__(self, outcomes: Sequence[str]) -> None:
         self.outcomes, self.sent = list(outcomes), list[Any]()
         self.config: dict[str, Any] = {}
+        self.now = 0.0
         self._waiting: list[tuple[str, Callable[..., None]]] = []
 
     def __call__(self, config: dict[str, Any]) -> "FakeProducer":
@@ -53,7 +54,8 @@ class FakeProducer:
         self.sent.append(headers)
         self._waiting.append((outcome, on_delivery))
 
-    def poll(self, _: float) -> None:
+    def poll(self, seconds: float) -> None:
+        self.now += seconds
         waiting, self._waiting = self._waiting, []
         for outcome, answer in waiting:
             match outcome:
@@ -102,12 +104,10 @@ def run(outcomes: Sequence[str], letters: Sequence[Letter] | None = None, **opti
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(redrive, "Producer", producer)
         patch.setattr(redrive, "PAGE_LETTERS", 3)
-        for name in ("DELIVERY_SECONDS", "LAST_SECONDS"):
-            patch.setattr(redrive, name, 0.001)
         patch.setattr(redrive, "read_letters", lambda *_: iter(letters or [letter(n) for n in range(len(outcomes))]))
         try:
             asked = {"again": False, "dry_run": False, **options}
-            send_back(store, SETTINGS, Filter(), tell=said.append, **asked)  # type: ignore[arg-type]
+            send_back(store, SETTINGS, Filter(), tell=said.append, clock=lambda: producer.now, **asked)  # type: ignore[arg-type]
         except (CommandError, KeyboardInterrupt) as raised:
             error = raised
     assert len(said) == 1, "one sentence whatever happens"
