@@ -185,7 +185,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "record-headers", Target.RECORD, "names of headers that are no UTF-8, in every codec",
         "the event counts; a dead letter keeps the bytes, and is sent back with them", "such records",
-        (f"{UNREADABLE}::test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted",),
+        (CHAOS, f"{UNREADABLE}::test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted",),
     ),
     Fault(
         "record-unreadable", Target.RECORD, "any bytes where a record should be",

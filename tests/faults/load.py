@@ -1,5 +1,5 @@
-"""A load in which everything is odd that a producer can make odd: codecs, late and broken records, doubled ones, a
-clock a day behind or an hour ahead, transactions that are given up."""
+"""A load in which everything is odd that a producer can make odd: codecs, names of headers, late and broken records,
+doubled ones, a clock a day behind or an hour ahead, transactions that are given up."""
 
 import itertools
 import threading
@@ -8,15 +8,21 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException, Producer
 
 from tests.support.ledger import Ledger, Produced
-from tests.support.system import TOPIC, System
+from tests.support.raw_produce import produce_raw
+from tests.support.record_batch import BatchSpec, Part
+from tests.support.system import TOPIC, System, wait_until
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 TICK_SECONDS = 0.1
 LATE_SHARE, DAY_BEHIND_SHARE = 0.06, 0.01
 ABORT_SECONDS = 3.0
+ODD_TICKS, ODD_PARTITIONS = 20, 2
+ODD_HEADERS = ((b"trace-\xff", b"\x00"), (b"", None), (b"\xed\xa0\x80", b""))
+"""Headers with names that are no UTF-8, none, and a lone surrogate."""
 DELIVERY_MS = 600_000
 TRANSACTION_MS = 8_000
 """The broker gives up an open transaction after this; until then it hides what is behind it in the log.
@@ -34,6 +40,8 @@ class Load:
         self.problems: list[str] = []
         self.troubles: Counter[str] = Counter()
         """What the producers said, and got over or not."""
+        self._untaken: list[tuple[int, bytes]] = []
+        """Batches with odd headers by partition, until the broker has taken them."""
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name="load") for work in (self._produce, self._give_up)
@@ -70,8 +78,13 @@ class Load:
         common = {"enable.idempotence": True, "message.timeout.ms": DELIVERY_MS, "error_cb": self._troubled}
         producers = [self._system.producer(**{"compression.type": codec, **common}) for codec in CODECS]
         turns = itertools.cycle(producers)
-        while not self._stop.wait(TICK_SECONDS):
+        for tick in itertools.count():
+            if self._stop.wait(TICK_SECONDS):
+                break
             now, producer = datetime.now(UTC), next(turns)
+            if tick % ODD_TICKS == 0:
+                self._untaken.append(self._odd_batch(now))
+                self._send_odd()
             for record in self.ledger.records(self._times(now), now):
                 self._send(producer, record)
             for each in producers:
@@ -79,6 +92,27 @@ class Load:
         for producer in producers:
             if left := producer.flush(120):
                 self.problems.append(f"{left} records were never acknowledged; {self.troubles.most_common(5)}")
+        wait_until("the broker to take what has odd headers", self._send_odd, 120)
+
+    def _odd_batch(self, now: datetime) -> tuple[int, bytes]:
+        """Valid events under such headers. Sent twice, should an answer be lost, they count once."""
+        pick, at_ms = self.ledger.random, int(now.timestamp() * 1000)
+        parts = [Part(self.ledger.produced(self.ledger.event(now)).value, headers=ODD_HEADERS) for _ in range(5)]
+        spec = BatchSpec(parts, codec=pick.choice(CODECS), first_timestamp=at_ms, max_timestamp=at_ms)
+        return pick.randrange(ODD_PARTITIONS), spec.build()
+
+    def _send_odd(self) -> bool:
+        """Send what the broker has not taken yet; whether it has all."""
+        while self._untaken:
+            partition, batch = self._untaken[0]
+            try:
+                if produce_raw(self._system.broker.bootstrap, TOPIC, partition, batch):
+                    return False
+            except KafkaError as error:
+                self.troubles[str(error)] += 1
+                return False
+            del self._untaken[0]
+        return True
 
     def _send(self, producer: Producer, record: Produced) -> None:
         producer.produce(TOPIC, record.value, key=record.key, on_delivery=self._delivered)

@@ -14,6 +14,7 @@ import httpx2
 import pytest
 from confluent_kafka import TopicPartition
 
+from tests.faults.load import ODD_HEADERS
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.ledger import Ledger
 from tests.support.raw_produce import produce_raw
@@ -23,8 +24,6 @@ from tests.support.system import ROOT, TOPIC, Process, System, require_kafka, wa
 
 LATENESS_SECONDS = 2
 DAMAGED, HEALTHY = 1, 0
-ODD = ((b"trace-\xff", b"\x00"), (b"", None), (b"\xed\xa0\x80", b""))
-"""Headers with names that are no UTF-8, none, and a lone surrogate."""
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def now() -> datetime:
 def send(system: System, ledger: Ledger, partition: int, count: int, codec: str = "none") -> None:
     """Valid events in one batch; every other one under headers whose names are no UTF-8."""
     events = [ledger.produced(ledger.event(now())) for _ in range(count)]
-    parts = [Part(event.value, headers=ODD if n % 2 else ()) for n, event in enumerate(events)]
+    parts = [Part(event.value, headers=ODD_HEADERS if n % 2 else ()) for n, event in enumerate(events)]
     time = int(now().timestamp() * 1000)
     batch = BatchSpec(parts, codec=codec, first_timestamp=time, max_timestamp=time).build()
     at = system.broker.bootstrap, TOPIC, partition
@@ -139,7 +138,7 @@ def test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted(sy
 
 
 def _check_odd_headers_survive_a_redrive(system: System, ledger: Ledger) -> None:
-    batch = BatchSpec([Part(b"no event", b"k\xff", ODD)]).build()
+    batch = BatchSpec([Part(b"no event", b"k\xff", ODD_HEADERS)]).build()
     assert produce_raw(system.broker.bootstrap, TOPIC, HEALTHY, batch) == 0
     for _ in range(2):
         ledger.dead["malformed_json", b"no event"] += 1
