@@ -32,6 +32,11 @@ class Wait:
     attempts: int
     retry_at: float
 
+    @property
+    def is_news(self) -> bool:
+        """Whether the log should have it: after 1, 2, 4, 8, … attempts."""
+        return not self.attempts & (self.attempts - 1)
+
     def sentence(self, place: Place, now: float) -> str:
         where = f"partition {place.number} of {place.topic}"
         where += " cannot begin" if self.offset is None else f" waits at offset {self.offset}"

@@ -130,7 +130,6 @@ class Fetching:
             consumer.drop(tp)
             self.begin_again(place)
             return
-        log.warning("fetching from partition %d failed: %s", place.number, failed.cause.why)
         self._wait(consumer, tp, consumer.kept_position(tp), failed.cause)
 
     def _refused(self, consumer: LogConsumer, tp: TopicPartition, position: int, refused: BatchRefused) -> None:
@@ -155,6 +154,8 @@ class Fetching:
 
     def _wait(self, consumer: LogConsumer, tp: TopicPartition, position: int, cause: Cause) -> None:
         wait = self.waiting.note(Place(*tp), position, cause, self.monotonic())
+        if wait.is_news:
+            log.warning("%s", wait.sentence(Place(*tp), self.monotonic()))
         consumer.pause_until(tp, wait.retry_at)
 
     async def _wait_for_data(self, fetcher: BatchFetcher, must_pause: bool, seconds: float) -> None:

@@ -116,7 +116,8 @@ class Starting:
 
     def _wait(self, place: Place, offset: int | None, cause: Cause) -> None:
         wait = self.waiting.note(place, offset, cause, self.monotonic())
-        log.warning("%s", wait.sentence(place, self.monotonic()))
+        if wait.is_news:
+            log.warning("%s", wait.sentence(place, self.monotonic()))
 
     def start_forgotten(self, consumer: AIOKafkaConsumer, now: float) -> None:
         """Begin again where partitions have been assigned for FORGOTTEN_SECONDS and are neither read nor being started.

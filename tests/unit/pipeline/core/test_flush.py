@@ -15,7 +15,9 @@ from pipeline.core.effects import (
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules, too_late
 from pipeline.core.place import Place
 from pipeline.core.protocol import flush_steps
+from pipeline.core.records import DeadLetter
 from pipeline.runner import drive
+from schemas.message_event import DeadLetterReason
 from tests.support.places import P0, P1
 from tests.support.record import NOW_MS, Record
 
@@ -110,3 +112,10 @@ def test_a_flush_is_due_by_events_by_bytes_or_by_age() -> None:
     assert policy.is_due(0, 100, 5.0, 5.0)
     assert policy.is_due(1, 1, 5.0, 6.0)
     assert not policy.is_due(0, 0, None, 99.0)
+
+
+def test_what_is_no_record_becomes_a_dead_letter_of_its_flush() -> None:
+    letter = DeadLetter(P0, 5, DeadLetterReason.UNREADABLE_RECORD, "broken", 0, None, b"x", ())
+    chunk = Chunk()
+    chunk.add(Batch(P0, 1, 5, 6, 0, [], 1, [letter]), RULES, NOW_MS, 0, 0.0)
+    assert (chunk.letters, chunk.records, chunk.progress()[0].next_offset) == ([letter], 1, 6)

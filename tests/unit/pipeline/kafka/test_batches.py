@@ -84,6 +84,15 @@ def test_a_bad_record_first_in_the_middle_or_last_costs_no_other(parser: Any, co
     assert found[-1].next_offset == 14
 
 
+@pytest.mark.parametrize(
+    "content", [b"\0\0\0\x01\x01\0more", b"\0\0\0\x01\x01\x02\x01\0", b"\0\0\0\x01\x01\x7f", b"\0\0\0\x09\x01"]
+)
+def test_a_record_whose_lengths_contradict_each_other_is_none(content: bytes) -> None:
+    spec = BatchSpec(parts=(Part(),) * 2, content=varint(len(content)) + content + record(Part(b"next"), 1))
+    (found,) = read(spec.build())
+    assert ([x.framed for x in found.unreadable], [r.value for r in found.records]) == ([content], [b"next"])
+
+
 @pytest.mark.parametrize("parser", PARSERS)
 @given(
     content=st.binary(max_size=40)

@@ -196,3 +196,18 @@ def test_a_cause_that_usually_passes_is_a_reason_only_after_a_while() -> None:
     assert "cannot begin" in waits.sentences(waiting.PASSING_SECONDS)[P0]
     waits.only(frozenset({P1}))
     assert waits.places == frozenset()
+
+
+def test_a_partition_that_waits_is_not_asked_for_before_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 1000.0)
+    monkeypatch.setattr(waiting, "LONGEST_PAUSE_SECONDS", 1000.0)
+    batches = {0: [batch(b"a", checksum=1)], 1: [batch(b"x")]}
+
+    async def test(reader: Reader) -> None:
+        await reader.until(lambda: bool(reader.reasons()))
+        for number in range(1, 20):
+            batches[1].append(batch(b"y", at=number))
+            await reader.until(lambda number=number: reader.position(1) == number + 1)  # type: ignore[misc]
+        assert len([asked for asked in reader.broker.asked if 0 in asked]) == 1
+
+    on(batches)(test)

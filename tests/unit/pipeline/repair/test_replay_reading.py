@@ -174,7 +174,9 @@ def test_a_long_tail_outside_the_span_takes_few_polls_and_no_pause_and_is_passed
 # -- what cannot be read, with the real consumer and a broker in memory -----------------------------------------
 
 
-def replay(batches: dict[int, list[bytes]], gaps: Mapping[Place, Sequence[Gap]], start: int = 0) -> list[Batch]:
+def replay(
+    batches: dict[int, list[bytes]], gaps: Mapping[Place, Sequence[Gap]], start: int = 0, rate: float = 0
+) -> list[Batch]:
     async def run() -> list[Batch]:
         broker = Broker(batches)
         broker.starts[0] = start
@@ -183,7 +185,7 @@ def replay(batches: dict[int, list[bytes]], gaps: Mapping[Place, Sequence[Gap]],
         bounds = {Place(*tp_of(n)): Bounds(0, broker.end(n)) for n in batches}
         try:
             async with asyncio.timeout(10):
-                return [batch async for batch in read_batches(consumer, Wanted(0, 10**13), bounds, {}, gaps)]
+                return [batch async for batch in read_batches(consumer, Wanted(0, 10**13, rate=rate), bounds, {}, gaps)]
         finally:
             await close(consumer)
 
@@ -213,3 +215,11 @@ def test_a_replay_keeps_what_is_no_record_and_reads_whatever_its_headers_are_nam
     broken = BatchSpec(parts=(Part(),) * 2, content=b"\x02\x00" + record_bytes(Part(headers=((b"\xff", b""),)), 1))
     (batch,) = replay({0: [broken.build()]}, {})
     assert ([r.offset for r in batch.records], [x.offset for x in batch.unreadable]) == ([1], [0])
+
+
+def test_what_is_no_record_is_kept_once_however_small_the_batches_are() -> None:
+    broken = b"\x02\x00" + b"".join(record_bytes(Part(), n) for n in range(1, 6))
+    batches = {0: [BatchSpec(parts=(Part(),) * 6, content=broken).build()]}
+    found = replay(batches, {}, rate=8)  # four at a time
+    assert [x.offset for batch in found for x in batch.unreadable] == [0]
+    assert places(found) == [(P0, n) for n in range(1, 6)]

@@ -138,3 +138,15 @@ def test_a_partition_that_is_assigned_and_never_begun_is_named() -> None:
     standing({P0: 10}, 12, health)
     (reason,) = health.reasons(NOW + 12_000)
     assert "partition 1 is assigned to this worker, which has not begun to read it for 12 s" in reason
+
+
+def test_a_partition_that_waits_is_a_reason_and_no_fault_of_this_process() -> None:
+    health = healthy()
+    health.waiting = {P0: "partition 0 waits for its leader"}
+    for second in range(int(3 * STALLED_SECONDS)):
+        standing({P0: 5, P1: 10}, second, health)
+        assert health.stalled(NOW + second * 1000, may_pause=False) is None
+    health.as_of_ms = NOW + int(3 * STALLED_SECONDS) * 1000
+    assert health.reasons(health.as_of_ms) == ["partition 0 waits for its leader"], "and is not called still besides"
+    health.waiting = {}
+    assert "partition 0 has stood at offset 5" in health.reasons(health.as_of_ms)[0]

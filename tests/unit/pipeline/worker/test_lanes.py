@@ -31,6 +31,8 @@ class Kafka:
     idle: dict[Place, Idle] = field(default_factory=dict)
     committed: list[dict[Place, int]] = field(default_factory=list)
     asked: int = 0
+    listed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Somebody is about to roll."""
 
     async def caught_up(self) -> dict[Place, Idle]:
         self.asked += 1
@@ -55,7 +57,8 @@ class Kafka:
         return frozenset({P0})
 
     async def partitions(self) -> frozenset[Place]:
-        return frozenset({P0})
+        self.listed.set()
+        return frozenset()
 
 
 @dataclass
@@ -209,3 +212,17 @@ def test_some_records_under_way_are_no_backlog() -> None:
         lanes.health.partitions(frozenset({P0}), {P0: BEGIN}, {P0: BEGIN + behind}, NOW_MS)
         assert lanes._pace(is_idle=False) is pace
     assert lanes._pace(is_idle=True) is Pace.IDLE
+
+
+def test_the_worker_that_has_partition_0_rolls_also_while_it_cannot_be_read() -> None:
+    async def story() -> None:
+        lanes = lanes_on(kafka, clickhouse)
+        lanes.ledger.stop([P0])
+        rolling = asyncio.create_task(lanes._roll_loop())
+        async with asyncio.timeout(10):
+            await kafka.listed.wait()
+        lanes.stop()
+        await asyncio.wait_for(rolling, 10)
+
+    kafka, clickhouse = Kafka(), ClickHouse(state=CLOSED)
+    asyncio.run(story())
