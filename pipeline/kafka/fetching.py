@@ -145,8 +145,10 @@ class Fetching:
         self.accepted.refresh()
 
     def note_leaders(self, consumer: LogConsumer) -> None:
-        """Note which partitions that are read have no leader: they are not even asked for."""
-        for place in self.ledger.partitions & assigned(consumer):
+        """Note which partitions that are read have no leader: they are not even asked for. Forget those of others."""
+        ours = assigned(consumer)
+        self.waiting.only(ours)
+        for place in self.ledger.partitions & ours:
             tp = TopicPartition(*place)
             if not has_leader(consumer, tp):
                 self.waiting.note(place, position_of(consumer, place), NO_LEADER, self.monotonic())

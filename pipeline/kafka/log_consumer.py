@@ -1,6 +1,7 @@
 """aiokafka's consumer with our fetcher."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -9,10 +10,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
 from pipeline.core.place import Place
 from pipeline.core.start import Gap, behind_gaps
-from pipeline.core.waiting import Cause
+from pipeline.core.waiting import Cause, Waiting
 from pipeline.errors import LogGap
 from pipeline.kafka.causes import bad_batch, deleted
 from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, Pausing, Taken
+
+log = logging.getLogger(__name__)
 
 MAX_BYTES_A_TAKE = 4 * 1024 * 1024
 """A batch ends with the producers' batch that crosses this: 20,000 records of 64 KiB would be more than a gigabyte."""
@@ -20,6 +23,11 @@ MAX_BYTES_A_TAKE = 4 * 1024 * 1024
 
 class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     """aiokafka's consumer with a BatchFetcher. It must be given its topics or partitions after its start."""
+
+    def __init__(self, *topics: str, **options: Any) -> None:
+        super().__init__(*topics, **options)
+        self.waiting = Waiting()
+        """Partitions that ``poll`` tries again later."""
 
     async def start(self) -> None:
         """Connect, and put our fetcher in the place of aiokafka's, which has had nothing to do yet."""
@@ -85,6 +93,7 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         match self.kept()[tp]:
             case Fetched() as fetched if not fetched.is_stale:
                 if fetched.has_more:
+                    self.waiting.over(Place(*tp))
                     taken = fetched.take(max_records, MAX_BYTES_A_TAKE)
                     if not fetched.has_more and fetched.refused is None:
                         self.drop(tp)
@@ -96,10 +105,23 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             case Failed(errors.OffsetOutOfRangeError):
                 position = self.kept_position(tp)
                 self._leave_behind(tp, position, gaps, deleted(Place(*tp)))
-            case Failed(_, cause) if not cause.passes:
-                raise _gap(tp, self.kept_position(tp), cause)
+            case Failed(_, cause):
+                self._try_later(tp, cause)
+                return None
+            case Pausing(retry_at) if time.monotonic() < retry_at:
+                return None
         self.drop(tp)
         return None
+
+    def _try_later(self, tp: TopicPartition, cause: Cause) -> None:
+        """Pause a partition whose trouble usually passes, and say so. Raises LogGap for any other."""
+        position, now = self.kept_position(tp), time.monotonic()
+        if not cause.passes:
+            raise _gap(tp, position, cause)
+        wait = self.waiting.note(Place(*tp), position, cause, now)
+        if wait.is_news:
+            log.warning("%s", wait.sentence(Place(*tp), now))
+        self.pause_until(tp, wait.retry_at)
 
     def _leave_behind(self, tp: TopicPartition, position: int, gaps: Sequence[Gap], cause: Cause) -> None:
         """Move behind the accepted gaps. Raises LogGap where there is none."""

@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.consumer.subscription_state import SubscriptionState
 
+from pipeline.core.waiting import Waiting
 from pipeline.kafka.fetcher import BatchFetcher
 from pipeline.kafka.log_consumer import LogConsumer
 from tests.support.places import TOPIC
@@ -79,6 +80,7 @@ def consumer_on(broker: Broker, *numbers: int) -> LogConsumer:
     for n in numbers:
         subscriptions.seek(tp_of(n), 0)
     consumer: LogConsumer = LogConsumer.__new__(LogConsumer)
+    consumer.waiting = Waiting()
     consumer._closed, consumer._subscription, consumer._client = True, subscriptions, broker
     consumer._fetcher = BatchFetcher(broker, subscriptions, isolation_level="read_committed", auto_offset_reset="none")
     consumer._closed = False

@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core import waiting
 from pipeline.core.flush import Batch
 from pipeline.core.place import Place
 from pipeline.core.start import Gap
@@ -223,3 +224,27 @@ def test_what_is_no_record_is_kept_once_however_small_the_batches_are() -> None:
     found = replay(batches, {}, rate=8)  # four at a time
     assert [x.offset for batch in found for x in batch.unreadable] == [0]
     assert places(found) == [(P0, n) for n in range(1, 6)]
+
+
+def test_a_replay_waits_for_a_leader_that_moves_and_does_not_ask_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.05)
+
+    async def run() -> None:
+        broker = Broker({0: [BatchSpec().build()], 1: [BatchSpec().build()]})
+        broker.errors[0] = 6  # not the leader
+        consumer = consumer_on(broker, 0, 1)
+        async with asyncio.timeout(10):
+            first = await consumer.poll([tp_of(0), tp_of(1)], 5, 10, {})
+            assert set(first) == {tp_of(1)}
+            assert await consumer.poll([tp_of(0), tp_of(1)], 0.2, 10, {}) == {}
+            assert len([asked for asked in broker.asked if 0 in asked]) < 6
+            broker.errors.clear()
+            while not (found := await consumer.poll([tp_of(0)], 5, 10, {})):
+                pass
+        assert [r.offset for r in found[tp_of(0)].records] == [0]
+        assert consumer.waiting.places == frozenset()
+        await close(consumer)
+
+    asyncio.run(run())

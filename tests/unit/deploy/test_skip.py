@@ -1,0 +1,39 @@
+"""How what is to be skipped is named."""
+
+import pytest
+
+from deploy.cli.skip import parse_offsets, sentence
+from deploy.errors import Usage
+from pipeline.core.place import Place
+from pipeline.core.start import Gap
+from pipeline.repair.loss import Loss
+from tests.support.places import P0, TOPIC
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (f"{TOPIC}/3/1500", (Place(TOPIC, 3), 1500, None)),
+        (f"{TOPIC}/3/1500-1519", (Place(TOPIC, 3), 1500, 1519)),
+        (f"{TOPIC}/0/0-0", (P0, 0, 0)),
+    ],
+)
+def test_offsets_are_named_like_dead_letters(text: str, found: tuple[Place, int, int | None]) -> None:
+    assert parse_offsets(text, TOPIC) == found
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", TOPIC, f"{TOPIC}/3", f"{TOPIC}/3/", f"{TOPIC}/3/-5", f"{TOPIC}/3/5-", f"{TOPIC}/3/5-6-7", f"{TOPIC}/x/5",
+     f"{TOPIC}/3/٥", "other/3/5", f"{TOPIC}/3/5 ", f"{TOPIC}/3-4/5"],
+)  # fmt: skip
+def test_anything_else_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(Usage, match=f"like {TOPIC}/3/1500-1519; not"):
+        parse_offsets(text, TOPIC)
+
+
+def test_what_is_about_to_be_left_out_is_said_with_its_number() -> None:
+    loss = Loss(P0, 5, 9, "its checksum is wrong")
+    where = f"partition 0 of {TOPIC}"
+    assert sentence(loss, Gap(5, 9)) == f"{where}: offsets 5 to 8 (4) cannot be read: its checksum is wrong"
+    assert sentence(loss, Gap(5, 6)) == f"{where}: offset 5 cannot be read: its checksum is wrong"
