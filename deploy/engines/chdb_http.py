@@ -1,8 +1,9 @@
 """ClickHouse's HTTP interface over the embedded engine, as far as clickhouse-connect uses it. Loopback only.
 
-Queries arrive as ``query`` in the URL or as the body, parameters as ``param_NAME``, every other URL parameter is a
-setting and is applied (an unknown one is refused by the engine). Settings and the database belong to an engine
-connection for its whole life, so connections are pooled by them and nothing has to be set back.
+Queries arrive as ``query`` in the URL or as the body, parameters as ``param_NAME``; both as fields of a form where they
+are too long for a URL. Every other URL parameter is a setting and is applied (an unknown one is refused by the engine).
+Settings and the database belong to an engine connection for its whole life, so connections are pooled by them and
+nothing has to be set back.
 """
 
 import argparse
@@ -26,7 +27,7 @@ import chdb
 import lz4.frame
 import zstandard
 
-from deploy.engines.http_body import read_body
+from deploy.engines.http_body import form_fields, read_body
 
 DATABASE = "database"
 TRANSPORT_PARAMETERS = frozenset(
@@ -171,6 +172,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _execute(self, body: bytes) -> None:
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        if fields := form_fields(self.headers, body):
+            given, body = given | fields, b""
         parameters = {name[6:]: value for name, value in given.items() if name.startswith("param_")}
         settings = tuple(
             sorted((n, v) for n, v in given.items() if n not in TRANSPORT_PARAMETERS and not n.startswith("param_"))

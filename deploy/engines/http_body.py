@@ -1,5 +1,8 @@
 """Request bodies for ``http.server``, which does not read them itself."""
 
+from email import policy
+from email.message import Message
+from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler
 
 
@@ -14,3 +17,16 @@ def read_body(request: BaseHTTPRequestHandler) -> bytes:
     while request.rfile.readline() not in (b"\r\n", b"\n", b""):
         pass
     return b"".join(parts)
+
+
+def form_fields(headers: Message, body: bytes) -> dict[str, str]:
+    """The fields of a body that is a form (multipart/form-data); none of any other body."""
+    if headers.get_content_type() != "multipart/form-data":
+        return {}
+    head = f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode()
+    form = BytesParser(policy=policy.HTTP).parsebytes(head + body)
+    return {
+        str(part.get_param("name", header="content-disposition")): value.decode()
+        for part in form.iter_parts()
+        if isinstance(value := part.get_payload(decode=True), bytes)
+    }

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -12,9 +12,13 @@ from pipeline.clickhouse.store import Store
 from pipeline.core.effects import Erasures, ReadErasures
 from pipeline.core.flush import Chunk
 from pipeline.core.place import Place
+from pipeline.core.records import DeadLetter
 from pipeline.repair.replay_reading import Reading, find_bounds, open_consumer
 from schemas import tables
 from schemas.grain import Grain
+
+PLACES_ASKED = 200
+"""A server takes no parameter of more than 128 KiB; with the longest name of a topic these are half of it."""
 
 
 @dataclass(slots=True)
@@ -68,7 +72,7 @@ class DryRun(Reading):
         if len(chunk.columns):
             self._keep(chunk, batch_id)
         judged = chunk.records - erased - len(chunk.columns) - len(chunk.letters)
-        known = self._known_letters(chunk)
+        known = known_letters(self.store, chunk.letters)
         forecast.known_dead_letters += known + judged
         forecast.new_dead_letters += len(chunk.letters) - known
         return len(chunk.columns)
@@ -86,14 +90,15 @@ class DryRun(Reading):
         )
         self.store.insert_arrow("noting identities", tables.REPLAY_KEYS, keys)
 
-    def _known_letters(self, chunk: Chunk) -> int:
-        if not chunk.letters:
-            return 0
-        places = [(self.store.cluster_id, *letter.place, letter.offset) for letter in chunk.letters]
-        return int(self.store.rows("counting", sql("replay/known_letters"), places=places)[0][0])
-
     def _count_new(self, batch_id: str) -> int:
         """Number of different identities that are no facts yet, counted day by day to bound memory."""
         days = [day for (day,) in self.store.rows("counting", sql("replay/dry_run_days"), batch=batch_id)]
         counts = [self.store.rows("counting", sql("replay/dry_run"), batch=batch_id, day=day)[0] for day in days]
         return sum(int(met) - int(known) for met, known in counts)
+
+
+def known_letters(store: Store, letters: Sequence[DeadLetter]) -> int:
+    """The number of letters that are stored already."""
+    places = [(store.cluster_id, *letter.place, letter.offset) for letter in letters]
+    asked = [places[start : start + PLACES_ASKED] for start in range(0, len(places), PLACES_ASKED)]
+    return sum(int(store.rows("counting", sql("replay/known_letters"), places=portion)[0][0]) for portion in asked)
