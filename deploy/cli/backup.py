@@ -145,7 +145,7 @@ def _tables(client: Client) -> list[str]:
 def _destination(place: str, name: str, part: str) -> str:
     """The destination in ClickHouse's SQL: ``place`` is File('{}') or a named collection's, with {} for the name."""
     if NAME.fullmatch(name) is None:
-        raise Usage(f"a backup's name has up to 100 of [A-Za-z0-9._-], not {name!r}")
+        raise Usage(f"a backup's name has 1 to 100 of [A-Za-z0-9._-], not {name!r}")
     if place.count("{}") != 1 or PLACES.fullmatch(place) is None:
         raise Usage(
             f"--place is a place as ClickHouse writes it, with exactly one {{}} for the backup's name, as in "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Client:
     """A client for commands. Raises Unreachable or Refused."""
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it warns of, a command says itself
     target, url = settings.clickhouse, settings.clickhouse_url
     try:
         return connect_writer(target)

@@ -83,24 +83,35 @@ class ReaderGone(Exception):
     """Nobody reads the output any more, as in ``msgmetrics … | head``."""
 
 
+class OutputLost(CommandError):
+    """What stdout is written to takes no more, as a full disk."""
+
+
 def say(*lines: str, err: bool = False) -> None:
     """Print lines on stdout or stderr: the one way in which commands print.
 
     What a line holds may come from anybody who can write to the topic, so each is made safe for a terminal, in which a
-    newline is no new line either. Raises ReaderGone.
+    newline is no new line either. Raises ReaderGone, and OutputLost where stdout takes no more.
     """
     try:
         click.echo("\n".join(map(safe, lines)), err=err)
     except BrokenPipeError:
         raise ReaderGone from None
+    except OSError as error:
+        if err:
+            raise
+        raise OutputLost(
+            f"the output cannot be written ({error.strerror}); what was written of it is not all"
+        ) from None
 
 
 def confirm(question: str) -> None:
     """Ask, and go on only after a yes. Raises Refused."""
     try:
-        confirmed = click.confirm(safe(question), err=True)
+        confirmed = bool(sys.stdin) and click.confirm(safe(question), err=True)  # it is None where it was closed
     except click.Abort:
         confirmed = False
+        say("", err=True)  # the question's line has no end yet
     if not confirmed:
         raise Refused("this was not confirmed, so nothing was done; --yes answers where nobody can")
 

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 import click
 
-from deploy.cli.context import ReaderGone, is_terminal, say, tell
+from deploy.cli.context import OutputLost, ReaderGone, is_terminal, say, tell
 from deploy.errors import CommandError, Interrupted
 
 SAME_SECONDS = 0.3
@@ -70,6 +70,10 @@ def _told(error: BaseException) -> int:
     match error:
         case SystemExit():
             return error.code if isinstance(error.code, int) else PROBLEM if error.code else 0
+        case OutputLost():
+            _leave_unwritten()
+            tell(error)
+            return error.exit_code
         case CommandError():
             tell(error)
             return error.exit_code
@@ -88,15 +92,21 @@ def _told(error: BaseException) -> int:
 def _usage(error: click.ClickException) -> list[str]:
     """Click's sentence on wrong arguments, behind the command's usage."""
     context = getattr(error, "ctx", None)
-    usage = [context.get_usage(), f"Try '{context.command_path} --help' for help.", ""] if context else []
-    return [*usage, f"Error: {error.format_message()}"]
+    usage = [*context.get_usage().split("\n"), f"Try '{context.command_path} --help' for help.", ""] if context else []
+    sentence = error.format_message().replace(":\n\t", ": ").replace(",\n\t", ", ")  # click lists choices by lines
+    return [*usage, f"Error: {sentence}"]
 
 
 def _nobody_reads() -> int:
-    """End quietly: the interpreter would complain of what is left to be written."""
+    """End quietly."""
+    _leave_unwritten()
+    return READER_GONE
+
+
+def _leave_unwritten() -> None:
+    """Drop what is left to be written to stdout: the interpreter would try, and complain."""
     if sys.stdout:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return READER_GONE
 
 
 def _report(error: BaseException) -> None:

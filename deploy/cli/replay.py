@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, retention_floor_ms, say, warn
 from deploy.cli.problems import command_errors
-from deploy.errors import Usage
+from deploy.errors import Interrupted, Usage
 from pipeline.clickhouse.store import Store
 from pipeline.core.place import Place
 from pipeline.kafka.client import read_cluster_id
@@ -59,9 +59,12 @@ def _open_store(settings: Settings, cluster_id: str) -> Store:
 
 
 def run_replay(settings: Settings, wanted: Wanted, floor_ms: int, *, resume: bool, watched: bool) -> str:
-    """Replay, and say what was done. Raises Unreachable or Refused."""
+    """Replay, and say what was done. Raises Unreachable, Refused or Interrupted."""
     with tqdm(desc="replaying", unit=" records", disable=not watched) as bar:
-        return _run(settings, _replay(settings, wanted, floor_ms, bar, resume=resume))
+        try:
+            return _run(settings, _replay(settings, wanted, floor_ms, bar, resume=resume))
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted; the same command with --resume goes on from there") from None
 
 
 def forecast(settings: Settings, wanted: Wanted, floor_ms: int, *, resume: bool, watched: bool) -> str:

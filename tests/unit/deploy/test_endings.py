@@ -124,6 +124,27 @@ def test_an_output_that_nobody_reads_to_the_end_ends_quietly(piped: str) -> None
     assert (done.returncode, done.stderr, done.stdout) == (endings.READER_GONE, "", "x" * 1000 + "\n")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+def test_an_output_that_cannot_be_written_is_no_bug() -> None:
+    done = run('def f(): say("x")\ncommand(f)', shell="{} > /dev/full")
+    assert (done.returncode, done.stdout) == (endings.PROBLEM, "")
+    assert done.stderr.startswith("msgmetrics: the output cannot be written (No space left on device)")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("stdin", ["<&-", "</dev/null"])
+def test_a_question_that_nobody_can_answer_is_answered_with_no(stdin: str) -> None:
+    done = run('from deploy.cli.context import confirm\ncommand(lambda: confirm("really?"))', shell="{} " + stdin)
+    assert done.returncode == Refused.exit_code
+    assert done.stderr.splitlines()[-1].startswith("msgmetrics: this was not confirmed, so nothing was done; --yes")
+
+
+def test_the_choices_of_an_option_that_is_missing_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    option = click.Option(["--tier"], type=click.Choice(["payg", "growth"]), required=True)
+    assert ended(click.MissingParameter(param=option)) == endings.WRONG_USAGE
+    assert capsys.readouterr().err == "Error: Missing option '--tier'. Choose from: payg, growth\n"
+
+
 def test_a_stderr_that_nobody_reads_keeps_the_exit_code_of_a_failure() -> None:
     done = run('def f(): raise Refused("no")\ncommand(f)', shell="{} 2>&-")
     assert done.returncode == 4
