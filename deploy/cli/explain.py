@@ -17,7 +17,7 @@ from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.instant import rfc3339, second
 
-SHOWN_FACTS = 100
+SHOWN_FACTS, SHOWN_LETTERS = 100, 20
 METRICS = ("sent", "delivered", "failed", "cost_cents")
 _TYPES = {"sent": "message.sent", "delivered": "message.delivered", "failed": "message.failed"}
 
@@ -56,7 +56,8 @@ def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: st
     state: State = store.perform(ReadState())
     is_closed = end * MS_PER_SECOND <= state.as_of_ms
     rows = _rows(store, "cli/explain_bucket", table=tables.rollup_table(grain), org=org, bucket=start)
-    facts = _rows(store, "cli/explain_facts", org=org, start=start, end=end, limit=SHOWN_FACTS + 1)
+    wanted = _TYPES.get(metric, "")
+    facts = _rows(store, "cli/explain_facts", org=org, start=start, end=end, type=wanted, limit=SHOWN_FACTS + 1)
     lines = [f"{grain} {second(start)} to {second(end)} of {org}"]
     lines += [_state(is_closed, rows, state)]
     lines += _numbers(rows, metric, is_closed)
@@ -66,7 +67,7 @@ def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: st
     ]
     if state.facts_floor_ms > start * MS_PER_SECOND:
         lines.append(f"facts are kept since {rfc3339(state.facts_floor_ms)} only; the number stays without them")
-    return [*lines, "", *_facts(facts, metric)]
+    return [*lines, "", *_facts(facts)]
 
 
 def _rows(store: Store, name: str, **parameters: Any) -> Any:
@@ -98,15 +99,14 @@ def _plain(value: int | Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _facts(facts: Any, metric: str) -> list[str]:
-    wanted = [f for f in facts[:SHOWN_FACTS] if metric in ("", "cost_cents") or f[1] == _TYPES[metric]]
+def _facts(facts: Any) -> list[str]:
     lines = [f"{'occurred at':<24} {'event':<38} {'type':<18} {'channel':<10} {'error':<16} {'cents':>10}  record"]
     lines += [
         f"{rfc3339(int(at)):<24} {event:<38} {kind:<18} {channel:<10} {code:<16} {_plain(cost):>10}  "
         f"partition {partition}, offset {offset}, {rfc3339(int(record_ms))}"
-        for event, kind, channel, code, cost, at, record_ms, partition, offset in wanted
+        for event, kind, channel, code, cost, at, record_ms, partition, offset in facts[:SHOWN_FACTS]
     ]
-    if not wanted:
+    if not facts:
         return ["no facts"]
     return lines + (["… and more"] if len(facts) > SHOWN_FACTS else [])
 
@@ -114,7 +114,7 @@ def _facts(facts: Any, metric: str) -> list[str]:
 def explain_event(store: Store, org: str, event: str) -> list[str]:
     """Find an event of an organization: a fact, a dead letter, erased, or never seen."""
     facts = _rows(store, "cli/explain_event", org=org, event=event)
-    letters = _rows(store, "cli/explain_letters", org=org, event=event)
+    letters = _rows(store, "cli/explain_letters", org=org, event=event, limit=SHOWN_LETTERS + 1)
     erased_ms = store.perform(ReadErasures()).get(org, 0)
     lines = [
         f"counted: {kind} at {rfc3339(int(at))}, in minute {second(Grain.MINUTE.floor_ms(int(at)))}; "
@@ -123,16 +123,20 @@ def explain_event(store: Store, org: str, event: str) -> list[str]:
     ]
     if len(facts) > 1:
         lines.append(f"its id was used for {len(facts)} times, and each is counted: the producer breaks the contract")
-    lines += [
-        f"dead letter {topic}/{partition}/{offset}: {reason}: {detail} "
-        f"(record time {rfc3339(int(record_ms)) or 'none'})"
-        for topic, partition, offset, reason, detail, record_ms in letters
-    ]
+    named = [_letter(x) for x in letters[:SHOWN_LETTERS] if x[-1]]
+    lines += named
     if erased_ms:
         lines.append(f"{org} was erased up to {rfc3339(erased_ms)}: records until then are gone, and are dropped")
-    if not facts and not letters:
+    if not facts and not named:
         lines.append(_never_seen(store))
-    return lines
+    lines += [f"perhaps it, since its bytes hold the id: {_letter(x)}" for x in letters[:SHOWN_LETTERS] if not x[-1]]
+    return lines + (["… and more"] if len(letters) > SHOWN_LETTERS else [])
+
+
+def _letter(row: Any) -> str:
+    topic, partition, offset, reason, detail, record_ms, _ = row
+    time = rfc3339(int(record_ms)) or "none"
+    return f"dead letter {topic}/{partition}/{offset}: {reason}: {detail} (record time {time})"
 
 
 def _never_seen(store: Store) -> str:

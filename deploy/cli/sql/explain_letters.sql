@@ -1,7 +1,7 @@
--- The dead letters that name an event, or contain its id in bytes that could not be decoded.
-SELECT topic, partition, offset, reason, detail, toUnixTimestamp64Milli(record_at)
+-- The dead letters that name an event; then those that name no event, nor another organization, and contain its id.
+SELECT topic, partition, offset, reason, detail, toUnixTimestamp64Milli(record_at), event_id != '' AS is_named
 FROM dead_letters FINAL
 WHERE (org_id = {org:String} AND event_id = {event:String})
-   OR (event_id = '' AND position(value, {event:String}) > 0)
-ORDER BY record_at
-LIMIT 20
+   OR (event_id = '' AND org_id IN ('', {org:String}) AND position(value, {event:String}) > 0)
+ORDER BY is_named DESC, record_at
+LIMIT {limit:UInt32}
