@@ -41,7 +41,10 @@ def rebuild(context: Context, start: int, end: int, org: str) -> None:
 
 
 def rebuild_span(store: Store, span: Span, org: str, floor_ms: int, watched: bool) -> str:
-    """Rebuild, and say what was rebuilt; ``watched`` shows a progress bar. Raises Refused where facts have expired."""
+    """Rebuild, and say what was rebuilt; ``watched`` shows a progress bar.
+
+    Raises Refused where facts have expired, and where there is nothing to rebuild.
+    """
     state: State = store.perform(ReadState())
     floor_ms = max(floor_ms, state.facts_floor_ms)
     if Grain.DAY.floor(span.start) * MS_PER_SECOND < floor_ms:
@@ -50,6 +53,9 @@ def rebuild_span(store: Store, span: Span, org: str, floor_ms: int, watched: boo
             "Its rollups stay as they are; begin the span there"
         )
     total = len(rebuild_spans(span.start, span.end, state, floor_ms))
+    if not total:
+        as_of = rfc3339(state.as_of_ms) or "not set"
+        raise Refused(f"nothing of the span is aggregated yet (as_of is {as_of}), so there is nothing to rebuild")
     with tqdm(total=total, desc="rebuilding", unit=" statements", disable=not watched) as bar:
 
         def progress(effect: Effect) -> None:

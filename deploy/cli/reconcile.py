@@ -105,8 +105,10 @@ def as_text(result: Reconciliation) -> list[str]:
         lines.append(
             f"{len(result.differences)} numbers differ. `msgmetrics rebuild` of the same span computes them anew"
         )
-    else:
+    elif any(result.checked.values()):
         lines.append("every rollup says what it was computed from")
+    else:
+        lines.append("nothing was compared: no closed bucket of the span has a number, and no fact lies in one")
     lines += [_violation(v) for v in result.violations[:SHOWN]]
     if result.violations:
         lines.append(
