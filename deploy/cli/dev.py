@@ -23,7 +23,7 @@ from deploy.cli.accounts import create_key, set_tier
 from deploy.cli.arguments import DIRECTORY
 from deploy.cli.context import Context, ReaderGone, now, say
 from deploy.cli.demo import Traffic, run_demo
-from deploy.cli.dev_file import DEV_FILE, DevFile, read_dev_file, write_dev_file
+from deploy.cli.dev_file import DEV_FILE, DevFile, read_dev_file, remove_dev_file, write_dev_file
 from deploy.cli.endings import ended, leave
 from deploy.cli.kafka import describe_topic
 from deploy.cli.parts import Part, run_together
@@ -99,7 +99,7 @@ def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> 
         }
         return made | ({"the demo traffic": _produce(content, is_new, stop)} if demo else {})
 
-    run_together(parts, lambda: (data / DEV_FILE).unlink(missing_ok=True))
+    run_together(parts, lambda: remove_dev_file(data))
 
 
 def _refuse_a_second(data: Path) -> None:

@@ -1,5 +1,6 @@
 """``DIR/dev.json``, by which other commands find a running ``msgmetrics dev``."""
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -71,3 +72,9 @@ def write_dev_file(directory: Path, content: DevFile) -> None:
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
     draft.rename(target)
+
+
+def remove_dev_file(directory: Path) -> None:
+    """Remove the file as far as that is possible: one that stays names a process that has ended."""
+    with contextlib.suppress(OSError):
+        (directory / DEV_FILE).unlink()
