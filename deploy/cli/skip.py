@@ -56,6 +56,8 @@ def parse_offsets(text: str, topic: str) -> tuple[Place, int, int | None]:
             f"what to skip is topic/partition/from or topic/partition/from-to, like {topic}/3/1500-1519; not {text!r}"
         )
     partition, start, *last = map(int, numbers)
+    if last and last[0] < start:
+        raise Usage(f"the last offset to skip, {last[0]}, is before the first, {start}; name them the other way round")
     return Place(topic, partition), start, last[0] if last else None
 
 

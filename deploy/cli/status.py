@@ -112,13 +112,8 @@ def read_status(client: Client, settings: Settings) -> Status:
     partitions = [_partition(p, known.get(p), ends.get(p)) for p in sorted(known.keys() | ends.keys())]
     age = (now_ms - as_of_ms) / MS_PER_SECOND if as_of_ms else None
     reasons += _reasons(settings, age, partitions)
-    reasons += [
-        f"{worker}: {reason}"
-        for worker, sentences in client.query(
-            sql("cli/status_workers"), parameters={"seconds": STALE_SECONDS}
-        ).result_rows
-        for reason in sentences
-    ]
+    if reasons or any(p.status == "waiting" for p in partitions):
+        reasons += _workers_reasons(client)
     pending = client.query(sql("cli/status_pending"), parameters={"seconds": STALE_SECONDS})
     dead = client.query(sql("cli/status_dead_letters"), parameters={"hours": DEAD_LETTER_HOURS}).result_rows
     gaps = client.query(sql("cli/status_gaps"), parameters=where).result_rows
@@ -172,6 +167,12 @@ def _reasons(settings: Settings, age: float | None, partitions: list[PartitionSt
     if never and age is not None:
         found.append(f"partitions {', '.join(never)} were never read, which holds as_of; is a worker running?")
     return found
+
+
+def _workers_reasons(client: Client) -> list[str]:
+    """Reasons of workers that are not ready: as of their last reports, so that these alone make nothing unready."""
+    found = client.query(sql("cli/status_workers"), parameters={"seconds": STALE_SECONDS}).result_rows
+    return [f"{worker}: {reason}" for worker, reasons in found for reason in reasons]
 
 
 def render(status: Status) -> list[str]:

@@ -79,6 +79,9 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         self.thread_loop.call_soon_threadsafe(lambda: self.starting.begin(self.kafka))
         return {}
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Called by Faust now and then, to log partitions that it takes for slow: the worker's health knows better."""
+
     async def _fetch_records(
         self, consumer: Any, active_partitions: Any, timeout: float | None = None, max_records: int | None = None
     ) -> Any:

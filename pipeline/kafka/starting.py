@@ -106,13 +106,14 @@ class Starting:
                 self._wait(place, choice.from_offset, gap_cause(place, choice))
             else:
                 self._begin_reading(consumer, place, choice)
+        if starts := {p.number: c.offset for p, c in sorted(choices.items()) if isinstance(c, Start)}:
+            log.info("reading %s", starts)
 
     def _begin_reading(self, consumer: AIOKafkaConsumer, place: Place, start: Start) -> None:
         consumer.seek(TopicPartition(*place), start.offset)
         self.ledger.begin(place, start.offset, start.known_offset, self.monotonic())
         self._wanted.discard(place)
         self.waiting.over(place)
-        log.info("reading partition %d from %d", place.number, start.offset)
 
     def _wait(self, place: Place, offset: int | None, cause: Cause) -> None:
         wait = self.waiting.note(place, offset, cause, self.monotonic())

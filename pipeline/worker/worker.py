@@ -131,11 +131,11 @@ class Worker:
             await app.start()
         except KafkaError as error:
             raise KafkaUnavailable(f"Kafka went away while the worker was starting: {error}") from error
-        loops = [asyncio.create_task(self._guard(loop)) for loop in self._lanes.loops()]
+        loops = [self._guarded(loop) for loop in self._lanes.loops()]
         violations = watch_violations(
             lambda: is_leading(self.health.standing), lambda: self.health.as_of_ms, self._store.look
         )
-        watches = [asyncio.create_task(self._watch(app)), asyncio.create_task(self._guard(violations))]
+        watches = [asyncio.create_task(self._watch(app)), self._guarded(violations)]
         log.info("worker %s is running", self.name)
         await stop.wait()
         for watch in watches:
@@ -241,13 +241,15 @@ class Worker:
                 return
         self.fatal(app.crash_reason or RuntimeError("the consumer stopped"))
 
-    async def _guard(self, loop: Coroutine[Any, Any, None]) -> None:
-        try:
-            await loop
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:
-            self.fatal(error)
+    def _guarded(self, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that ends the worker if it raises."""
+        task = asyncio.create_task(loop)
+        task.add_done_callback(self._look_at)
+        return task
+
+    def _look_at(self, ended: asyncio.Task[None]) -> None:
+        if not ended.cancelled() and (error := ended.exception()) is not None:
+            self._set_fatal(error)
 
     async def _leave(self, app: App, lanes: Lanes, loops: list[asyncio.Task[None]]) -> None:
         """Flush, commit and leave the group, as far as that goes within LEAVE_SECONDS."""

@@ -32,6 +32,11 @@ def test_anything_else_is_refused_with_an_example(text: str) -> None:
         parse_offsets(text, TOPIC)
 
 
+def test_a_span_that_is_turned_round_is_refused() -> None:
+    with pytest.raises(Usage, match="the last offset to skip, 4, is before the first, 5"):
+        parse_offsets(f"{TOPIC}/3/5-4", TOPIC)
+
+
 def test_what_is_about_to_be_left_out_is_said_with_its_number() -> None:
     loss = Loss(P0, 5, 9, "its checksum is wrong")
     where = f"partition 0 of {TOPIC}"

@@ -110,6 +110,7 @@ REPLACED: list[Member] = [
     (driver.Consumer, "_read_offset", "the high-water filter: messages below it are dropped"),
     (driver.Consumer, "highwater", "is asked for by Faust's monitor with every message"),
     (driver.AIOKafkaConsumerThread, "_create_worker_consumer", "makes the aiokafka consumer when the thread starts"),
+    (driver.AIOKafkaConsumerThread, "verify_event_path", "logs errors by times that aiokafka's own fetcher notes"),
     (driver.AIOKafkaConsumerThread, "_fetch_records", "is called on the thread's loop for what to hand on next"),
     (driver.AIOKafkaConsumerThread, "seek_to_committed", "is called after every assignment, before the flow resumes"),
 ]  # fmt: skip
