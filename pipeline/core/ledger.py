@@ -121,6 +121,13 @@ class Ledger:
                 if reading is not None and reading.epoch == end.epoch:
                     reading.durable = end.next_offset
 
+    def passed(self, place: Place, epoch: int, position: int) -> None:
+        """Nothing between what was taken of a reading and ``position`` is a record: that far is durable too."""
+        with self._lock:
+            reading = self._readings.get(place)
+            if reading is not None and reading.epoch == epoch and reading.taken == reading.durable < position:
+                reading.taken = reading.admitted = reading.durable = position
+
     def is_settled(self, place: Place) -> bool:
         """Whether all that was taken of a partition is durable."""
         with self._lock:

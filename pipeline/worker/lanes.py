@@ -204,6 +204,8 @@ class Lanes:
             self.commits.idle({p: Reached(readings.get(p, NO_READING), i.position) for p, i in idle.items()})
             progress = [Progress(p, i.position, self._idle_mark(i)) for p, i in sorted(idle.items())]
             await self._perform(progress_steps(progress), "progress")
+            for p, i in idle.items():  # else a log that ends with an aborted transaction would never seem read
+                self.ledger.passed(p, readings.get(p, NO_READING), i.position)
         self.pace = self._pace(is_idle=len(idle) == len(self.ledger.partitions))
         for place, offset in self.ledger.lost(self.monotonic(), self.pauses.patience).items():
             log.warning("records of partition %d from %d did not arrive; reading them again", place.number, offset)

@@ -226,3 +226,19 @@ def test_the_worker_that_has_partition_0_rolls_also_while_it_cannot_be_read() ->
 
     kafka, clickhouse = Kafka(), ClickHouse(state=CLOSED)
     asyncio.run(story())
+
+
+def test_a_log_that_ends_with_what_is_no_record_is_read_to_its_end() -> None:
+    async def story() -> None:
+        lanes = lanes_on(Kafka(idle={P0: Idle(NOW_MS, BEGIN + 3)}), ClickHouse())
+        await read(lanes, BEGIN)
+        await lanes.tick()
+        assert lanes.ledger.durable_offsets() == {P0: BEGIN}, "a record is under way"
+        await lanes.flush()
+        await lanes.tick()  # behind it lies an aborted transaction
+        assert lanes.ledger.durable_offsets() == {P0: BEGIN + 3}
+        await read(lanes, BEGIN + 3)
+        await lanes.flush()
+        assert lanes.ledger.durable_offsets() == {P0: BEGIN + 4}
+
+    asyncio.run(story())
