@@ -16,6 +16,7 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 from pipeline.core.records import RawRecord
 from pipeline.kafka.codecs import CannotUnpack, unpack
 from pipeline.kafka.lenient import Record, Span, Unreadable, parse
+from pipeline.kafka.transactions import Aborted
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _FRAME = struct.Struct(">qi")
@@ -40,6 +41,10 @@ class BatchRefused(Exception):
     def __init__(self, why: str, next_offset: int | None) -> None:
         super().__init__(why)
         self.next_offset = next_offset
+
+
+class BeyondTheEnd(BatchRefused):
+    """A batch beyond the end of the log that the broker names: damaged, or appended while the broker answered."""
 
 
 class Unpacked(NamedTuple):
@@ -77,60 +82,63 @@ class _Header(NamedTuple):
         return Span(self.base_offset, self.next_offset - 1, self.records, self.first_timestamp, append_time)
 
 
-class Aborted:
-    """Aborted transactions of a fetch: whose batches are to be left out, as the log goes on.
-
-    ``transactions`` are (producer id, first offset). Every batch is to be asked about, in order.
-    """
-
-    def __init__(self, transactions: Iterable[tuple[int, int]] | None) -> None:
-        self._begin = sorted(transactions or (), key=lambda aborted: aborted[1], reverse=True)
-        self._producers: set[int] = set()
-
-    def drops(self, producer_id: int, base_offset: int, *, is_transactional: bool) -> bool:
-        """Whether a batch belongs to a transaction that was aborted."""
-        while self._begin and self._begin[-1][1] <= base_offset:
-            self._producers.add(self._begin.pop()[0])
-        return is_transactional and producer_id in self._producers
-
-    def ended(self, producer_id: int) -> None:
-        """The aborted transaction of a producer has ended; what it writes from now on counts."""
-        self._producers.discard(producer_id)
-
-
 def unpack_fetch(
     payload: bytes, position: int, log_end: int, aborted: Aborted, parser: Any = DefaultRecordBatch
 ) -> Iterator[Unpacked]:
     """The batches of a fetch from ``position``, each without what is before it. Raises BatchRefused, for good.
 
-    A batch at the end of which only the beginning was fetched is left for the next fetch. ``log_end`` is the end of
-    the log: no batch can reach beyond it.
+    A batch of which only the beginning was fetched is left for the next fetch, and so is one beyond ``log_end``: the
+    broker looks where its log ends before it reads the log, which may have grown by then.
     """
-    is_first = True
-    for frame in _frames(payload, position):
-        if frame is None:
-            if is_first:
-                raise BatchRefused("the broker sends the beginning of a batch that is larger than a fetch", None)
+    asked, behind = position, 0
+    for frame in _frames(payload):
+        behind += len(frame)
+        following = payload[behind : behind + _FRAME.size]
+        try:
+            _check_order(frame, position, following, is_first=position == asked)
+            for part in _unpack(frame, position, log_end, aborted, parser):
+                if part.next_offset > position:  # else it was read before
+                    position = part.next_offset
+                    yield part
+        except BeyondTheEnd:
+            if position == asked:
+                raise
             return
-        is_first = False
-        for part in _unpack(frame, position, log_end, aborted, parser):
-            if part.next_offset > position:  # else it was read before
-                position = part.next_offset
-                yield part
+        except BatchRefused as refused:
+            raise _bounded(refused, position, following) from None
+    if position == asked:
+        raise BatchRefused("the broker sends the beginning of a batch that is larger than a fetch", None)
 
 
-def _frames(payload: bytes, position: int) -> Iterator[memoryview | None]:
-    """The bytes of each batch; None for one that is not complete."""
+def _check_order(frame: memoryview, position: int, following: bytes, *, is_first: bool) -> None:
+    """Refuse a batch out of the log's order. No checksum covers where it begins: believed, it would hide records."""
+    base, _ = _FRAME.unpack_from(frame)
+    if base < position and not is_first:
+        raise BatchRefused(f"it begins at {base}, before the end of the batch before it", None)
+    if base > position and len(following) == _FRAME.size and _FRAME.unpack(following)[0] <= base:
+        raise BatchRefused(f"it begins at {base}, and the batch behind it not behind that", None)
+
+
+def _bounded(refused: BatchRefused, position: int, following: bytes) -> BatchRefused:
+    """A refusal whose end is not behind the next batch's beginning: a wrong checksum may be that of a wrong length."""
+    if refused.next_offset is not None and len(following) == _FRAME.size:
+        begins_at, _ = _FRAME.unpack(following)
+        if position < begins_at < refused.next_offset:
+            refused.next_offset = begins_at
+    return refused
+
+
+def _frames(payload: bytes) -> Iterator[memoryview]:
+    """The bytes of each batch that is complete."""
     view, start = memoryview(payload), 0
-    while start < len(view):
-        if len(view) - start < _FRAME.size:
-            yield None
-            return
+    while len(view) - start >= _FRAME.size:
         _, length = _FRAME.unpack_from(view, start)
         if length < _OLD_OVERHEAD_BYTES - _FRAME.size:
             raise BatchRefused(f"its length is {length} bytes, less than that of any batch", None)
         end = start + _FRAME.size + length
-        yield view[start:end] if end <= len(view) else None
+        if end > len(view):
+            return
+        yield view[start:end]
         start = end
 
 
@@ -161,7 +169,7 @@ def _checked(next_offset: int, base_offset: int, log_end: int) -> int:
     """The offset behind a batch. The checksum does not cover its base, so that it is held against the log's end."""
     if not 0 <= base_offset < next_offset <= log_end:
         why = f"it claims the offsets {base_offset} to {next_offset - 1}, and the log ends at {log_end}"
-        raise BatchRefused(why, None)
+        raise BeyondTheEnd(why, None) if next_offset > log_end else BatchRefused(why, None)
     return next_offset
 
 

@@ -41,18 +41,21 @@ def _too_much(limit: int) -> CannotUnpack:
     return CannotUnpack(f"it uncompresses to more than {limit} bytes")
 
 
-def _gunzip(data: memoryview, limit: int) -> bytes:
+def _gunzip(data: memoryview, limit: int) -> memoryview:
     """Every member of a gzip stream, as Java and the command-line tools read it."""
-    found, rest = b"", bytes(data)
-    while rest:
+    found, position = bytearray(), 0
+    while position < len(data):
         member = zlib.decompressobj(_GZIP_WINDOW)
-        found += member.decompress(rest, limit + 1 - len(found))
-        if len(found) > limit:
-            raise _too_much(limit)
-        if not member.eof:
-            raise EOFError("its end is missing")
-        rest = member.unused_data
-    return found
+        while not member.eof:
+            # In pieces: a member copies what is behind its end, and there may be tens of thousands of members.
+            piece = data[position : position + _PIECE_BYTES]
+            if not piece:
+                raise EOFError("its end is missing")
+            found += member.decompress(piece, limit + 1 - len(found))
+            if len(found) > limit:
+                raise _too_much(limit)
+            position += len(piece) - len(member.unused_data)
+    return memoryview(found)
 
 
 def _unsnap(data: memoryview, limit: int) -> bytes:

@@ -19,9 +19,10 @@ from aiokafka.consumer.fetcher import Fetcher
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter, RawRecord, time_of
 from pipeline.core.waiting import Cause
-from pipeline.kafka.batches import Aborted, BatchRefused, Unpacked, unpack_fetch
+from pipeline.kafka.batches import BatchRefused, BeyondTheEnd, Unpacked, unpack_fetch
 from pipeline.kafka.causes import MOVED, broker_error, unanswered_fetch
 from pipeline.kafka.lenient import Unreadable
+from pipeline.kafka.transactions import Aborted
 from schemas.message_event import DeadLetterReason
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,11 @@ class Taken:
     records: list[RawRecord] = field(default_factory=list)
     unreadable: list[DeadLetter] = field(default_factory=list)
     size_bytes: int = 0
+
+    @property
+    def number(self) -> int:
+        """Of the records and of what is none."""
+        return len(self.records) + len(self.unreadable)
 
 
 class Fetched:
@@ -72,8 +78,8 @@ class Fetched:
     def take(self, max_records: int, max_bytes: int) -> Taken:
         """The next batches, until one crosses a limit; the position moves behind them."""
         taken = Taken(self.position, self.position)
-        while (part := self._next) is not None and len(taken.records) < max_records and taken.size_bytes < max_bytes:
-            part = self._cut(part, max_records - len(taken.records))
+        while (part := self._next) is not None and taken.number < max_records and taken.size_bytes < max_bytes:
+            part = self._cut(part, max_records - taken.number)
             taken.records += part.records
             taken.unreadable += [unreadable_letter(self._place, x, part.max_timestamp) for x in part.unreadable]
             taken.size_bytes += part.size_bytes
@@ -151,6 +157,7 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
         super().__init__(*arguments, **options)
         self.failing: set[TopicPartition] = set()
         """Partitions whose next answer is worth a note, even if there is nothing to read."""
+        self._doubted: dict[TopicPartition, int] = {}
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         """Ask a broker, and keep its answers. Whether there is anything to take."""
@@ -185,7 +192,15 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
         if not payload:
             return Recovered() if tp in self.failing else None
         aborted = rest[2 if len(rest) > 4 else -2] if len(rest) > 1 else None
-        return Fetched(assignment, tp, position, unpack_fetch(payload, position, log_end, Aborted(aborted)))
+        fetched = Fetched(assignment, tp, position, unpack_fetch(payload, position, log_end, Aborted(aborted)))
+        return None if self._is_doubtful(tp, fetched) else fetched
+
+    def _is_doubtful(self, tp: TopicPartition, fetched: Fetched) -> bool:
+        """Whether to ask again: once, after which the broker knows of what was appended while it answered."""
+        if fetched.has_more or not isinstance(fetched.refused, BeyondTheEnd):
+            return False
+        before, self._doubted[tp] = self._doubted.get(tp), fetched.position
+        return before != fetched.position
 
     def _keep(self, assignment: Any, asked: Any, answers: Any) -> bool:
         """Keep what was answered, unless the partition was sought or taken away meanwhile."""

@@ -117,10 +117,9 @@ class Fetching:
         if not fetched.has_more and fetched.refused is None:
             consumer.drop(tp)
         self.waiting.over(place)
-        number = len(taken.records) + len(taken.unreadable)
-        if not number:
+        if not taken.number:
             return None
-        size_bytes = taken.size_bytes + RECORD_OVERHEAD_BYTES * number
+        size_bytes = taken.size_bytes + RECORD_OVERHEAD_BYTES * taken.number
         return self.ledger.take(place, taken.records, taken.next_offset, size_bytes, self.monotonic(), taken.unreadable)
 
     def _failed(self, consumer: LogConsumer, tp: TopicPartition, failed: Failed) -> None:

@@ -25,7 +25,7 @@ NUMBERS = {
 }
 """What is called a partition and is a number, with the reason."""
 BY_NUMBER = {
-    "pipeline/kafka/batches.py: set[int]": "of producers",
+    "pipeline/kafka/transactions.py: set[int]": "of producers",
     "pipeline/kafka/codecs.py: dict[int, Callable[[memoryview, int], bytes | memoryview]]": "by codec",
     "pipeline/peer.py: dict[int, int]": "by the number of a question",
     "deploy/migrations/apply.py: dict[tuple[int, int], tuple[str, str]]": "by migration and statement",

@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.kafka import batches
-from pipeline.kafka.batches import Aborted, BatchRefused, Unpacked, unpack_fetch
+from pipeline.kafka.batches import BatchRefused, Unpacked, unpack_fetch
 from pipeline.kafka.lenient import Record, Span, Unreadable, parse
+from pipeline.kafka.transactions import Aborted
 from tests.support.record_batch import CODECS, XERIAL, BatchSpec, Part, record, varint
 
 # Its Python form is used where there is no compiled one, and then with this; with the compiled numbers it reads beyond
@@ -202,6 +203,30 @@ def test_a_batch_beyond_the_end_of_the_log_is_refused() -> None:
     assert refusal(BatchSpec().at(1000).build(), 0, 500) == (
         "it claims the offsets 1000 to 1000, and the log ends at 500", None,
     )  # fmt: skip
+
+
+def test_a_batch_that_was_appended_while_the_broker_answered_is_left_for_the_next_fetch() -> None:
+    payload = BatchSpec().build() + BatchSpec().at(1).build()
+    assert [part.next_offset for part in read(payload, log_end=1)] == [1]
+    assert "the log ends at 1" in refusal(payload, 1, log_end=1)[0]
+
+
+def test_where_a_bad_batch_ends_is_not_behind_the_beginning_of_the_next() -> None:
+    bad, following = BatchSpec(last_offset_delta=5000, checksum=1).build(), BatchSpec().at(3).build()
+    assert refusal(bad + following)[1] == refusal(bad + following[:12])[1] == 3
+    assert refusal(bad + following[:11])[1] == 5001
+
+
+def test_a_batch_that_begins_where_none_can_hides_no_record() -> None:
+    """No checksum covers where a batch begins."""
+    first, second, third = (BatchSpec().at(n).build() for n in (10, 11, 12))
+    for wrong in (0, 10):
+        found = unpack_fetch(first + BatchSpec().at(wrong).build() + third, 10, LOG_END, Aborted(()))
+        assert next(found).next_offset == 11
+        with pytest.raises(BatchRefused, match=f"begins at {wrong}, before the end of the batch before it"):
+            next(found)
+    assert "begins at 500, and the batch behind it not" in refusal(BatchSpec().at(500).build() + second, 10)[0]
+    assert [part.next_offset for part in read(first + third, 5)] == [11, 13], "compacted, or a log's beginning"
 
 
 def test_the_length_of_a_frame_that_is_none_is_refused() -> None:

@@ -5,8 +5,9 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.kafka.batches import Aborted, unpack_fetch
+from pipeline.kafka.batches import unpack_fetch
 from pipeline.kafka.raw_produce import RawRecord, batch_of, is_plain
+from pipeline.kafka.transactions import Aborted
 
 NOW_MS = 1_800_000_000_123
 some_bytes = st.none() | st.binary(max_size=300)

@@ -169,6 +169,38 @@ def test_the_position_does_not_move_over_a_batch_that_is_larger_than_a_fetch() -
     on({0: [batch(b"a" * 1000)[:500]]})(test)
 
 
+def test_a_batch_beyond_the_end_of_the_log_is_asked_for_again_once_and_is_then_a_reason() -> None:
+    """A broker looks where its log ends before it reads the log."""
+
+    async def test(reader: Reader) -> None:
+        answers = iter([1])
+        reader.broker.end = lambda number: next(answers, 2)  # type: ignore[method-assign]
+        await reader.until(lambda: reader.position() == 2 or bool(reader.ours.waiting.places))
+        assert reader.position() == 2
+        reader.broker.end = lambda number: 1  # type: ignore[method-assign]
+        reader.broker.batches[0].append(batch(b"b", at=2))
+        await reader.until(lambda: bool(reader.reasons()))
+        assert "it claims the offsets 2 to 2, and the log ends at 1" in reader.reasons()[0]
+        assert reader.position() == 2
+
+    on({0: [batch(b"a", b"b")], 1: [batch(b"x")]})(test)
+
+
+def test_a_flood_of_what_is_no_record_is_handed_on_in_parts() -> None:
+    async def test(reader: Reader) -> None:
+        sizes = []
+        while reader.position() < number:
+            (taken,) = [b for batches in (await reader.once()).values() for b in batches] or (None,)
+            if taken is not None:
+                sizes.append(len(taken.unreadable))
+                assert reader.ours.ledger.admit(taken, 0.0)
+        assert sizes == [20_000, 20_000, 5]
+        assert reader.ours.ledger.undurable_bytes >= number * 100
+
+    number = 40_005
+    on({0: [BatchSpec(content=bytes(number), count=number, codec="zstd").build()]})(test)
+
+
 def test_a_fault_of_a_parser_keeps_the_partition_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.kafka.batches._parsed_at_once", lambda *_: 1 // 0)
 
