@@ -38,7 +38,7 @@ def skip(context: Context, offsets: str, yes: bool) -> None:
     settings = context.settings
     place, start, last = parse_offsets(offsets, settings.kafka_topic)
     with command_errors(settings):
-        loss, cluster_id = asyncio.run(_look(settings, place, start))
+        loss, cluster_id = asyncio.run(_look(settings, place, start, last))
         gap = loss.gap(last)
         say(sentence(loss, gap))
         if not yes:
@@ -61,10 +61,10 @@ def parse_offsets(text: str, topic: str) -> tuple[Place, int, int | None]:
     return Place(topic, partition), start, last[0] if last else None
 
 
-async def _look(settings: Settings, place: Place, start: int) -> tuple[Loss, str]:
+async def _look(settings: Settings, place: Place, start: int, last: int | None) -> tuple[Loss, str]:
     try:
         async with open_consumer(settings) as consumer:
-            return await find_loss(consumer, place, start), await read_cluster_id(settings)
+            return await find_loss(consumer, place, start, last), await read_cluster_id(settings)
     except TimeoutError:
         raise Unreachable(
             f"no broker answers for partition {place.number} of {place.topic}; nothing is lost by that"

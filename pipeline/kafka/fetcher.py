@@ -75,6 +75,13 @@ class Fetched:
     def has_more(self) -> bool:
         return self._next is not None
 
+    def begins_behind(self, offset: int) -> bool:
+        """Whether the first that can be read stands behind an offset."""
+        if self._next is None:
+            return False
+        found = [r.offset for r in self._next.records[:1]] + [x.offset for x in self._next.unreadable[:1]]
+        return min(found, default=offset) > offset
+
     def take(self, max_records: int, max_bytes: int) -> Taken:
         """The next batches, until one crosses a limit; the position moves behind them."""
         taken = Taken(self.position, self.position)

@@ -1,6 +1,7 @@
 """Looks at the offsets of a partition that cannot be read, before an operator accepts that they are lost."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition, errors
@@ -19,6 +20,10 @@ class NothingLost(Stop):
     """The offsets can be read, or it cannot be told which of them cannot."""
 
 
+class NothingThere(NothingLost):
+    """The log has a hole there, which readers leave behind by themselves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loss:
     """Offsets [start, end) of a partition that cannot be read, and why. ``end`` is None where nobody can tell it."""
@@ -34,8 +39,8 @@ class Loss:
         if last is None:
             if self.end is None:
                 raise NothingLost(
-                    f"where the loss ends cannot be told ({self.why}); find the first offset that can be read, say "
-                    f"with `msgmetrics skip {name}-LAST` for the next one that cannot, and name the last lost one"
+                    f"where the loss ends cannot be told ({self.why}); name the last lost offset with "
+                    f"`msgmetrics skip {name}-LAST`, which refuses one that can be read"
                 )
             return Gap(self.start, self.end)
         if last < self.start:
@@ -47,8 +52,11 @@ class Loss:
         return Gap(self.start, last + 1)
 
 
-async def find_loss(consumer: LogConsumer, place: Place, offset: int) -> Loss:
-    """Try to read a partition at an offset. Raises NothingLost where that works, KafkaError where nobody answers."""
+async def find_loss(consumer: LogConsumer, place: Place, offset: int, last: int | None = None) -> Loss:
+    """Try to read a partition at an offset, and at the ``last`` where the loss does not tell its own end.
+
+    Raises NothingLost where that works, KafkaError where nobody answers.
+    """
     tp = TopicPartition(*place)
     await consumer._client.force_metadata_update()
     await consumer.topics()
@@ -62,18 +70,27 @@ async def find_loss(consumer: LogConsumer, place: Place, offset: int) -> Loss:
     consumer.assign([tp])
     consumer.seek(tp, offset)
     async with asyncio.timeout(LOOK_SECONDS):
-        return await _first_answer(consumer, tp, offset)
+        loss = await first_answer(consumer, tp, offset)
+    if loss.end is None and last is not None and last > offset:
+        with contextlib.suppress(NothingThere):
+            await find_loss(consumer, place, last)
+    return loss
 
 
-async def _first_answer(consumer: LogConsumer, tp: TopicPartition, offset: int) -> Loss:
+async def first_answer(consumer: LogConsumer, tp: TopicPartition, offset: int) -> Loss:
+    """What the broker has at the offset that a partition was sought to."""
     while True:
         match consumer.kept().get(tp):
             case Fetched() as fetched if fetched.has_more:
+                if fetched.begins_behind(offset):
+                    raise NothingThere(f"partition {tp.partition} has no record at {offset}, and can be read behind it")
                 raise NothingLost(f"offset {offset} of partition {tp.partition} can be read; nothing is lost there")
             case Fetched() as fetched if fetched.refused is not None:
                 return Loss(Place(*tp), offset, fetched.refused.next_offset, str(fetched.refused))
             case Failed(errors.OffsetOutOfRangeError):
                 raise NothingLost(f"the log of partition {tp.partition} has just changed; look again")
+            case Failed(errors.TopicAuthorizationFailedError, cause):
+                raise NothingLost(f"partition {tp.partition} cannot be looked at: {cause.why}; {cause.remedy}")
             case Failed(_, cause) if not cause.passes:
                 return Loss(Place(*tp), offset, None, cause.why)
         await asyncio.sleep(POLL_SECONDS)
