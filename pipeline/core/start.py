@@ -56,7 +56,7 @@ def choose_start(
     if max(known, committed or 0) > log_end:
         return Start(log_start, 0, recreated=True)
     promised = known if committed is None else min(known, committed)
-    behind = behind_gaps(promised, accepted)
+    behind = min(behind_gaps(promised, accepted), log_end)  # a log may have been cut since the loss was accepted
     if behind < log_start:
         return Gap(behind, log_start)
     if committed is None and promised >= log_start:

@@ -9,6 +9,7 @@ from pipeline.kafka.batches import BatchRefused
 
 AGAIN = "it is asked again until it does"
 NO_LEADER = Cause("no broker is its leader", "bring its brokers back; it goes on by itself then", passes=True)
+OUT_OF_RANGE = Cause("its log does not have what was to be read", "its start is looked up anew", passes=True)
 MOVED = frozenset({
     errors.NotLeaderForPartitionError, errors.UnknownTopicOrPartitionError, errors.LeaderNotAvailableError,
     errors.ReplicaNotAvailableError,

@@ -16,7 +16,7 @@ from pipeline.core.start import behind_gaps
 from pipeline.core.waiting import Cause, Waiting
 from pipeline.kafka.accepted import Accepted
 from pipeline.kafka.batches import BatchRefused
-from pipeline.kafka.causes import NO_LEADER, bad_batch
+from pipeline.kafka.causes import NO_LEADER, OUT_OF_RANGE, bad_batch
 from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, Pausing, Recovered
 from pipeline.kafka.log_consumer import MAX_BYTES_A_TAKE, LogConsumer
 from pipeline.kafka.offsets import assigned, has_leader, position_of
@@ -126,6 +126,7 @@ class Fetching:
         """A fetch failed: try again later, unless what was to be read is gone."""
         place = Place(*tp)
         if failed.error is OffsetOutOfRangeError:
+            self.waiting.note(place, consumer.kept_position(tp), OUT_OF_RANGE, self.monotonic())  # not without a pause
             consumer.drop(tp)
             self.begin_again(place)
             return

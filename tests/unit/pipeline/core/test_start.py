@@ -39,6 +39,7 @@ def test_reading_starts_where_nothing_can_be_missed(
         (7, 7, (9, 20), [Gap(0, 7)], Gap(7, 9)),
         (7, 7, (0, 20), [Gap(7, 12)], Start(12, 12)),  # a batch that cannot be read
         (5, 7, (0, 20), [Gap(7, 12)], Start(5, 7)),  # it comes later
+        (7, 7, (0, 10), [Gap(7, 12)], Start(10, 10)),  # what is behind the log's end is still to come
         (None, 7, (2, 20), [Gap(3, 5)], Start(2, 7)),
         (7, 50, (0, 10), [Gap(0, 40)], Start(0, 0, recreated=True)),
         (None, None, (4, 10), [Gap(4, 8)], Start(4, 0)),

@@ -155,6 +155,7 @@ def test_records_that_were_deleted_unread_have_their_partition_started_anew() ->
         reader.broker.starts[0] = 5
         await reader.until(lambda: bool(reader.began_again))
         assert set(reader.began_again) == {P0}
+        assert P0 in reader.ours.waiting.places, "it is not begun again without a pause"
         assert reader.position() == 0
 
     on({0: [batch(b"a", at=5)], 1: []})(test)
