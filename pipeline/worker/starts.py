@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.clickhouse.store import Store
+from pipeline.core.effects import Progress, WriteProgress
 from pipeline.core.place import Place
 from pipeline.core.start import Gap, Offsets, Start, Stored, choose_start
 
@@ -20,11 +21,14 @@ class Starts:
         """The start of every partition, by what Kafka and ClickHouse know of it; a Gap where nobody accepted it.
 
         Reported before anything is read, so that commands that only look at ClickHouse know the Kafka cluster of
-        whatever they find there.
+        whatever they find there. A first start, and one of a topic made anew, is stored as progress too: otherwise
+        what is deleted before the first flush would be no gap, and the old topic's progress and losses the new one's.
         """
         stored, gaps = self._store.read_stored(), self._store.read_gaps()
         choices = {p: self._choose(p, known, stored.get(p), gaps.get(p, ())) for p, known in offsets.items()}
         starts = {p: choice for p, choice in choices.items() if isinstance(choice, Start)}
+        first = [Progress(p, s.offset) for p, s in starts.items() if s.recreated or p not in stored]
+        self._store.perform(WriteProgress(tuple(first)))
         rows = [(p, "starting", start.offset, offsets[p].log_end) for p, start in starts.items()]
         self._store.report_partitions(rows, self._clock_ms())
         return choices
