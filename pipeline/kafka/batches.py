@@ -55,6 +55,8 @@ class Unpacked(NamedTuple):
     size_bytes: int
     next_offset: int
     max_timestamp: int
+    is_last: bool = True
+    """True if no other slice of its batch follows."""
 
 
 class _Header(NamedTuple):
@@ -93,7 +95,7 @@ def unpack_fetch(
     asked, behind = position, 0
     for frame in _frames(payload):
         behind += len(frame)
-        following = payload[behind : behind + _FRAME.size]
+        following = _FRAME.unpack_from(payload, behind)[0] if len(payload) - behind >= _FRAME.size else -1
         try:
             _check_order(frame, position, following, is_first=position == asked)
             for part in _unpack(frame, position, log_end, aborted, parser):
@@ -105,27 +107,27 @@ def unpack_fetch(
                 raise
             return
         except BatchRefused as refused:
-            raise _bounded(refused, position, following) from None
+            if refused.next_offset is not None and position < following < refused.next_offset:
+                refused.next_offset = following  # what is wrong may be where it claims to end
+            raise
     if position == asked:
         raise BatchRefused("the broker sends the beginning of a batch that is larger than a fetch", None)
 
 
-def _check_order(frame: memoryview, position: int, following: bytes, *, is_first: bool) -> None:
+def end_of_first(payload: bytes) -> int:
+    """The offset at which the log goes on behind the first batch, as that claims; 0 where it does not say."""
+    if len(payload) < _HEADER.size or payload[_MAGIC_AT] != FORMAT:
+        return 0
+    return _Header(*_HEADER.unpack_from(payload)).next_offset
+
+
+def _check_order(frame: memoryview, position: int, following: int, *, is_first: bool) -> None:
     """Refuse a batch out of the log's order. No checksum covers where it begins: believed, it would hide records."""
     base, _ = _FRAME.unpack_from(frame)
     if base < position and not is_first:
         raise BatchRefused(f"it begins at {base}, before the end of the batch before it", None)
-    if base > position and len(following) == _FRAME.size and _FRAME.unpack(following)[0] <= base:
+    if base > position and 0 <= following <= base:
         raise BatchRefused(f"it begins at {base}, and the batch behind it not behind that", None)
-
-
-def _bounded(refused: BatchRefused, position: int, following: bytes) -> BatchRefused:
-    """A refusal whose end is not behind the next batch's beginning: a wrong checksum may be that of a wrong length."""
-    if refused.next_offset is not None and len(following) == _FRAME.size:
-        begins_at, _ = _FRAME.unpack(following)
-        if position < begins_at < refused.next_offset:
-            refused.next_offset = begins_at
-    return refused
 
 
 def _frames(payload: bytes) -> Iterator[memoryview]:
@@ -212,7 +214,7 @@ def _cut(header: _Header, records: list[RawRecord], size_bytes: int) -> Iterator
         part = records[start:end]
         next_offset = records[end].offset if end < len(records) else header.next_offset
         share = size_bytes * len(part) // max(len(records), 1)
-        yield Unpacked(part, [], share, next_offset, header.max_timestamp)
+        yield Unpacked(part, [], share, next_offset, header.max_timestamp, end >= len(records))
 
 
 def _sliced(header: _Header, position: int, found: Iterable[Record | Unreadable]) -> Iterator[Unpacked]:
@@ -225,7 +227,7 @@ def _sliced(header: _Header, position: int, found: Iterable[Record | Unreadable]
         unreadable = [x for x in part if isinstance(x, Unreadable)]
         size = sum(len(x.value or b"") for x in records) + sum(len(x.framed) for x in unreadable)
         next_offset = following[0].offset if following else header.next_offset
-        yield Unpacked(records, unreadable, size, next_offset, header.max_timestamp)
+        yield Unpacked(records, unreadable, size, next_offset, header.max_timestamp, not following)
         if not following:
             return
         part = following

@@ -19,7 +19,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter, RawRecord, time_of
 from pipeline.core.waiting import Cause
-from pipeline.kafka.batches import BatchRefused, BeyondTheEnd, Unpacked, unpack_fetch
+from pipeline.kafka.batches import BatchRefused, Unpacked, end_of_first, unpack_fetch
 from pipeline.kafka.causes import MOVED, broker_error, unanswered_fetch
 from pipeline.kafka.lenient import Unreadable
 from pipeline.kafka.transactions import Aborted
@@ -46,12 +46,12 @@ class Taken:
 
     @property
     def number(self) -> int:
-        """Of the records and of what is none."""
+        """Number of the records and of what is none."""
         return len(self.records) + len(self.unreadable)
 
 
 class Fetched:
-    """A broker's answer for one partition, from which batches are taken."""
+    """A broker's answer for one partition, from which batches are taken. None is unpacked before it is wanted."""
 
     def __init__(self, assignment: Any, tp: TopicPartition, position: int, batches: Iterator[Unpacked]) -> None:
         self.position, self._place = position, Place(*tp)
@@ -59,7 +59,11 @@ class Fetched:
         self._state, self._assignment = assignment.state_value(tp), assignment
         self._batches, self._created = batches, time.monotonic()
         self._next: Unpacked | None = None
-        self._advance()
+        self._is_over = False
+        self.is_open = False
+        """True once anything of it was unpacked."""
+        self.is_within_a_batch = False
+        """True while it holds the rest of a batch with so many records that it comes in slices."""
 
     def calculate_backoff(self) -> float:
         """Called by aiokafka: seconds for which the broker's other partitions are not fetched."""
@@ -73,11 +77,19 @@ class Fetched:
 
     @property
     def has_more(self) -> bool:
+        """Whether there is anything to take. Unpacks the next batch."""
+        if self._next is None and not self._is_over:
+            self._advance()
         return self._next is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was taken, as far as that is known without unpacking more."""
+        return self._is_over and self._next is None and self.refused is None
 
     def begins_behind(self, offset: int) -> bool:
         """Whether the first that can be read stands behind an offset."""
-        if self._next is None:
+        if not self.has_more or self._next is None:
             return False
         found = [r.offset for r in self._next.records[:1]] + [x.offset for x in self._next.unreadable[:1]]
         return min(found, default=offset) > offset
@@ -85,8 +97,8 @@ class Fetched:
     def take(self, max_records: int, max_bytes: int) -> Taken:
         """The next batches, until one crosses a limit; the position moves behind them."""
         taken = Taken(self.position, self.position)
-        while (part := self._next) is not None and taken.number < max_records and taken.size_bytes < max_bytes:
-            part = self._cut(part, max_records - taken.number)
+        while taken.number < max_records and taken.size_bytes < max_bytes and self.has_more:
+            part = self._cut(max_records - taken.number)
             taken.records += part.records
             taken.unreadable += [unreadable_letter(self._place, x, part.max_timestamp) for x in part.unreadable]
             taken.size_bytes += part.size_bytes
@@ -95,10 +107,13 @@ class Fetched:
         self._state.consumed_to(taken.next_offset)
         return taken
 
-    def _cut(self, part: Unpacked, limit: int) -> Unpacked:
-        """At most so many records of a batch; the rest is next."""
+    def _cut(self, limit: int) -> Unpacked:
+        """At most so many records of what is next; the rest stays that."""
+        part = self._next
+        assert part is not None
+        self.is_within_a_batch = not part.is_last
         if len(part.records) <= limit or part.unreadable:
-            self._advance()
+            self._next = None
             return part
         share = part.size_bytes * limit // len(part.records)
         rest = part.records[limit:]
@@ -106,7 +121,7 @@ class Fetched:
         return part._replace(records=part.records[:limit], size_bytes=share, next_offset=rest[0].offset)
 
     def _advance(self) -> None:
-        self._next = None
+        self.is_open = True
         try:
             self._next = next(self._batches, None)
         except BatchRefused as refused:
@@ -114,6 +129,7 @@ class Fetched:
         except Exception as error:  # a parser's fault, of which this partition must not die
             log.exception("a batch at or behind offset %d cannot be read", self.position)
             self.refused = BatchRefused(f"reading it failed ({error!r})", None)
+        self._is_over = self._next is None
 
 
 def unreadable_letter(place: Place, unreadable: Unreadable, max_timestamp: int) -> DeadLetter:
@@ -199,15 +215,10 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
         if not payload:
             return Recovered() if tp in self.failing else None
         aborted = rest[2 if len(rest) > 4 else -2] if len(rest) > 1 else None
-        fetched = Fetched(assignment, tp, position, unpack_fetch(payload, position, log_end, Aborted(aborted)))
-        return None if self._is_doubtful(tp, fetched) else fetched
-
-    def _is_doubtful(self, tp: TopicPartition, fetched: Fetched) -> bool:
-        """Whether to ask again: once, after which the broker knows of what was appended while it answered."""
-        if fetched.has_more or not isinstance(fetched.refused, BeyondTheEnd):
-            return False
-        before, self._doubted[tp] = self._doubted.get(tp), fetched.position
-        return before != fetched.position
+        if end_of_first(payload) > log_end and self._doubted.get(tp) != position:
+            self._doubted[tp] = position
+            return None  # asked once more: by then the broker knows of what was appended while it answered
+        return Fetched(assignment, tp, position, unpack_fetch(payload, position, log_end, Aborted(aborted)))
 
     def _keep(self, assignment: Any, asked: Any, answers: Any) -> bool:
         """Keep what was answered, unless the partition was sought or taken away meanwhile."""

@@ -84,7 +84,9 @@ class Fetching:
         for tp in list(consumer.kept()):
             if self._is_full():
                 break
-            if tp in readable and tp in active and (batch := self._take(consumer, tp)) is not None:
+            if tp not in readable or tp not in active or _must_stay_packed(consumer, tp, readable):
+                continue
+            if (batch := self._take(consumer, tp)) is not None:
                 batches[tp] = [batch]
         return batches
 
@@ -109,13 +111,13 @@ class Fetching:
 
     def _taken(self, consumer: LogConsumer, tp: TopicPartition, fetched: Fetched) -> Batch | None:
         place = Place(*tp)
-        if not fetched.has_more and fetched.refused is not None:
-            self._refused(consumer, tp, fetched.position, fetched.refused)
-            return None
         taken = fetched.take(MAX_RECORDS_A_BATCH, MAX_BYTES_A_TAKE)
         # No await between this and the end: a seek in between would begin another reading.
-        if not fetched.has_more and fetched.refused is None:
+        if fetched.is_done:
             consumer.drop(tp)
+        elif taken.next_offset == taken.start and fetched.refused is not None:
+            self._refused(consumer, tp, fetched.position, fetched.refused)
+            return None
         self.waiting.over(place)
         if not taken.number:
             return None
@@ -172,3 +174,12 @@ class Fetching:
             await asyncio.sleep(0)
         else:
             waiter.cancel()
+
+
+def _must_stay_packed(consumer: LogConsumer, tp: TopicPartition, readable: Container[Place]) -> bool:
+    """Whether an answer has to wait: one batch of very many records, of a partition that is read, is enough."""
+    kept = consumer.kept()
+    if not isinstance(kept[tp], Fetched) or kept[tp].is_open:
+        return False
+    others = (x for other, x in kept.items() if isinstance(x, Fetched) and Place(*other) in readable)
+    return any(x.is_within_a_batch and not x.is_stale for x in others)

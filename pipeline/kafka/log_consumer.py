@@ -71,14 +71,16 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     async def poll(
         self, tps: Collection[TopicPartition], seconds: float, max_records: int, gaps: Mapping[Place, Sequence[Gap]]
     ) -> dict[TopicPartition, Taken]:
-        """Take a batch of each partition, for a reader that can stop; empty when the time is over.
+        """Take a batch of each partition, until they are large together; empty when the time is over. For who can stop.
 
         Accepted gaps are left behind. Raises LogGap where something else cannot be read.
         """
         deadline = time.monotonic() + seconds
         while True:
-            taken = {}
+            taken: dict[TopicPartition, Taken] = {}
             for tp in [tp for tp in self.kept() if tp in tps]:
+                if sum(found.size_bytes for found in taken.values()) >= MAX_BYTES_A_TAKE:
+                    break
                 if (found := self._poll_one(tp, max_records, gaps.get(Place(*tp), ()))) is not None:
                     taken[tp] = found
             left = deadline - time.monotonic()
@@ -92,10 +94,10 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     def _poll_one(self, tp: TopicPartition, max_records: int, gaps: Sequence[Gap]) -> Taken | None:
         match self.kept()[tp]:
             case Fetched() as fetched if not fetched.is_stale:
-                if fetched.has_more:
+                taken = fetched.take(max_records, MAX_BYTES_A_TAKE)
+                if taken.next_offset > taken.start:
                     self.waiting.over(Place(*tp))
-                    taken = fetched.take(max_records, MAX_BYTES_A_TAKE)
-                    if not fetched.has_more and fetched.refused is None:
+                    if fetched.is_done:
                         self.drop(tp)
                     return taken
                 if fetched.refused is not None:

@@ -78,7 +78,7 @@ async def find_loss(consumer: LogConsumer, place: Place, offset: int, last: int 
 
 
 async def first_answer(consumer: LogConsumer, tp: TopicPartition, offset: int) -> Loss:
-    """What the broker has at the offset that a partition was sought to."""
+    """Look at the broker's answer for the offset that a partition was sought to. Raises NothingLost."""
     while True:
         match consumer.kept().get(tp):
             case Fetched() as fetched if fetched.has_more:

@@ -1,11 +1,13 @@
 """A partition that cannot go on waits, says why, and keeps no other from being read: the real fetcher, no Kafka."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from pipeline.core import waiting
+from pipeline.core.place import Place
 from pipeline.core.start import Gap
 from pipeline.core.waiting import Waiting
 from pipeline.errors import SinkUnavailable
@@ -200,6 +202,36 @@ def test_a_flood_of_what_is_no_record_is_handed_on_in_parts() -> None:
 
     number = 40_005
     on({0: [BatchSpec(content=bytes(number), count=number, codec="zstd").build()]})(test)
+
+
+def test_an_answer_is_not_unpacked_before_there_is_room_for_it() -> None:
+    large = batch(bytes(3 << 20), codec="zstd")
+
+    async def test(reader: Reader) -> None:
+        reader.ours.buffer_bytes = 1 << 20
+        while len(reader.consumer.kept()) < 3:  # noqa: ASYNC110 - aiokafka has no event for it
+            await asyncio.sleep(0)
+        assert not any(fetched.is_open for fetched in reader.consumer.kept().values())
+        await reader.once()
+        assert [fetched.is_open for fetched in reader.consumer.kept().values()] in ([False] * 2, [False] * 3)
+
+    on({0: [large], 1: [large], 2: [large]})(test)
+
+
+def test_of_batches_with_very_many_records_one_is_in_memory_while_its_partition_is_read() -> None:
+    many = batch(*[b"v"] * 20_001)
+
+    async def test(reader: Reader) -> None:
+        while len(reader.consumer.kept()) < 2:  # noqa: ASYNC110 - aiokafka has no event for it
+            await asyncio.sleep(0)
+        ((first, _),) = (await reader.once()).items()
+        assert [fetched.is_open for fetched in reader.consumer.kept().values()] == [True, False]
+        reader.ours.ledger.stop([Place(*first)])  # it waits for its start
+        await reader.until(lambda: len(reader.offsets) == 2)
+        reader.ours.ledger.begin(Place(*first), 20_000, 0, now=0.0)
+        await reader.until(lambda: [len(x) for x in reader.offsets.values()] == [20_001, 20_001])
+
+    on({0: [many], 1: [many]})(test)
 
 
 def test_a_fault_of_a_parser_keeps_the_partition_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
