@@ -26,6 +26,10 @@ class Accepted:
         """The gaps of a partition, as they were when last read."""
         return self._gaps.get(place, ())
 
+    def forget(self) -> None:
+        """Forget the copy: partitions start anew, perhaps of a topic made anew, which inherits no loss."""
+        self._gaps = {}
+
     def refresh(self) -> None:
         """Read them again in the background, once at a time. Where that fails the next attempt asks again."""
         if self._task is None or self._task.done():

@@ -68,6 +68,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     def _begin_again(self, place: Place) -> None:
+        self.fetching.accepted.forget()
         self.starting.begin_one(self.kafka, place)
 
     def run(self, work: Coroutine[Any, Any, T]) -> "Future[T]":
@@ -76,8 +77,12 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Called by Faust after every assignment, on its own loop. The seeks follow from the background."""
-        self.thread_loop.call_soon_threadsafe(lambda: self.starting.begin(self.kafka))
+        self.thread_loop.call_soon_threadsafe(self._begin)
         return {}
+
+    def _begin(self) -> None:
+        self.fetching.accepted.forget()
+        self.starting.begin(self.kafka)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
         """Called by Faust now and then, to log partitions that it takes for slow: the worker's health knows better."""

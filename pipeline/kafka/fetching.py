@@ -84,7 +84,9 @@ class Fetching:
         for tp in list(consumer.kept()):
             if self._is_full():
                 break
-            if tp not in readable or tp not in active or _must_stay_packed(consumer, tp, readable):
+            if tp not in readable or tp not in active or position_of(consumer, Place(*tp)) is None:
+                continue  # without a position: assigned anew, or no more, a moment ago
+            if _must_stay_packed(consumer, tp, readable):
                 continue
             if (batch := self._take(consumer, tp)) is not None:
                 batches[tp] = [batch]
@@ -105,7 +107,7 @@ class Fetching:
             case Recovered():
                 self.waiting.over(Place(*tp))
                 consumer.drop(tp)
-            case _:  # stale, or to be tried again; or aiokafka's, while a partition has no position yet
+            case _:  # stale, or to be tried again
                 consumer.drop(tp)
         return None
 

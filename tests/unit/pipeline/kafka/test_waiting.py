@@ -13,6 +13,7 @@ from pipeline.core.waiting import Waiting
 from pipeline.errors import SinkUnavailable
 from pipeline.kafka import fetcher
 from pipeline.kafka.accepted import Accepted
+from tests.support.fake_broker import tp_of
 from tests.support.places import P0, P1
 from tests.support.reading import Reader, batch, on
 from tests.support.record_batch import BatchSpec, Part
@@ -232,6 +233,21 @@ def test_of_batches_with_very_many_records_one_is_in_memory_while_its_partition_
         await reader.until(lambda: [len(x) for x in reader.offsets.values()] == [20_001, 20_001])
 
     on({0: [many], 1: [many]})(test)
+
+
+@pytest.mark.parametrize("left", [set(), {0}])
+def test_an_answer_that_a_rebalance_has_overtaken_ends_nothing(left: set[int]) -> None:
+    """The fetcher forgets its answers a moment after the assignment has changed; new partitions have no position."""
+
+    async def test(reader: Reader) -> None:
+        reader.broker.errors[0] = NOT_LEADER
+        while not isinstance(reader.consumer.kept().get(tp_of(0)), fetcher.Failed):  # noqa: ASYNC110 - no event for it
+            await asyncio.sleep(0)
+        reader.consumer._subscription.assign_from_subscribed({tp_of(n) for n in left})
+        assert reader.ours.drain(reader.consumer, {tp_of(0)}) == {}
+        assert reader.reasons() == []
+
+    on({0: []})(test)
 
 
 def test_a_fault_of_a_parser_keeps_the_partition_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
