@@ -214,7 +214,7 @@ class _Sender:
             self._answered(letter, refused.args[0], None)
 
     def _send_odd(self) -> None:
-        """Send what has odd headers to where it came from. Raises KafkaError of aiokafka."""
+        """Send what has odd headers to where it came from. Raises KafkaError of aiokafka where nothing was sent."""
         now_ms, odd = wall_clock_ms(), self._odd
         self._odd = []
         records = [RawRecord(x.place.number, now_ms, x.key, x.value, _marked(x)) for x in odd]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, RequestTimedOutError
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c, encode_varint
 
@@ -43,7 +43,7 @@ def is_plain(headers: Sequence[tuple[bytes, bytes | None]]) -> bool:
 
 
 async def produce_raw(settings: Settings, topic: str, records: Sequence[RawRecord]) -> list[int]:
-    """Send records one by one; returns Kafka's error code for each, 0 for none. Raises KafkaError."""
+    """Send records one by one; returns Kafka's error code for each, 0 for none. Raises KafkaError before the first."""
     client = AIOKafkaClient(**connection(settings), request_timeout_ms=ANSWER_MS)
     try:
         await client.bootstrap()
@@ -57,9 +57,12 @@ async def produce_raw(settings: Settings, topic: str, records: Sequence[RawRecor
 async def _produce(client: AIOKafkaClient, topic: str, record: RawRecord) -> int:
     leader = client.cluster.leader_for_partition(TopicPartition(topic, record.partition))
     if leader in (None, -1):
-        raise KafkaConnectionError(f"partition {record.partition} of {topic} has no leader")
+        return int(LeaderNotAvailableError.errno)
     topics = [(topic, [(record.partition, batch_of(record))])]
-    response = await client.send(leader, ProduceRequest(None, ALL_REPLICAS, ANSWER_MS, topics))
+    try:
+        response = await client.send(leader, ProduceRequest(None, ALL_REPLICAS, ANSWER_MS, topics))
+    except KafkaError:  # it may have arrived all the same
+        return int(RequestTimedOutError.errno)
     ((_, ((_, code, *_),)),) = response.topics
     return int(code)
 

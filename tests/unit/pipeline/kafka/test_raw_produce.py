@@ -1,13 +1,20 @@
 """A batch as it is sent, read by aiokafka's own parser, and by ours where that refuses it."""
 
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.record.default_records import DefaultRecordBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.kafka import raw_produce
 from pipeline.kafka.batches import unpack_fetch
-from pipeline.kafka.raw_produce import RawRecord, batch_of, is_plain
+from pipeline.kafka.raw_produce import RawRecord, batch_of, is_plain, produce_raw
 from pipeline.kafka.transactions import Aborted
+from schemas.settings import read_settings
 
 NOW_MS = 1_800_000_000_123
 some_bytes = st.none() | st.binary(max_size=300)
@@ -29,3 +36,26 @@ def test_a_record_is_sent_as_the_bytes_that_it_has(
 )
 def test_only_names_that_are_utf_8_are_for_every_client(name: bytes, plain: bool) -> None:
     assert is_plain([(b"first", None), (name, b"")]) is plain
+
+
+def test_a_broker_that_goes_away_midway_does_not_hide_what_it_has_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Client:
+        """Takes the first record, is then away, and has no leader for partition 9."""
+
+        def __init__(self, **_: Any) -> None:
+            self.cluster = SimpleNamespace(leader_for_partition=lambda tp: -1 if tp.partition == 9 else 1)
+            self.answers: list[Any] = [SimpleNamespace(topics=[("t", [(0, 0, 5)])]), KafkaConnectionError("away")]
+
+        async def bootstrap(self) -> None: ...
+        async def add_topic(self, topic: str) -> None: ...
+        async def force_metadata_update(self) -> None: ...
+        async def close(self) -> None: ...
+
+        async def send(self, node: int, request: Any) -> Any:
+            if isinstance(answer := self.answers.pop(0), Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(raw_produce, "AIOKafkaClient", Client)
+    records = [RawRecord(partition, NOW_MS, None, b"", []) for partition in (0, 1, 9)]
+    assert asyncio.run(produce_raw(read_settings({}), "t", records)) == [0, 7, 5]
