@@ -26,12 +26,21 @@ LATENESS_SECONDS = 2
 DAMAGED, HEALTHY = 1, 0
 
 
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[System]:
+TWO_DISKS = {"log.dirs": "{data}/log,{data}/second", "offsets.topic.num.partitions": "1"}
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     require_kafka()
-    broker = KafkaBroker(tmp_path / "kafka", ROOT / ".cache", {"log.dirs": "{data}/log,{data}/second"}).start()
-    with System(tmp_path, partitions=2, broker=broker, lateness_seconds=str(LATENESS_SECONDS)) as running:
+    directory = tmp_path_factory.mktemp("unreadable")
+    broker = KafkaBroker(directory / "kafka", ROOT / ".cache", TWO_DISKS).start()
+    with System(directory, partitions=2, broker=broker, lateness_seconds=str(LATENESS_SECONDS)) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def ledger() -> Ledger:
+    return Ledger(seed=31, orgs=3)
 
 
 def now() -> datetime:
@@ -55,11 +64,6 @@ def send_in_a_transaction(system: System, ledger: Ledger, partition: int, count:
     for _ in range(count):
         producer.produce(TOPIC, ledger.produced(ledger.event(now())).value, partition=partition)
     producer.commit_transaction(30)
-
-
-def finished(system: System, partition: int, end: int) -> bool:
-    """Whether a partition is durable up to its end; asked in ClickHouse, since a broker may not tell of another."""
-    return durable(system, partition) >= end
 
 
 def reason(worker: Process, *words: str) -> bool:
@@ -92,8 +96,8 @@ def damage_last_batch(path: Path) -> tuple[int, int]:
     return base, base + last
 
 
-def test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted(system: System) -> None:
-    ledger, began = Ledger(seed=31, orgs=3), now()
+def test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted(system: System, ledger: Ledger) -> None:
+    began = now()
     worker = system.start_worker("first")
     for codec in ("none", "lz4", "zstd", "gzip", "snappy"):
         send(system, ledger, DAMAGED, 20, codec)
@@ -130,8 +134,8 @@ def test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted(sy
     )
     check_everything(system, ledger, began)
     wait_until("readiness", lambda: worker.readiness() == (200, []), 30)
-    assert worker.is_alive
     system.run(*replay)
+    assert worker.end() == 0
     check_everything(system, ledger, began)
     gaps = json.loads(system.run("status", "--json", code=None))["accepted_gaps"]
     assert [(g["partition"], g["from_offset"], g["to_offset"]) for g in gaps] == [(DAMAGED, first, last + 1)]
@@ -159,70 +163,63 @@ def _check_odd_headers_survive_a_redrive(system: System, ledger: Ledger) -> None
 
 
 def _check_what_skip_refuses(system: System, first: int, last: int) -> None:
-    def refused(what: str, *sentence: str, code: int = 4) -> None:
-        said = system.run("skip", what, "--yes", code=code, stderr=True)
-        assert all(words in said for words in sentence), said
+    def refused(what: str, sentence: str) -> None:
+        assert sentence in system.run("skip", what, "--yes", code=4, stderr=True)
 
     refused(f"{TOPIC}/{HEALTHY}/0", "can be read")
     refused(f"{TOPIC}/{DAMAGED}/{first}-{last + 1}", f"ends at offset {last}")
-    refused(f"{TOPIC}/{DAMAGED}/{last + 900}", "the log of partition 1 ends at")
-    refused(f"{TOPIC}/9/0", "has no partition 9")
-    refused(f"other/0/{first}", "like message-events/3/1500-1519", code=2)
     assert system.query("SELECT count() FROM accepted_gaps") == [(0,)]
 
 
-def test_records_that_are_gone_hold_their_partition_alone_until_the_loss_is_accepted(system: System) -> None:
-    ledger, began = Ledger(seed=8, orgs=2), now()
-    worker = system.start_worker("worker")
-    send(system, ledger, DAMAGED, 100)
-    system.wait_until_done(60)
-    assert worker.end() == 0
-    send(system, Ledger(seed=9), DAMAGED, 40)
+def test_records_that_are_gone_hold_their_partition_alone_until_the_loss_is_accepted(
+    system: System, ledger: Ledger
+) -> None:
+    began, (_, first) = now(), system.offsets()[DAMAGED]
+    last = first + 39
+    send(system, Ledger(seed=9), DAMAGED, 40)  # counted nowhere
     send(system, ledger, DAMAGED, 10)
     send(system, ledger, HEALTHY, 10)
     admin = system.broker.admin()  # must outlive the futures
-    for future in admin.delete_records([TopicPartition(TOPIC, DAMAGED, 140)]).values():
+    for future in admin.delete_records([TopicPartition(TOPIC, DAMAGED, last + 1)]).values():
         future.result(30)
 
-    worker = system.start_worker("again")
-    wait_until("the reason", lambda: reason(worker, "offset 100", "offsets 100 to 139 were deleted", "1/100-139`"), 30)
+    worker, words = system.start_worker("third"), (f"waits at offset {first}", f"{first} to {last} were deleted")
+    wait_until("the reason", lambda: reason(worker, *words, f"{TOPIC}/{DAMAGED}/{first}-{last}`"), 30)
     wait_until("the other partition", lambda: not system.unfinished().keys() - {DAMAGED}, 30)
-    assert "offsets 100 to 139 (40)" in system.run("skip", f"{TOPIC}/{DAMAGED}/100", "--yes")
+    said = system.run("skip", f"{TOPIC}/{DAMAGED}/{first}", "--yes")
+    assert f"offsets {first} to {last} (40) cannot be read: deleted from the log" in said
     check_everything(system, ledger, began)
-    assert "partition 1, offsets 100 to 139 are lost" in system.run("status", code=None)
-
+    assert f"partition {DAMAGED}, offsets {first} to {last} are lost" in system.run("status", code=None)
     assert worker.end() == 0
 
 
-def test_a_partition_without_a_leader_holds_nothing_but_itself(system: System) -> None:
-    """One of the broker's two directories fails, as a disk does."""
-    ledger, began = Ledger(seed=10, orgs=2), now()
-    _await_directories(system)
-    worker = system.start_worker("worker")
-    send(system, ledger, DAMAGED, 20)
-    send(system, ledger, HEALTHY, 20)
+def test_a_partition_without_a_leader_holds_nothing_but_itself(system: System, ledger: Ledger) -> None:
+    """One of the broker's two directories fails, as a disk does: the one in which the group's offsets are not."""
+    began, worker = now(), system.start_worker("fourth")
+    (offsets,) = Path(system.broker.data).glob("*/__consumer_offsets-0")
+    directories = {number: segment(system, number).parent for number in (0, 1)}
+    assert {directory.parent.name for directory in directories.values()} == {"log", "second"}, "the broker spreads them"
+    ((failing, directory),) = [(n, d) for n, d in directories.items() if d.parent != offsets.parent]
+    send(system, ledger, 0, 20)
+    send(system, ledger, 1, 20)
     check_everything(system, ledger, began)
+    end = system.offsets()[1 - failing][1]
     system.broker.stop()
-    directory = segment(system, DAMAGED).parent
     aside = system.directory / "aside"
     directory.rename(aside)
     directory.write_bytes(b"")  # a file where the directory was: the whole disk counts as failed
     system.broker.start()
-    wait_until("the reason", lambda: reason(worker, f"partition {DAMAGED}", "leader"), 60)
-    again = system.start_worker("again")  # and at a start
-    send(system, ledger, HEALTHY, 20)
-    wait_until("the other partition", lambda: finished(system, HEALTHY, 40), 60)
+    wait_until("the reason", lambda: reason(worker, f"partition {failing}", "leader"), 60)
+    again = system.start_worker("fifth")  # and at a start
+    send(system, ledger, 1 - failing, 20)
+    # Asked in ClickHouse, since the broker tells no end of the other one.
+    wait_until("the other partition", lambda: durable(system, 1 - failing) == end + 20, 60)
     assert worker.is_alive
     assert again.is_alive
     system.broker.stop()
     directory.unlink()
     aside.rename(directory)
     system.broker.start()
-    send(system, ledger, DAMAGED, 20)
+    send(system, ledger, failing, 20)
     check_everything(system, ledger, began)
     assert (worker.end(), again.end()) == (0, 0)
-
-
-def _await_directories(system: System) -> None:
-    """The two partitions must lie in directories of their own: the broker spreads them."""
-    assert segment(system, DAMAGED).parent.parent != segment(system, HEALTHY).parent.parent
