@@ -8,6 +8,8 @@ from pipeline.core.place import Place
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 15.0
 """Between two attempts at most. It is also how long a remedy takes to have an effect."""
+LONGEST_PASSING_PAUSE_SECONDS = 1.0
+"""The same for a cause that usually passes: a broker that is back is not to be waited for."""
 PASSING_SECONDS = 5.0
 """A cause that usually passes, such as a leader that moves, is a reason only after so long."""
 MAX_DOUBLINGS = 16
@@ -50,10 +52,11 @@ class Waiting:
     _waits: Mapping[Place, Wait] = field(default_factory=dict)
 
     def note(self, place: Place, offset: int | None, cause: Cause, now: float) -> Wait:
-        """An attempt failed: the pause doubles with every one, up to LONGEST_PAUSE_SECONDS."""
+        """An attempt failed: the pause doubles with every one, up to the longest of its cause."""
         before = self._waits.get(place)
         attempts, since = (before.attempts + 1, before.since) if before else (1, now)
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(attempts - 1, MAX_DOUBLINGS))
+        longest = LONGEST_PASSING_PAUSE_SECONDS if cause.passes else LONGEST_PAUSE_SECONDS
+        pause = min(longest, FIRST_PAUSE_SECONDS * 2.0 ** min(attempts - 1, MAX_DOUBLINGS))
         wait = Wait(cause, offset, since, attempts, now + pause)
         self._waits = {**self._waits, place: wait}
         return wait
@@ -76,6 +79,11 @@ class Waiting:
         """The reason of each partition that waits, but for causes that may be over in a moment."""
         shown = {p: w for p, w in self._waits.items() if not w.cause.passes or now - w.since >= PASSING_SECONDS}
         return {p: w.sentence(p, now) for p, w in sorted(shown.items())}
+
+    @property
+    def unanswered(self) -> frozenset[Place]:
+        """Partitions whose brokers do not answer, or whose leader moves: asking about them takes until it times out."""
+        return frozenset(p for p, wait in self._waits.items() if wait.cause.passes)
 
     @property
     def places(self) -> frozenset[Place]:

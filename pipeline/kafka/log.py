@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from pipeline.core.place import Place
 from pipeline.core.watermark import Idle
@@ -39,7 +39,8 @@ class KafkaLog:
 
     async def log_ends(self) -> dict[Place, int]:
         """The last stable offset of every partition that is being read: up to there is something to read."""
-        return await self._ask(offsets.log_ends(self._thread.kafka, self._ledger.partitions), {})
+        asked = self._ledger.partitions - self._waiting.unanswered
+        return await self._ask(offsets.log_ends(self._thread.kafka, asked), {})
 
     async def commit_offsets(self, next_offsets: dict[Place, int]) -> dict[Place, int] | None:
         """Commit what is still assigned, and return that. None: not now."""
@@ -56,6 +57,9 @@ class KafkaLog:
     async def waiting(self) -> Mapping[Place, str]:
         """Partitions that cannot go on, each with a sentence on why and what helps."""
         await self._call(self._thread.fetching.note_leaders, self._thread.kafka)
+        ours = self._ledger.partitions
+        if ours and ours <= self._waiting.unanswered:  # nobody asks it anything else then
+            self._peer.outcome(KafkaConnectionError("no broker answers for any partition"), self._clock_ms())
         return self._waiting.sentences(self._monotonic())
 
     async def assigned(self) -> frozenset[Place]:

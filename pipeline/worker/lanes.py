@@ -166,9 +166,9 @@ class Lanes:
             await asyncio.sleep(self.pauses.report)
             state: State = await self.runner.perform_steps(_ask(ReadState()))
             self.health.as_of_ms = state.as_of_ms
+            self.health.waiting = await self.kafka.waiting()  # first, since an answer may take its time
             assigned, ends = await self.kafka.assigned(), await self.kafka.log_ends()
             durable = dict(self.ledger.durable_offsets())
-            self.health.waiting = await self.kafka.waiting()
             self.health.partitions(assigned, durable, ends, self.clock_ms())
             await self.runner.call(self.report, durable, ends, len(self.commits.pending))
 

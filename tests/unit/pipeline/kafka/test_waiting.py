@@ -261,10 +261,15 @@ def test_a_fault_of_a_parser_keeps_the_partition_and_ends_nothing(monkeypatch: p
     on({0: [batch(b"a")], 1: []})(test)
 
 
-def test_pauses_grow_and_a_wait_that_is_over_begins_again_with_a_short_one() -> None:
+def test_pauses_grow_and_a_wait_that_is_over_begins_again_with_a_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
     waits, cause = Waiting(), waiting.Cause("why", "what helps")
     pauses = [waits.note(P0, 5, cause, now).retry_at - now for now in (0.0, 1.0, 2.0, 3.0, 4.0, 5.0)]
     assert pauses == pytest.approx([0.001, 0.002, 0.004, 0.008, 0.01, 0.01])
+    monkeypatch.setattr(waiting, "LONGEST_PASSING_PAUSE_SECONDS", 0.003)
+    passing = waiting.Cause("why", "what helps", passes=True)
+    assert waits.note(P0, 5, passing, 6.0).retry_at - 6.0 == pytest.approx(0.003), (
+        "a leader that is back is not waited for"
+    )
     assert waits.sentences(65.0)[P0] == ("partition 0 of message-events waits at offset 5: why (for 65 s); what helps")
     waits.over(P0)
     assert waits.note(P0, 5, cause, 9.0).retry_at - 9.0 == pytest.approx(waiting.FIRST_PAUSE_SECONDS)
