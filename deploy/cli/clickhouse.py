@@ -69,13 +69,16 @@ def _client(settings: Settings, org: str) -> Client:
     return client
 
 
-def with_store(context: Context, work: Callable[[Store, Settings], T], *, org: str = "") -> T:
-    """Run ``work`` with the pipeline's store. Raises CommandError; Refused where nobody knows ``org``, '' for all."""
+def open_store(settings: Settings, cluster_id: str) -> Store:
+    """The pipeline's store for a command."""
     from pipeline.clickhouse.store import Store  # brings pyarrow, which takes as long as all else together
 
+    name = f"command-{os.getpid()}"
+    return Store(settings.clickhouse, cluster_id, settings.kafka_topic, name, LONGEST_STATEMENT_SECONDS)
+
+
+def with_store(context: Context, work: Callable[[Store, Settings], T], *, org: str = "") -> T:
+    """Run ``work`` with the pipeline's store. Raises CommandError; Refused where nobody knows ``org``, '' for all."""
     settings = context.settings
     with command_errors(settings):
-        cluster_id = known_cluster_id(settings, _client(settings, org))
-        name = f"command-{os.getpid()}"
-        store = Store(settings.clickhouse, cluster_id, settings.kafka_topic, name, LONGEST_STATEMENT_SECONDS)
-        return work(store, settings)
+        return work(open_store(settings, known_cluster_id(settings, _client(settings, org))), settings)

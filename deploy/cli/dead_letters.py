@@ -14,6 +14,7 @@ from deploy.sql import sql
 from deploy.terminal import safe_json
 from pipeline.clickhouse.store import Store
 from pipeline.core.place import Place
+from pipeline.core.refusal import printable
 from schemas.instant import rfc3339
 from schemas.settings import Settings
 
@@ -148,8 +149,7 @@ def _readable(value: bytes | None) -> str:
     if value is None:
         return "none"
     text = value[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    return shown + (f" … and {len(value) - SHOWN_BYTES} bytes more" if len(value) > SHOWN_BYTES else "")
+    return printable(text) + (f" … and {len(value) - SHOWN_BYTES} bytes more" if len(value) > SHOWN_BYTES else "")
 
 
 def _name(name: bytes) -> dict[str, str]:

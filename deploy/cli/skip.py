@@ -1,21 +1,19 @@
 """``msgmetrics skip``: accept that some offsets are lost."""
 
 import asyncio
-import os
 
 import click
 
+from deploy.cli.clickhouse import open_store
 from deploy.cli.context import Context, confirm, say
 from deploy.cli.problems import command_errors
 from deploy.errors import Unreachable, Usage
-from pipeline.clickhouse.store import Store
 from pipeline.core.place import Place
 from pipeline.core.start import Gap
 from pipeline.core.waiting import LONGEST_PAUSE_SECONDS
 from pipeline.kafka.client import read_cluster_id
 from pipeline.repair.loss import Loss, find_loss
 from pipeline.repair.replay_reading import open_consumer
-from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
 
 
@@ -43,7 +41,9 @@ def skip(context: Context, offsets: str, yes: bool) -> None:
         say(sentence(loss, gap))
         if not yes:
             confirm("Accept the loss? They will not be read again")
-        _store(settings, cluster_id).record_gap(place, gap)
+        store = open_store(settings, cluster_id)
+        store.read_stored()  # which incarnation of the topic it is
+        store.record_gap(place, gap)
     say(f"accepted; a worker that waits for it goes on within {LONGEST_PAUSE_SECONDS:g} s")
 
 
@@ -78,11 +78,3 @@ def sentence(loss: Loss, gap: Gap) -> str:
         f"offset {gap.from_offset}" if number == 1 else f"offsets {gap.from_offset} to {gap.to_offset - 1} ({number})"
     )
     return f"partition {loss.place.number} of {loss.place.topic}: {which} cannot be read: {loss.why}"
-
-
-def _store(settings: Settings, cluster_id: str) -> Store:
-    store = Store(
-        settings.clickhouse, cluster_id, settings.kafka_topic, f"command-{os.getpid()}", LONGEST_STATEMENT_SECONDS
-    )
-    store.read_stored()  # which incarnation of the topic it is
-    return store

@@ -47,6 +47,11 @@ def explain(error: Exception, value: bytes | None) -> tuple[DeadLetterReason, st
     return DeadLetterReason.INVALID_FIELD, f"the value cannot be read as an event: {_cut(repr(error))}"
 
 
+def printable(text: str) -> str:
+    """The text with everything that does not print escaped."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def excerpt(value: str | bytes) -> str:
     """A text as it may stand in a sentence: quoted, control characters escaped, and cut to 80 characters."""
     start = value[: 4 * _EXCERPT_CHARACTERS]
@@ -94,4 +99,4 @@ def _not_given(value: bytes, field: str) -> str:
     if raw.startswith(b'"'):
         return f", not {excerpt(msgspec.json.decode(raw, type=str))}"
     text = raw.decode()[: 4 * _EXCERPT_CHARACTERS]
-    return f", not {_cut(''.join(c if c.isprintable() else repr(c)[1:-1] for c in text))}"
+    return f", not {_cut(printable(text))}"

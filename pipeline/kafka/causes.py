@@ -1,11 +1,15 @@
 """Causes for which a partition cannot go on, in words, with what helps."""
 
+import logging
+
 from aiokafka import TopicPartition, errors
 
 from pipeline.core.place import Place
 from pipeline.core.start import Gap
-from pipeline.core.waiting import Cause
+from pipeline.core.waiting import Cause, Wait, Waiting
 from pipeline.kafka.batches import BatchRefused
+
+log = logging.getLogger(__name__)
 
 AGAIN = "it is asked again until it does"
 NO_LEADER = Cause("no broker is its leader", "bring its brokers back; it goes on by itself then", passes=True)
@@ -15,6 +19,14 @@ MOVED = frozenset({
     errors.ReplicaNotAvailableError,
 })  # fmt: skip
 """Errors of a broker that is not, or no longer, the one to ask."""
+
+
+def note_wait(waiting: Waiting, place: Place, offset: int | None, cause: Cause, now: float) -> Wait:
+    """Note that a partition waits, and log it while that is news."""
+    wait = waiting.note(place, offset, cause, now)
+    if wait.is_news:
+        log.warning("%s", wait.sentence(place, now))
+    return wait
 
 
 def unanswered_fetch(node_id: int, error: errors.KafkaError) -> Cause:

@@ -141,36 +141,34 @@ def unreadable_letter(place: Place, unreadable: Unreadable, max_timestamp: int) 
     )  # fmt: skip
 
 
+class Standing:
+    """Stands in the place of records, so that a partition is not fetched; its neighbours are."""
+
+    __slots__ = ()
+
+    def calculate_backoff(self) -> float:
+        """Called by aiokafka: the broker's other partitions are fetched."""
+        return 0.0
+
+
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Standing):
     """A fetch of one partition that failed, until somebody takes note of it."""
 
     error: type[errors.KafkaError]
     cause: Cause
 
-    def calculate_backoff(self) -> float:
-        """Called by aiokafka: the broker's other partitions are fetched."""
-        return 0.0
-
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(Standing):
     """A broker that failed has answered again, and has nothing to read."""
 
-    def calculate_backoff(self) -> float:
-        """Called by aiokafka: the broker's other partitions are fetched."""
-        return 0.0
-
 
 @dataclass(frozen=True, slots=True)
-class Pausing:
+class Pausing(Standing):
     """Stands for the records of a partition that is not fetched until a time (monotonic seconds)."""
 
     retry_at: float
-
-    def calculate_backoff(self) -> float:
-        """Called by aiokafka: the broker's other partitions are fetched."""
-        return 0.0
 
 
 class BatchFetcher(Fetcher):  # type: ignore[misc]

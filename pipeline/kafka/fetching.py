@@ -16,7 +16,7 @@ from pipeline.core.start import behind_gaps
 from pipeline.core.waiting import Cause, Waiting
 from pipeline.kafka.accepted import Accepted
 from pipeline.kafka.batches import BatchRefused
-from pipeline.kafka.causes import NO_LEADER, OUT_OF_RANGE, bad_batch
+from pipeline.kafka.causes import NO_LEADER, OUT_OF_RANGE, bad_batch, note_wait
 from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, Pausing, Recovered
 from pipeline.kafka.log_consumer import MAX_BYTES_A_TAKE, LogConsumer
 from pipeline.kafka.offsets import assigned, has_leader, position_of
@@ -159,9 +159,7 @@ class Fetching:
                 consumer.tell_when_answered(tp)
 
     def _wait(self, consumer: LogConsumer, tp: TopicPartition, position: int, cause: Cause) -> None:
-        wait = self.waiting.note(Place(*tp), position, cause, self.monotonic())
-        if wait.is_news:
-            log.warning("%s", wait.sentence(Place(*tp), self.monotonic()))
+        wait = note_wait(self.waiting, Place(*tp), position, cause, self.monotonic())
         consumer.pause_until(tp, wait.retry_at)
 
     async def _wait_for_data(self, fetcher: BatchFetcher, must_pause: bool, seconds: float) -> None:

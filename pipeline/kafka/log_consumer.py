@@ -1,7 +1,6 @@
 """aiokafka's consumer with our fetcher."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -12,10 +11,8 @@ from pipeline.core.place import Place
 from pipeline.core.start import Gap, behind_gaps
 from pipeline.core.waiting import Cause, Waiting
 from pipeline.errors import LogGap
-from pipeline.kafka.causes import bad_batch, deleted
+from pipeline.kafka.causes import bad_batch, deleted, note_wait
 from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, Pausing, Taken
-
-log = logging.getLogger(__name__)
 
 MAX_BYTES_A_TAKE = 4 * 1024 * 1024
 """A batch ends with the producers' batch that crosses this: 20,000 records of 64 KiB would be more than a gigabyte."""
@@ -120,10 +117,7 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         position, now = self.kept_position(tp), time.monotonic()
         if not cause.passes:
             raise _gap(tp, position, cause)
-        wait = self.waiting.note(Place(*tp), position, cause, now)
-        if wait.is_news:
-            log.warning("%s", wait.sentence(Place(*tp), now))
-        self.pause_until(tp, wait.retry_at)
+        self.pause_until(tp, note_wait(self.waiting, Place(*tp), position, cause, now).retry_at)
 
     def _leave_behind(self, tp: TopicPartition, position: int, gaps: Sequence[Gap], cause: Cause) -> None:
         """Move behind the accepted gaps. Raises LogGap where there is none."""

@@ -20,9 +20,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
 from pipeline.core.start import Gap, Offsets, Start
-from pipeline.core.waiting import Cause, Waiting
+from pipeline.core.waiting import Waiting
 from pipeline.errors import SinkUnavailable
-from pipeline.kafka.causes import gap_cause
+from pipeline.kafka.causes import gap_cause, note_wait
 from pipeline.kafka.offsets import assigned, read_offsets
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class Starting:
         """Start those of these partitions that can be started; the others wait."""
         offsets, failed = await read_offsets(consumer, places)
         for place, cause in failed.items():
-            self._wait(place, None, cause)
+            note_wait(self.waiting, place, None, cause, self.monotonic())
         if not offsets:
             return
         choices = await asyncio.get_running_loop().run_in_executor(None, self.choose, offsets)
@@ -103,7 +103,7 @@ class Starting:
         # No pause from here on: a partition that is lost in between cannot be sought.
         for place, choice in choices.items():
             if isinstance(choice, Gap):
-                self._wait(place, choice.from_offset, gap_cause(place, choice))
+                note_wait(self.waiting, place, choice.from_offset, gap_cause(place, choice), self.monotonic())
             else:
                 self._begin_reading(consumer, place, choice)
         if starts := {p.number: c.offset for p, c in sorted(choices.items()) if isinstance(c, Start)}:
@@ -114,11 +114,6 @@ class Starting:
         self.ledger.begin(place, start.offset, start.known_offset, self.monotonic())
         self._wanted.discard(place)
         self.waiting.over(place)
-
-    def _wait(self, place: Place, offset: int | None, cause: Cause) -> None:
-        wait = self.waiting.note(place, offset, cause, self.monotonic())
-        if wait.is_news:
-            log.warning("%s", wait.sentence(place, self.monotonic()))
 
     def start_forgotten(self, consumer: AIOKafkaConsumer, now: float) -> None:
         """Begin again where partitions have been assigned for FORGOTTEN_SECONDS and are neither read nor being started.

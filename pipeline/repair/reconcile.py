@@ -133,12 +133,11 @@ class Reconciler:
     def _occupied(self, span: Step) -> Iterator[int]:
         """Numbers of the span's steps, counted from 0, in which the grain or its source has a row."""
         grain, start, end = span
-        name, tables_asked = "occupied_minutes", {"target": tables.rollup_table(grain)}
-        if grain.source is not None:
-            name, tables_asked["source"] = "occupied_coarser", tables.rollup_table(grain.source)
+        source, column = (tables.rollup_table(grain.source), "bucket") if grain.source else (tables.FACTS, "minute")
+        asked = {"target": tables.rollup_table(grain), "source": source, "column": column}
         for first in range(start, end, ASKED_SECONDS):
             last, step = min(first + ASKED_SECONDS, end), STEP_SECONDS[grain]
-            for (number,) in self._rows(name, start=first, end=last, step=step, **tables_asked):
+            for (number,) in self._rows("occupied", start=first, end=last, step=step, **asked):
                 yield (first - start) // step + int(number)
 
     def _count(self, step: Step) -> int:

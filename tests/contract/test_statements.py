@@ -16,7 +16,7 @@ NAMES = sorted(str(file.relative_to(FOLDER).with_suffix("")) for file in FOLDER.
 STATEMENTS = [name for name in NAMES if not name.startswith("pieces/")]
 PIECES = [name for name in NAMES if name.startswith("pieces/")]
 PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
-TABLES = {"target": "rollup_hour", "source": "rollup_minute"}
+IDENTIFIERS = {"target": "rollup_hour", "source": "rollup_minute", "column": "bucket"}
 VALUES: dict[str, Any] = {
     "String": "x",
     "UUID": "00000000-0000-0000-0000-000000000001",
@@ -26,7 +26,7 @@ VALUES: dict[str, Any] = {
 
 def value(name: str, kind: str) -> Any:
     """Something of a parameter's type."""
-    return TABLES[name] if kind == "Identifier" else VALUES.get(kind, 1)
+    return IDENTIFIERS[name] if kind == "Identifier" else VALUES.get(kind, 1)
 
 
 @pytest.fixture(scope="module", params=["url", "cluster"])
