@@ -7,6 +7,7 @@
     └── Stop                 the worker cannot go on: it logs one sentence and ends with an exit code
         ├── SinkRefuses      ClickHouse will never take it (rights, a mistake of ours)
         │   └── NotMigrated  a table or column is missing; a worker that has not begun yet waits for `migrate`
+        ├── NewerSchema      the database was migrated for a newer version
         ├── LogGap           records are gone from the log that were never read
         ├── KafkaUnavailable Kafka went away while the worker was starting
         ├── WrongClock       this machine's clock disagrees with ClickHouse's
@@ -38,6 +39,10 @@ class SinkRefuses(Stop):
 
 class NotMigrated(SinkRefuses):
     """ClickHouse has no such database, table or column."""
+
+
+class NewerSchema(Stop):
+    """The database was migrated, with a stop, for a version that counts by other rules."""
 
 
 class LogGap(Stop):

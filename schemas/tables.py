@@ -23,6 +23,10 @@ API_KEYS: Final = "api_keys"
 SECRETS: Final = "secrets"
 MIGRATIONS: Final = "schema_migrations"
 
+SCHEMA: Final = 7
+"""The newest migration that needs a stop: with an older database this version must not begin, with a newer one not go
+on."""
+
 CURSOR_SECRET: Final = "cursor"
 """Name of the row in ``secrets`` that signs cursors."""
 

@@ -18,6 +18,7 @@ from deploy.cli.clickhouse import connected
 from deploy.cli.context import Context, say
 from deploy.cli.kafka import committed_offsets
 from deploy.errors import CommandError, Refused, Usage
+from deploy.migrations.apply import half_applied, ledger
 from deploy.sql import sql
 from pipeline.core.place import Place
 from schemas import tables
@@ -82,10 +83,15 @@ def create(client: Client, settings: Settings, name: str, place: str, tell: Call
     data = [table for table in names if table not in PROGRESS]
     if not set(PROGRESS) <= set(names):
         raise Refused("the database is not set up, so there is nothing to back up; run `msgmetrics migrate`")
+    if begun := half_applied(client):
+        raise Refused(f"{begun[0]} has begun and not ended; run `msgmetrics migrate` to its end, then back up")
+    before = ledger(client)
     _run(client, "BACKUP", PROGRESS, "TO", _destination(place, name, "progress"), settings.clickhouse_cluster)
     tell(f"progress is in {name}-progress; waiting for the workers to finish what it speaks for")
     wait_until_committed(settings, stored_offsets(client, settings), time.monotonic)
     _run(client, "BACKUP", data, "TO", _destination(place, name, "data"), settings.clickhouse_cluster)
+    if ledger(client) != before:
+        raise Refused(f"a migration ran meanwhile, so that {name} is of two versions; delete it and take another")
     tell(f"{len(data)} tables are in {name}-data")
 
 

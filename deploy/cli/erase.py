@@ -12,7 +12,7 @@ from deploy.errors import Refused
 from deploy.sql import sql
 from pipeline.clickhouse.client import ClickHouse
 from pipeline.clickhouse.store import Store
-from pipeline.core.protocol import erase_steps
+from pipeline.core.protocol import order_erasure_steps
 from pipeline.repair.lease import run_leased
 from schemas.connection import connect_writer
 from schemas.grain import MS_PER_SECOND, Grain
@@ -124,7 +124,7 @@ def erase_organization(store: Store, org: str, at_ms: int, floor_ms: int) -> str
     for key in list_keys(client, org):
         if key.revoked_at is None:
             revoke_key(client, key.id, utc(store.clock_ms()))
-    run_leased(store, f"erase {org}", erase_steps(org, at_ms, floor_ms), lambda _: None, warn)
+    run_leased(store, f"erase {org}", order_erasure_steps(org, at_ms, floor_ms), lambda _: None, warn)
     facts, letters, minutes, hours, days, keys = map(int, _counts(store, org))
     if keys:
         raise Refused(f"{org} has a key again; revoke it and erase once more")

@@ -1,5 +1,6 @@
 """``msgmetrics explain``: the facts behind a number, or the whereabouts of an event."""
 
+from collections import Counter
 from decimal import Decimal
 from typing import Any
 
@@ -67,7 +68,7 @@ def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: st
     ]
     if state.facts_floor_ms > start * MS_PER_SECOND:
         lines.append(f"facts are kept since {rfc3339(state.facts_floor_ms)} only; the number stays without them")
-    return [*lines, "", *_facts(facts)]
+    return [*lines, "", *_facts(store, facts)]
 
 
 def _rows(store: Store, name: str, **parameters: Any) -> Any:
@@ -99,12 +100,17 @@ def _plain(value: int | Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _facts(facts: Any) -> list[str]:
+def _place(store: Store, topic: str, number: int, offset: int) -> str:
+    """A record's place, as a dead letter's id; facts of before topics were kept have no topic."""
+    return f"{topic or store.topic}/{number}/{offset}"
+
+
+def _facts(store: Store, facts: Any) -> list[str]:
     lines = [f"{'occurred at':<24} {'event':<38} {'type':<18} {'channel':<10} {'error':<16} {'cents':>10}  record"]
     lines += [
         f"{rfc3339(int(at)):<24} {event:<38} {kind:<18} {channel:<10} {code:<16} {_plain(cost):>10}  "
-        f"partition {partition}, offset {offset}, {rfc3339(int(record_ms))}"
-        for event, kind, channel, code, cost, at, record_ms, partition, offset in facts[:SHOWN_FACTS]
+        f"{_place(store, topic, partition, offset)}, {rfc3339(int(record_ms))}"
+        for event, kind, channel, code, cost, at, record_ms, topic, partition, offset in facts[:SHOWN_FACTS]
     ]
     if not facts:
         return ["no facts"]
@@ -118,11 +124,14 @@ def explain_event(store: Store, org: str, event: str) -> list[str]:
     erased_ms = store.perform(ReadErasures()).get(org, 0)
     lines = [
         f"counted: {kind} at {rfc3339(int(at))}, in minute {second(Grain.MINUTE.floor_ms(int(at)))}; "
-        f"record partition {partition}, offset {offset}, {rfc3339(int(record_ms))}"
-        for at, record_ms, kind, partition, offset in facts
+        f"record {_place(store, topic, partition, offset)}, {rfc3339(int(record_ms))}"
+        for at, record_ms, kind, topic, partition, offset in facts
     ]
-    if len(facts) > 1:
-        lines.append(f"its id was used for {len(facts)} times, and each is counted: the producer breaks the contract")
+    lines += [
+        f"{kind} was sent with this id for {times} times, and each is counted: the producer breaks the contract"
+        for kind, times in Counter(fact[2] for fact in facts).items()
+        if times > 1
+    ]
     named = [_letter(x) for x in letters[:SHOWN_LETTERS] if x[-1]]
     lines += named
     if erased_ms:

@@ -24,14 +24,19 @@ ALL = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A stored dead letter. Instants are epoch milliseconds, 0 for none."""
+    """A stored dead letter. Instants are epoch milliseconds, 0 for none; ``type`` is '' where it cannot be told.
+
+    ``incarnation`` tells topics of one name apart, of which the later was made anew.
+    """
 
     place: Place
     offset: int
+    incarnation: int
     reason: str
     detail: str
     org_id: str
     event_id: str
+    type: str
     occurred_ms: int
     record_ms: int
     seen_ms: int
@@ -90,13 +95,15 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _letter(row: Sequence[Any]) -> Letter:
-    topic, number, offset, reason, detail, org, event, occurred, record, seen, key, has_key, value, has_value = row[:14]
-    redrives, is_resolved = row[17:]
+    topic, number, offset, reason, detail, org, event, kind, incarnation, occurred, record, seen = row[:12]
+    key, has_key, value, has_value = row[12:16]
+    redrives, is_resolved = row[19:]
     headers = [
-        (base64.b64decode(n), None if null else base64.b64decode(v)) for n, v, null in zip(*row[14:17], strict=True)
+        (base64.b64decode(n), None if null else base64.b64decode(v)) for n, v, null in zip(*row[16:19], strict=True)
     ]
     return Letter(
-        Place(topic, int(number)), int(offset), reason, detail, org, event, int(occurred), int(record), int(seen),
+        Place(topic, int(number)), int(offset), int(incarnation), reason, detail, org, event, kind,
+        int(occurred), int(record), int(seen),
         base64.b64decode(key) if has_key else None,
         base64.b64decode(value) if has_value else None,
         tuple(headers),

@@ -25,6 +25,6 @@ def migrate(context: Context, partitions: int | None) -> None:
     with command_errors(settings):
         client = open_clickhouse(settings, make_database=True)
         days = settings.facts_retention_days, settings.dead_letter_retention_days
-        applied = apply.migrate(client, *days, settings.clickhouse_cluster)
+        applied = apply.migrate(client, *days, settings.clickhouse_cluster, say)
     say(*([f"applied {name}" for name in applied] or ["ClickHouse is up to date"]))
     say(ensure_topic(settings, partitions))

@@ -86,8 +86,11 @@ def as_document(result: Reconciliation) -> dict[str, Any]:
             {
                 "org_id": v.org_id,
                 "event_id": v.event_id,
+                "type": v.type,
                 "occurred_at": [rfc3339(at) for at in v.times_ms],
-                "records": [{"partition": place.number, "offset": offset} for place, offset in v.places],
+                "records": [
+                    {"topic": place.topic, "partition": place.number, "offset": offset} for place, offset in v.places
+                ],
             }
             for v in result.violations
         ],
@@ -112,8 +115,8 @@ def as_text(result: Reconciliation) -> list[str]:
     lines += [_violation(v) for v in result.violations[:SHOWN]]
     if result.violations:
         lines.append(
-            f"{len(result.violations)} event ids were used for more than one time; each time is counted. "
-            "Tell the producer: one id per event, and a repeated event is the same event"
+            f"{len(result.violations)} events were sent with more than one time; each time is counted. "
+            "Tell the producer: one id per event of a type, and a repeated event is the same event"
         )
     return lines
 
@@ -127,4 +130,4 @@ def _violation(v: Violation) -> str:
         f"{rfc3339(at)} (partition {place.number}, offset {offset})"
         for at, (place, offset) in zip(v.times_ms, v.places, strict=True)
     )
-    return f"violation: {v.org_id} used {v.event_id} at {seen}"
+    return f"violation: {v.org_id} sent {v.event_id} ({v.type}) at {seen}"

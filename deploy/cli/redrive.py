@@ -243,8 +243,8 @@ class _Sender:
             self._problem = error.str()
 
     def _note(self) -> None:
-        names = ["cluster_id", "topic", "partition", "offset"]
-        rows = [(self._store.cluster_id, *letter.place, letter.offset) for letter in self._acknowledged]
+        names = ["cluster_id", "topic", "partition", "offset", "incarnation"]
+        rows = [(self._store.cluster_id, *x.place, x.offset, x.incarnation) for x in self._acknowledged]
         self._tally.sent += len(rows)
         self._acknowledged = []
         if rows:

@@ -82,8 +82,7 @@ def _run(settings: Settings, work: Coroutine[Any, Any, str]) -> str:
 
 async def _replay(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm, *, resume: bool) -> str:
     store = _open_store(settings, await read_cluster_id(settings))
-    stored = await asyncio.to_thread(store.read_stored)
-
+    await asyncio.to_thread(store.read_stored)  # which incarnation of the topic it is
     retrying = Retrying(store.perform, Peer("ClickHouse"), warn=warn)
     done = await Replay(
         settings=settings,
@@ -92,30 +91,32 @@ async def _replay(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm, 
         wanted=wanted,
         clock_ms=wall_clock_ms,
         floor_ms=floor_ms,
-        known_offsets={p: s.next_offset for p, s in stored.items()},
         gaps=await asyncio.to_thread(store.read_gaps),
         on_start=bar.reset,
         on_progress=lambda passed: bar.update(passed - bar.n),
     ).run(resume=resume)
     erased = f", {done.erased} dropped since their organization was erased" if done.erased else ""
-    return f"replayed {done.records} records: {done.facts} events, {done.dead_letters} dead letters{erased}"
+    late = (
+        f", {done.out_of_time} too late or in the future, which a replay leaves as they are" if done.out_of_time else ""
+    )
+    return f"replayed {done.records} records: {done.facts} events, {done.dead_letters} dead letters{late}{erased}"
 
 
 async def _forecast(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm) -> str:
     store = _open_store(settings, await read_cluster_id(settings))
-    stored = await asyncio.to_thread(store.read_stored)
+    await asyncio.to_thread(store.read_stored)  # which incarnation of the topic it is
     f = await DryRun(
         settings=settings,
         store=store,
         wanted=wanted,
         clock_ms=wall_clock_ms,
         floor_ms=floor_ms,
-        known_offsets={p: s.next_offset for p, s in stored.items()},
         gaps=await asyncio.to_thread(store.read_gaps),
         on_start=bar.reset,
         on_progress=lambda passed: bar.update(passed - bar.n),
     ).run()
     return (
         f"would read {f.records} records: {f.new_facts} new facts, {f.duplicates} duplicates, {f.new_dead_letters} new "
-        f"dead letters, {f.known_dead_letters} known ones, {f.erased} of erased organizations"
+        f"dead letters, {f.known_dead_letters} known ones, {f.out_of_time} too late or in the future, which a replay "
+        f"leaves as they are, {f.erased} of erased organizations"
     )

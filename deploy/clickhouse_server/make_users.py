@@ -94,8 +94,11 @@ USERS = (
         "migrate",
         "makes, changes, backs up and restores tables; used for the time of `msgmetrics migrate` and `backup` alone",
         (
-            f"CREATE DATABASE, CREATE TABLE, ALTER TABLE, SELECT, INSERT, BACKUP ON {DATABASE}.*",
+            # A table is renamed by who may drop it.
+            f"CREATE DATABASE, CREATE TABLE, ALTER TABLE, DROP TABLE, SELECT, INSERT, BACKUP ON {DATABASE}.*",
             "SELECT ON system.tables",
+            "SELECT ON system.parts",
+            "SELECT ON system.processes",
             "CLUSTER, REMOTE ON *.*",
         ),
         settings={},

@@ -56,8 +56,10 @@ CREATE USER IF NOT EXISTS api IDENTIFIED WITH sha256_password BY {api_password:S
 
 -- migrate: makes, changes, backs up and restores tables; used for the time of `msgmetrics migrate` and `backup` alone
 CREATE ROLE IF NOT EXISTS msgmetrics_migrate;
-GRANT CREATE DATABASE, CREATE TABLE, ALTER TABLE, SELECT, INSERT, BACKUP ON msgmetrics.* TO msgmetrics_migrate;
+GRANT CREATE DATABASE, CREATE TABLE, ALTER TABLE, DROP TABLE, SELECT, INSERT, BACKUP ON msgmetrics.* TO msgmetrics_migrate;
 GRANT SELECT ON system.tables TO msgmetrics_migrate;
+GRANT SELECT ON system.parts TO msgmetrics_migrate;
+GRANT SELECT ON system.processes TO msgmetrics_migrate;
 GRANT CLUSTER, REMOTE ON *.* TO msgmetrics_migrate;
 CREATE SETTINGS PROFILE IF NOT EXISTS msgmetrics_migrate SETTINGS max_concurrent_queries_for_user = 8 MIN 1 MAX 8 TO msgmetrics_migrate;
 CREATE QUOTA IF NOT EXISTS msgmetrics_migrate FOR INTERVAL 1 minute NO LIMITS TO msgmetrics_migrate;

@@ -7,7 +7,8 @@ do no harm: each statement is idempotent, since a table that is there already co
 import hashlib
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -17,24 +18,26 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from deploy.errors import Refused
 from deploy.migrations.cluster_ddl import statements_for
+from deploy.migrations.retention import set_retention
+from deploy.migrations.rewrite import Rewrite, rewriting_of
+from deploy.migrations.stop import Guard, Unguarded, stopped
 from deploy.sql import sql
 from schemas import tables
-from schemas.grain import Grain
-from schemas.sharding import alter_target, local_name
 
 TABLE_EXISTS = 57
+NEEDS_A_STOP = "-- needs a stop"
 _COMMENT = re.compile(r"--[^\n]*")
-_TTL_DAYS = re.compile(r"TTL\s+(?:\S+|toDateTime\([^)]*\))\s*\+\s*toIntervalDay\((\d+)\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered file: its statements, and a checksum over its text."""
+    """One numbered file: its statements, a checksum over its text, and whether nobody may work meanwhile."""
 
     number: int
     name: str
     statements: tuple[str, ...]
     checksum: str
+    needs_a_stop: bool = False
 
 
 def read_migrations() -> list[Migration]:
@@ -45,7 +48,8 @@ def read_migrations() -> list[Migration]:
 
 
 def _migration(name: str, text: str) -> Migration:
-    return Migration(int(name[:4]), name, _statements(text), hashlib.sha256(text.encode()).hexdigest())
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    return Migration(int(name[:4]), name, _statements(text), checksum, text.startswith(NEEDS_A_STOP))
 
 
 def _statements(text: str) -> tuple[str, ...]:
@@ -58,33 +62,56 @@ def ledger_definition(cluster: str = "") -> list[str]:
     return [derived for s in _statements(sql("migrations/create_ledger")) for derived in statements_for(s, cluster)]
 
 
-def migrate(client: Client, facts_days: int, dead_letter_days: int, cluster: str = "") -> list[str]:
+def migrate(
+    client: Client,
+    facts_days: int,
+    dead_letter_days: int,
+    cluster: str = "",
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[str]:
     """Bring the database up to date. Returns the names of what was applied; raises Refused where it must not.
 
     On a cluster each statement becomes what deploy/migrations/cluster_ddl.py derives from it; the ledger is the same.
-    Also makes the cursors' secret where it is missing, and applies the retention settings.
+    Also makes the cursors' secret where it is missing, and applies the retention settings. ``tell`` is told how far
+    that is which takes long.
     """
     for statement in ledger_definition(cluster):
         client.command(statement)
     migrations = read_migrations()
-    done = _ledger(client)
+    done = ledger(client)
     _check(migrations, done)
-    applied = [m.name for m in migrations if _apply(client, m, {s for n, s in done if n == m.number}, cluster)]
+    missing = [m for m in migrations if any((m.number, i) not in done for i in range(len(m.statements)))]
+    to_stop_for = [m.name for m in missing if m.needs_a_stop and done]
+    with stopped(client, to_stop_for[0], cluster) if to_stop_for else nullcontext(Unguarded()) as guard:
+        for migration in missing:
+            _apply(client, migration, {s for n, s in done if n == migration.number}, cluster, guard, tell)
     _make_secret(client)
-    _set_retention(client, tables.FACTS, "minute", facts_days, cluster)
-    _set_retention(client, tables.DEAD_LETTERS, "toDateTime(seen_at, 'UTC')", dead_letter_days, cluster)
-    return applied
+    set_retention(client, tables.FACTS, "minute", facts_days, cluster)
+    set_retention(client, tables.DEAD_LETTERS, "toDateTime(seen_at, 'UTC')", dead_letter_days, cluster)
+    return [m.name for m in missing]
 
 
 def pending(client: Client) -> list[str]:
     """Names of the migrations that are not applied yet."""
     if not client.command(sql("migrations/has_ledger")):
         return [m.name for m in read_migrations()]
-    done = _ledger(client)
+    done = ledger(client)
     return [m.name for m in read_migrations() if any((m.number, i) not in done for i in range(len(m.statements)))]
 
 
-def _ledger(client: Client) -> dict[tuple[int, int], tuple[str, str]]:
+def half_applied(client: Client) -> list[str]:
+    """Names of the migrations that have begun and not ended."""
+    done = ledger(client)
+    numbers = {number for number, _ in done}
+    return [
+        m.name
+        for m in read_migrations()
+        if m.number in numbers and any((m.number, i) not in done for i in range(len(m.statements)))
+    ]
+
+
+def ledger(client: Client) -> dict[tuple[int, int], tuple[str, str]]:
+    """The statements that were run, (number of the migration, place in it) to (name of the migration, checksum)."""
     rows = client.query(sql("migrations/ledger")).result_rows
     return {(number, statement): (name, checksum) for number, statement, name, checksum in rows}
 
@@ -98,13 +125,17 @@ def _check(migrations: Sequence[Migration], done: dict[tuple[int, int], tuple[st
             raise Refused(f"migration {name} was changed after it was applied; restore it and add a new one instead")
 
 
-def _apply(client: Client, migration: Migration, done: set[int], cluster: str) -> bool:
+def _apply(
+    client: Client, migration: Migration, done: set[int], cluster: str, guard: Guard, tell: Callable[[str], None]
+) -> None:
     for index, statement in _missing(migration, done):
-        for derived in statements_for(statement, cluster):
-            _run(client, derived)
+        if wanted := rewriting_of(statement):
+            Rewrite(client, wanted, migration.number, cluster, guard, tell).run()
+        else:
+            for derived in statements_for(statement, cluster):
+                _run(client, derived)
         row: list[Any] = [migration.number, index, migration.name, migration.checksum]
         client.insert(tables.MIGRATIONS, [row], column_names=["number", "statement", "name", "checksum"])
-    return len(done) < len(migration.statements)
 
 
 def _run(client: Client, statement: str) -> None:
@@ -124,16 +155,3 @@ def _make_secret(client: Client) -> None:
     if not found:
         row = [tables.CURSOR_SECRET, secrets.token_hex(32)]
         client.insert(tables.SECRETS, [row], column_names=["name", "value"])
-
-
-def _set_retention(client: Client, table: str, column: str, days: int, cluster: str) -> None:
-    """Set a table's TTL. First raise the floor of facts by the old TTL, which may have dropped some."""
-    found = client.query(sql("migrations/table_definition"), parameters={"table": local_name(table, cluster)})
-    match = _TTL_DAYS.search(found.result_rows[0][0])
-    if match and int(match[1]) == days:
-        return
-    if match and table == tables.FACTS:
-        floor = {"margin": Grain.HOUR.seconds, "days": int(match[1])}
-        client.command(sql("migrations/raise_facts_floor"), parameters=floor)
-    # In Python, since a TTL and ON CLUSTER take no parameters; a name comes from the code, the days are an int.
-    client.command(f"ALTER TABLE {alter_target(table, cluster)} MODIFY TTL {column} + toIntervalDay({int(days)})")

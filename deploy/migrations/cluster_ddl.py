@@ -18,12 +18,15 @@ _CREATE = re.compile(r"CREATE TABLE (IF NOT EXISTS )?(\w+)", re.ASCII)
 _AS = re.compile(r"(?<=\bAS )(\w+)(?=\s+ENGINE\b)", re.ASCII)
 _ENGINE = re.compile(r"\bENGINE = (\w*MergeTree)(?:\(([^()]*)\))?", re.ASCII)
 _ALTER = re.compile(r"ALTER TABLE (\w+)(?=\s)", re.ASCII)
+_INSERT = re.compile(r"INSERT INTO \w+\s", re.ASCII)
+_STORAGE = re.compile(r",\s*MODIFY ORDER BY \([^()]*\)")
+"""A change of the sort key, behind the columns that it is about; a Distributed table has none."""
 _COLUMNS = re.compile(r"\b(ADD|DROP|MODIFY|RENAME|COMMENT|ALTER) COLUMN\b")
 
 
 def statements_for(statement: str, cluster: str) -> list[str]:
     """Translate a migration's statement for a cluster; without one it stays as it is. Raises Refused without a rule."""
-    if not cluster:
+    if not cluster or _INSERT.match(statement):  # rows go where their table sends them
         return [statement]
     if match := _CREATE.match(statement):
         return _create(statement, match, cluster)
@@ -34,20 +37,30 @@ def statements_for(statement: str, cluster: str) -> list[str]:
 
 def _create(statement: str, match: re.Match[str], cluster: str) -> list[str]:
     softly, name = match[1] or "", match[2]
-    sharded = name in SHARDED
-    path, replica = (SHARD_PATH, SHARD_REPLICA) if sharded else (GLOBAL_PATH, GLOBAL_REPLICA)
-    body, engines = _ENGINE.subn(lambda engine: _replicated(engine, path, replica), statement[match.end() :])
+    key = SHARDED.get(name)
+    made = stored_table(f"{softly}{local_name(name, cluster)}", statement[match.end() :], key, cluster)
+    return [made, spanning_table(f"CREATE TABLE {softly}", name, key, cluster)] if key else [made]
+
+
+def stored_table(name: str, body: str, key: str | None, cluster: str) -> str:
+    """The statement that makes a table which holds rows; ``body`` is what stands behind its name on one server.
+
+    ``key`` is what the rows are sharded by, None where every server has all of them.
+    """
+    path, replica = (SHARD_PATH, SHARD_REPLICA) if key else (GLOBAL_PATH, GLOBAL_REPLICA)
+    replicated, engines = _ENGINE.subn(lambda engine: _replicated(engine, path, replica), body)
     if engines != 1:
         raise Refused(f"there is no rule yet for a cluster for the engine of {name}")
-    body = _AS.sub(lambda other: local_name(other[1], cluster), body)
-    made = f"CREATE TABLE {softly}{local_name(name, cluster)} ON CLUSTER {cluster}{body}"
-    if not sharded:
-        return [made]
-    spanning = (
-        f"CREATE TABLE {softly}{name} ON CLUSTER {cluster} AS {name}{LOCAL}\n"
-        f"ENGINE = Distributed({cluster}, currentDatabase(), {name}{LOCAL}, {SHARDED[name]})"
+    like = _AS.sub(lambda other: local_name(other[1], cluster), replicated)
+    return f"CREATE TABLE {name} ON CLUSTER {cluster}{like}"
+
+
+def spanning_table(words: str, name: str, key: str, cluster: str) -> str:
+    """The statement that makes the table over those of all shards; ``words`` are its first ones."""
+    return (
+        f"{words}{name} ON CLUSTER {cluster} AS {name}{LOCAL}\n"
+        f"ENGINE = Distributed({cluster}, currentDatabase(), {name}{LOCAL}, {key})"
     )
-    return [made, spanning]
 
 
 def _replicated(engine: re.Match[str], path: str, replica: str) -> str:
@@ -58,5 +71,5 @@ def _replicated(engine: re.Match[str], path: str, replica: str) -> str:
 def _alter(name: str, rest: str, cluster: str) -> list[str]:
     changed = [f"ALTER TABLE {alter_target(name, cluster)}{rest}"]
     if name in SHARDED and _COLUMNS.search(rest):
-        changed.append(f"ALTER TABLE {name} ON CLUSTER {cluster}{rest}")
+        changed.append(f"ALTER TABLE {name} ON CLUSTER {cluster}{_STORAGE.sub('', rest)}")
     return changed

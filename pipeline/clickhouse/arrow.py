@@ -1,6 +1,6 @@
 """Converts to what is inserted: Python columns to Arrow tables, with no row in between, and dead letters to rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from operator import itemgetter
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ def facts_table(columns: Columns) -> pa.Table:
             "cost_cents": _money(columns.cost_micros),
             "occurred_at": pa.array(columns.occurred_ms, pa.int64()).cast(_TIME),
             "record_at": pa.array(columns.record_ms, pa.int64()).cast(_TIME),
+            "topic": pa.array(map(itemgetter(0), columns.place), pa.string()),
             "partition": pa.array(_numbers(columns.place)),
             "offset": pa.array(columns.offset, pa.uint64()),
         }
@@ -62,22 +63,27 @@ def recompute_keys_table(batch: str, keys: LateKeys) -> pa.Table:
 
 
 DEAD_LETTER_COLUMNS: Final = (
-    "cluster_id", "topic", "partition", "offset", "reason", "detail", "org_id", "event_id", "occurred_at", "record_at",
-    "key", "has_key", "value", "has_value", "headers.name", "headers.value", "headers.is_null",
+    "cluster_id", "topic", "partition", "incarnation", "offset", "reason", "detail", "org_id", "event_id", "type",
+    "occurred_at", "record_at", "key", "has_key", "value", "has_value", "headers.name", "headers.value",
+    "headers.is_null",
 )  # fmt: skip
 
 
-def dead_letter_rows(cluster_id: str, letters: Iterable[DeadLetter]) -> list[tuple[Any, ...]]:
+def dead_letter_rows(
+    cluster_id: str, incarnations: Mapping[Place, int], letters: Iterable[DeadLetter]
+) -> list[tuple[Any, ...]]:
     """Dead letters as rows of the table, in the order of DEAD_LETTER_COLUMNS."""
     return [
         (
             cluster_id,
             *x.place,
+            incarnations.get(x.place, 0),
             x.offset,
             x.reason.value,
             x.detail,
             x.org_id,
             x.event_id,
+            x.type,
             utc(x.occurred_ms or 0),
             utc(x.record_ms),
             x.key or b"",

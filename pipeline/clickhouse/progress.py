@@ -25,7 +25,8 @@ class ProgressStore(ClickHouse):
     ) -> None:
         super().__init__(clickhouse, timeout_seconds)
         self.cluster_id, self.topic, self.worker = cluster_id, topic, worker
-        self._incarnations: dict[Place, int] = {}
+        self.incarnations: dict[Place, int] = {}
+        """Of each partition the life of its topic that it is read in; 0 where none is stored."""
 
     # -- progress -----------------------------------------------------------------------------------------------
 
@@ -33,12 +34,12 @@ class ProgressStore(ClickHouse):
         """Progress of every partition of the topic that has any."""
         rows = self._read_progress("reading progress")
         stored = {place: Stored(next_offset, incarnation) for place, incarnation, next_offset, _ in rows}
-        self._incarnations.update({place: s.incarnation for place, s in stored.items()})
+        self.incarnations.update({place: s.incarnation for place, s in stored.items()})
         return stored
 
     def begin_incarnation(self, place: Place, incarnation: int) -> None:
         """Store progress from here on apart from the old topic's: the topic was made anew."""
-        self._incarnations[place] = incarnation
+        self.incarnations[place] = incarnation
 
     def _read_watermarks(self) -> dict[Place, int]:
         """Partition to watermark (epoch milliseconds), only partitions that have one."""
@@ -52,7 +53,7 @@ class ProgressStore(ClickHouse):
     def _write_progress(self, progress: Iterable[Progress]) -> None:
         names = ["cluster_id", "topic", "partition", "incarnation", "watermark", "next_offset"]
         rows = [
-            (self.cluster_id, *p.place, self._incarnations.get(p.place, 0), utc(p.watermark_ms), p.next_offset)
+            (self.cluster_id, *p.place, self.incarnations.get(p.place, 0), utc(p.watermark_ms), p.next_offset)
             for p in progress
         ]
         if rows:
@@ -69,7 +70,7 @@ class ProgressStore(ClickHouse):
     def record_gap(self, place: Place, gap: Gap) -> None:
         """Record that an operator accepted the loss of these offsets."""
         names = ["cluster_id", "topic", "partition", "incarnation", "from_offset", "to_offset"]
-        row = (self.cluster_id, *place, self._incarnations.get(place, 0), gap.from_offset, gap.to_offset)
+        row = (self.cluster_id, *place, self.incarnations.get(place, 0), gap.from_offset, gap.to_offset)
         self.insert("recording a gap", tables.ACCEPTED_GAPS, names, [row])
 
     # -- reports: shown to people, never read by the pipeline ---------------------------------------------------
@@ -81,8 +82,8 @@ class ProgressStore(ClickHouse):
         if full:
             self.insert("reporting", tables.PARTITION_STATUS, names, full)
 
-    def report_worker(self, reasons: Sequence[str], pending_recomputes: int, now_ms: int) -> None:
-        """Report this worker's readiness."""
-        names = ["worker", "ready", "reasons", "pending_recomputes", "updated_at"]
-        row = (self.worker, int(not reasons), list(reasons), pending_recomputes, utc(now_ms))
+    def report_worker(self, group: str, reasons: Sequence[str], pending_recomputes: int) -> None:
+        """Report the readiness of this worker, a member of a consumer group."""
+        names = ["worker", "group", "ready", "reasons", "pending_recomputes"]
+        row = (self.worker, group, int(not reasons), list(reasons), pending_recomputes)
         self.insert("reporting", tables.WORKER_STATUS, names, [row])

@@ -13,6 +13,7 @@ from pipeline import metrics
 from pipeline.clickhouse.arrow import DEAD_LETTER_COLUMNS, dead_letter_rows, facts_table, recompute_keys_table
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.progress import PROGRESS, ProgressStore
+from pipeline.clickhouse.schema import check_schema
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
@@ -26,6 +27,7 @@ from pipeline.core.effects import (
     InsertDeadLetters,
     InsertFacts,
     LogClosing,
+    OrderErasure,
     RaiseState,
     ReadEarliestFact,
     ReadErasures,
@@ -81,12 +83,14 @@ class Store(ProgressStore):
 
     @perform.register
     def _insert_dead_letters(self, effect: InsertDeadLetters) -> None:
-        rows = dead_letter_rows(self.cluster_id, effect.letters)
+        rows = dead_letter_rows(self.cluster_id, self.incarnations, effect.letters)
         self.insert("inserting dead letters", tables.DEAD_LETTERS, DEAD_LETTER_COLUMNS, rows)
 
     @perform.register
     def _read_state(self, effect: ReadState) -> State:
-        return State(*map(int, self.rows(PROGRESS, sql("state/read"))[0]))
+        *scalars, schema, schema_done = map(int, self.rows(PROGRESS, sql("state/read"))[0])
+        check_schema(schema, schema_done)
+        return State(*scalars)
 
     @perform.register
     def _raise_state(self, effect: RaiseState) -> None:
@@ -204,6 +208,10 @@ class Store(ProgressStore):
 
     def _erasures(self, name: str) -> Erasures:
         return {org: int(at_ms) for org, at_ms in self.rows(PROGRESS, sql(name))}
+
+    @perform.register
+    def _order_erasure(self, effect: OrderErasure) -> None:
+        self.write(PROGRESS, sql("erasure/order"), org=effect.org_id, at_ms=effect.at_ms)
 
     @perform.register
     def _erase_rows(self, effect: EraseRows) -> Erased:

@@ -153,7 +153,7 @@ def letter_for(place: Place, record: RawRecord, reason: DeadLetterReason, limit_
         detail = f"{told} is before the time since which facts are kept; its bucket is final"
     else:
         detail = f"{told} is more than {limit_ms // MS_PER_SECOND} s after {_exceeded(record, occurred_ms - limit_ms)}"
-    return _letter(place, record, reason, detail, event.org_id, event.event_id, occurred_ms)
+    return _letter(place, record, reason, detail, event.org_id, event.event_id, event.type, occurred_ms)
 
 
 def _exceeded(record: RawRecord, earliest_ms: int) -> str:
@@ -166,12 +166,13 @@ def _exceeded(record: RawRecord, earliest_ms: int) -> str:
 
 def _refused(place: Place, record: RawRecord, reason: DeadLetterReason, detail: str) -> DeadLetter:
     """A dead letter for a broken event, with what its bytes tell all the same."""
-    org_id, event_id, occurred_at = texts_of(record.value)
+    org_id, event_id, kind, occurred_at = texts_of(record.value)
     org_id = org_id if len(org_id) <= MAX_ORG_CHARACTERS else ""
     event_id = event_id if len(event_id) <= MAX_EVENT_ID_CHARACTERS else ""
+    kind = kind if kind in TYPE_CODES else ""
     if record.key and not org_id:  # a hint for people; as an organization it could make an erasure take other letters
         detail += f"; the record's key is {excerpt(record.key)}"
-    return _letter(place, record, reason, detail, org_id, event_id, _instant_ms(occurred_at))
+    return _letter(place, record, reason, detail, org_id, event_id, kind, _instant_ms(occurred_at))
 
 
 def _instant_ms(occurred_at: str) -> int | None:
@@ -189,6 +190,7 @@ def _letter(
     detail: str,
     org_id: str,
     event_id: str,
+    kind: str,
     occurred_ms: int | None,
 ) -> DeadLetter:
     sent = record.timestamp
@@ -207,5 +209,6 @@ def _letter(
         headers=tuple((n.encode() if isinstance(n, str) else n, value) for n, value in record.headers),
         org_id=org_id,
         event_id=event_id,
+        type=kind,
         occurred_ms=occurred_ms,
     )

@@ -152,6 +152,14 @@ class FindErased:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderErasure:
+    """Store that an organization's records up to ``at_ms`` are to be erased, and when this was ordered."""
+
+    org_id: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Erased:
     """The newest announcement, as it was before rows were looked for, and how many were deleted."""
 
@@ -213,6 +221,7 @@ Effect = (
     | ReadErasures
     | FindErased
     | FinishErasure
+    | OrderErasure
     | EraseRows
     | EraseRollups
     | AwaitStatements

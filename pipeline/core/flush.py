@@ -10,7 +10,7 @@ from pipeline.core.effects import Erasures, Progress
 from pipeline.core.place import Place
 from pipeline.core.records import Columns, DeadLetter, RawRecord
 from pipeline.core.watermark import partition_watermark
-from schemas.message_event import DeadLetterReason
+from schemas.message_event import TIME_BASED, DeadLetterReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,13 @@ class Batch:
 
     ``start`` is where the batch begins in the log and ``next_offset`` where the next one will (offsets between may be
     missing: aborted transactions, compaction). ``epoch`` tells which reading of the partition it belongs to: every
-    seek begins a new one. Records below ``known_offset`` were durable once before.
+    seek begins a new one.
     """
 
     place: Place
     epoch: int
     start: int
     next_offset: int
-    known_offset: int
     records: Sequence[RawRecord]
     size_bytes: int
     unreadable: Sequence[DeadLetter] = ()
@@ -71,20 +70,28 @@ class End:
 
 @dataclass(slots=True)
 class Chunk:
-    """A growing flush. ``opened_at`` (monotonic seconds) is when its first batch was read; None while empty."""
+    """A growing flush. ``opened_at`` (monotonic seconds) is when its first batch was read; None while empty.
 
+    A second reading, as a replay is one, does not judge time again: records that a clock refuses (too late, or in the
+    future) are counted, as ``out_of_time``, and get no dead letter.
+    """
+
+    is_second_reading: bool = False
     columns: Columns = field(default_factory=Columns)
     letters: list[DeadLetter] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     ends: dict[Place, End] = field(default_factory=dict)
     size_bytes: int = 0
     records: int = 0
+    out_of_time: int = 0
     opened_at: float | None = None
 
     def add(self, batch: Batch, rules: Rules, now_ms: int, facts_floor_ms: int, read_at: float) -> None:
         """Decode a batch into the chunk. Batches of a partition arrive in the order of its log."""
         decoded = decode_batch(batch.place, batch.records, now_ms, rules.future_skew_ms, facts_floor_ms, self.columns)
-        self.letters += [x for x in decoded.letters if not (x.is_time_based and x.offset < batch.known_offset)]
+        letters = [x for x in decoded.letters if not (self.is_second_reading and x.reason in TIME_BASED)]
+        self.out_of_time += len(decoded.letters) - len(letters)
+        self.letters += letters
         self.letters += batch.unreadable
         self.batches.append(batch)
         self.size_bytes += batch.size_bytes
@@ -138,7 +145,7 @@ def too_late(chunk: Chunk, facts_floor_ms: int) -> list[DeadLetter]:
 
     Their facts are in, and harmless: below the floor nothing is computed from facts any more.
     """
-    if not len(chunk.columns) or min(chunk.columns.occurred_ms) >= facts_floor_ms:
+    if chunk.is_second_reading or not len(chunk.columns) or min(chunk.columns.occurred_ms) >= facts_floor_ms:
         return []
     rows = chunk.columns
     below = {(p, o) for p, o, t in zip(rows.place, rows.offset, rows.occurred_ms, strict=True) if t < facts_floor_ms}
@@ -146,5 +153,5 @@ def too_late(chunk: Chunk, facts_floor_ms: int) -> list[DeadLetter]:
         letter_for(batch.place, record, DeadLetterReason.TOO_LATE, facts_floor_ms)
         for batch in chunk.batches
         for record in batch.records
-        if record.offset >= batch.known_offset and (batch.place, record.offset) in below
+        if (batch.place, record.offset) in below
     ]

@@ -26,7 +26,6 @@ from pipeline.core.records import DeadLetter, RawRecord
 @dataclass(slots=True)
 class _Reading:
     epoch: int
-    known_offset: int
     taken: int
     admitted: int
     durable: int
@@ -44,11 +43,11 @@ class Ledger:
     _epoch: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def begin(self, place: Place, offset: int, known_offset: int, now: float) -> None:
-        """Start reading a partition at an offset; records below ``known_offset`` were durable once before."""
+    def begin(self, place: Place, offset: int, now: float) -> None:
+        """Start reading a partition at an offset."""
         with self._lock:
             self._epoch += 1
-            self._readings[place] = _Reading(self._epoch, known_offset, offset, offset, offset, now)
+            self._readings[place] = _Reading(self._epoch, offset, offset, offset, now)
 
     def stop(self, places: Iterable[Place]) -> None:
         """Forget partitions until ``begin`` is called for them again."""
@@ -91,9 +90,7 @@ class Ledger:
                 reading.waiting_since = now
             start, reading.taken = reading.taken, next_offset
             reading.under_way_bytes += size_bytes
-            return Batch(
-                place, reading.epoch, start, next_offset, reading.known_offset, records, size_bytes, unreadable
-            )
+            return Batch(place, reading.epoch, start, next_offset, records, size_bytes, unreadable)
 
     def admit(self, batch: Batch, now: float) -> bool:
         """Whether a batch is the next one of its reading. A stale or repeated one is to be dropped.
@@ -150,9 +147,3 @@ class Ledger:
                 for p, r in self._readings.items()
                 if r.has_hole or (r.taken != r.admitted and now - r.waiting_since > patience_seconds)
             }
-
-    def known_offset(self, place: Place) -> int:
-        """Records of the partition below this offset were durable when its reading began."""
-        with self._lock:
-            reading = self._readings.get(place)
-            return 0 if reading is None else reading.known_offset

@@ -29,6 +29,7 @@ class _Named(msgspec.Struct, gc=False):
 
     org_id: Any = None
     event_id: Any = None
+    type: Any = None
     occurred_at: Any = None
 
 
@@ -50,17 +51,17 @@ def decode_around_halves(value: bytes) -> MessageEvent | None:
     return event
 
 
-def texts_of(value: bytes | None) -> tuple[str, str, str]:
-    """Organization, id and time of a broken event as they were sent, as far as they can be read ('' where not)."""
+def texts_of(value: bytes | None) -> tuple[str, str, str, str]:
+    """Organization, id, type and time of a broken event as they were sent, '' where they cannot be read."""
     if not value or len(value) > MAX_EVENT_BYTES:
-        return "", "", ""
+        return "", "", "", ""
     try:
         one, other = map(_decode_named, spellings(value.removeprefix(BOM_UTF8)))
     except UNREADABLE:
-        return "", "", ""
+        return "", "", "", ""
     pairs = ((getattr(one, name), getattr(other, name)) for name in _Named.__struct_fields__)
-    org_id, event_id, occurred_at = (text if isinstance(text, str) and text == twin else "" for text, twin in pairs)
-    return org_id, event_id, occurred_at
+    org_id, event_id, kind, occurred_at = (x if isinstance(x, str) and x == twin else "" for x, twin in pairs)
+    return org_id, event_id, kind, occurred_at
 
 
 def spellings(value: bytes) -> tuple[bytes, bytes]:

@@ -21,6 +21,7 @@ from pipeline.core.effects import (
     InsertDeadLetters,
     InsertFacts,
     LogClosing,
+    OrderErasure,
     Progress,
     RaiseState,
     ReadEarliestFact,
@@ -206,6 +207,12 @@ def rebuild_steps(start: int, end: int, retention_floor_ms: int, org_id: str = "
     return Rebuilt(days[0][0], days[-1][1], before)
 
 
+def order_erasure_steps(org_id: str, at_ms: int, retention_floor_ms: int) -> Steps[None]:
+    """Order that all is erased that an organization sent up to an instant, and do it."""
+    yield OrderErasure(org_id, at_ms)
+    yield from erase_steps(org_id, at_ms, retention_floor_ms)
+
+
 def erase_steps(org_id: str, at_ms: int, retention_floor_ms: int) -> Steps[None]:
     """Delete what an organization sent up to an instant, and write its rollups anew from what it has sent since.
 
@@ -213,7 +220,11 @@ def erase_steps(org_id: str, at_ms: int, retention_floor_ms: int) -> Steps[None]
     statements that may have computed from what is gone. Only then nothing can come back, and the rebuild writes what
     is younger. Every deletion is announced with a rising number, and an announcement from elsewhere meanwhile starts
     this over: so an erasure that is interrupted anywhere stays unfinished, whoever else was at it.
+
+    The state is read before anything is deleted, and before it is called finished: a database that is being migrated
+    may have its facts where nobody looks for them, and then this ends.
     """
+    yield ReadState()
     announcement: int | None = None
     while announcement is None:
         erased: Erased = yield EraseRows(org_id, at_ms)
@@ -224,6 +235,7 @@ def erase_steps(org_id: str, at_ms: int, retention_floor_ms: int) -> Steps[None]
     if earliest is not None:
         state: State = yield ReadState()
         yield from rebuild_steps(earliest, state.closing_ms // MS_PER_SECOND, retention_floor_ms, org_id)
+    yield ReadState()
     yield FinishErasure(org_id, announcement)
 
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from pipeline.core.exact import LATEST_MS
 from pipeline.core.place import Place
-from schemas.message_event import TIME_BASED, DeadLetterReason
+from schemas.message_event import DeadLetterReason
 
 NO_TIMES: Final = (None, -1)
 """Timestamps by which a record says that it has none: in the oldest format there is no field for it."""
@@ -70,8 +70,8 @@ class Columns:
 class DeadLetter:
     """A record that is not a fact: where it is, why, and its original bytes.
 
-    ``org_id`` and ``event_id`` are '' and ``occurred_ms`` is None where the record does not tell. ``record_ms`` is the
-    record's own time; without one ``occurred_ms``, and 0 where that is None.
+    ``org_id``, ``event_id`` and ``type`` are '' and ``occurred_ms`` is None where the record does not tell.
+    ``record_ms`` is the record's own time; without one ``occurred_ms``, and 0 where that is None.
     """
 
     place: Place
@@ -84,8 +84,5 @@ class DeadLetter:
     headers: tuple[tuple[bytes, bytes | None], ...]
     org_id: str = ""
     event_id: str = ""
+    type: str = ""
     occurred_ms: int | None = None
-
-    @property
-    def is_time_based(self) -> bool:
-        return self.reason in TIME_BASED

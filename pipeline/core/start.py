@@ -23,13 +23,9 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Read from ``offset``; records below ``known_offset`` were durable once before.
-
-    ``recreated`` says that the stored progress belongs to a topic that no longer exists.
-    """
+    """Read from ``offset``. ``recreated`` says that the stored progress belongs to a topic that no longer exists."""
 
     offset: int
-    known_offset: int
     recreated: bool = False
 
 
@@ -51,17 +47,17 @@ def choose_start(
     are next offsets.
     """
     if stored is None:
-        return Start(log_start, 0)
+        return Start(log_start)
     known = stored.next_offset
     if max(known, committed or 0) > log_end:
-        return Start(log_start, 0, recreated=True)
+        return Start(log_start, recreated=True)
     promised = known if committed is None else min(known, committed)
     behind = min(behind_gaps(promised, accepted), log_end)  # a log may have been cut since the loss was accepted
     if behind < log_start:
         return Gap(behind, log_start)
     if committed is None and promised >= log_start:
-        return Start(log_start, known)
-    return Start(behind, max(known, behind))
+        return Start(log_start)
+    return Start(behind)
 
 
 def behind_gaps(offset: int, accepted: Iterable[Gap]) -> int:

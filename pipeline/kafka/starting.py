@@ -111,7 +111,7 @@ class Starting:
 
     def _begin_reading(self, consumer: AIOKafkaConsumer, place: Place, start: Start) -> None:
         consumer.seek(TopicPartition(*place), start.offset)
-        self.ledger.begin(place, start.offset, start.known_offset, self.monotonic())
+        self.ledger.begin(place, start.offset, self.monotonic())
         self._wanted.discard(place)
         self.waiting.over(place)
 
@@ -136,4 +136,4 @@ class Starting:
         tp = TopicPartition(*place)
         if tp in consumer.assignment() and place in self.ledger.partitions:
             consumer.seek(tp, offset)
-            self.ledger.begin(place, offset, self.ledger.known_offset(place), now)
+            self.ledger.begin(place, offset, now)

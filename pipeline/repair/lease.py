@@ -6,13 +6,13 @@ command claims first and then reads who holds it, so of two that claim at once o
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from pipeline.clickhouse.client import ClickHouse, sql
+from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
-from pipeline.core.effects import Effect, Steps
+from pipeline.core.effects import Effect, ReadState, Steps
 from pipeline.errors import Stop
 from pipeline.peer import Peer
 from pipeline.runner import Retrying, drive
@@ -25,10 +25,17 @@ class LeaseTaken(Stop):
     """Another maintenance command is running."""
 
 
+class Statements(Protocol):
+    """Runs statements, as ``pipeline.clickhouse.client.ClickHouse`` does."""
+
+    def rows(self, doing: str, statement: str, /, **parameters: Any) -> Sequence[Sequence[Any]]: ...
+    def write(self, doing: str, statement: str, /, **parameters: Any) -> None: ...
+
+
 class Lease:
     """The lease of one command. ``renew`` may be called at any rate."""
 
-    def __init__(self, store: ClickHouse, command: str) -> None:
+    def __init__(self, store: Statements, command: str) -> None:
         self._store, self._command, self._holder = store, command, str(uuid.uuid4())
         self._renewed_at = time.monotonic()
 
@@ -64,7 +71,7 @@ class Lease:
 
 
 @contextmanager
-def leased(store: ClickHouse, command: str) -> Iterator[Lease]:
+def leased(store: Statements, command: str) -> Iterator[Lease]:
     """Hold the lease for a command. Raises LeaseTaken."""
     lease = Lease(store, command)
     lease.take()
@@ -87,6 +94,7 @@ def run_leased(
     """
     retrying = Retrying(store.perform, Peer("ClickHouse"), warn=warn)
     with leased(store, command) as lease:
+        store.perform(ReadState())  # raises for a database of another version; `migrate` holds the lease as well
 
         def perform(effect: Effect) -> Any:
             answer = retrying(effect)

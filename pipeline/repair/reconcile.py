@@ -65,10 +65,11 @@ def _found(difference: Difference) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One event id at several times (epoch ms), and where these events are: a place and an offset."""
+    """One event at several times (epoch ms), and where its records are: a place and an offset."""
 
     org_id: str
     event_id: str
+    type: str
     times_ms: tuple[int, ...]
     places: tuple[tuple[Place, int], ...]
 
@@ -165,10 +166,10 @@ class Reconciler:
         for part in range(parts):
             self.on_progress("looking for repeated ids", part, parts)
             found = self._rows("violations", parts=parts, part=part, limit=MAX_DIFFERENCES, **where)
-            for org, event, times, places in found:
-                # Facts do not keep the topic that they were read from; there is only one.
-                read = tuple((Place(self.store.topic, int(number)), int(offset)) for number, offset in places)
-                yield Violation(org, event, tuple(times), read)
+            for org, event, kind, times, places in found:
+                # Facts of before topics were kept have none: there was only one.
+                read = tuple((Place(topic or self.store.topic, int(n)), int(offset)) for topic, n, offset in places)
+                yield Violation(org, event, kind, tuple(times), read)
 
 
 def plan(start: int, end: int, as_of: int, facts_floor: int) -> list[Step]:

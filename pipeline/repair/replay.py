@@ -31,6 +31,7 @@ class Replayed:
     facts: int = 0
     dead_letters: int = 0
     erased: int = 0
+    out_of_time: int = 0
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ class Replay(Reading):
         self.done.facts += len(chunk.columns)
         self.done.dead_letters += flushed.dead_letters
         self.done.erased += flushed.erased
+        self.done.out_of_time += chunk.out_of_time
         if self._commits.pending.due(time.monotonic(), Pace.BACKLOG):
             await self._recompute(hot_too=False)
         await asyncio.to_thread(self._store_progress)

@@ -26,7 +26,7 @@ class Forecast:
     """Records that would be read, counted by their fate.
 
     ``duplicates`` are valid events that are facts already, or come more than once in the span. Known dead letters are
-    stored, or were refused for their time when they were first read: a replay does not judge time again.
+    stored. What is ``out_of_time``, too late or in the future, gets no dead letter from a replay.
     """
 
     records: int = 0
@@ -35,6 +35,7 @@ class Forecast:
     new_dead_letters: int = 0
     known_dead_letters: int = 0
     erased: int = 0
+    out_of_time: int = 0
 
 
 @dataclass(slots=True)
@@ -71,9 +72,9 @@ class DryRun(Reading):
         forecast.erased += erased
         if len(chunk.columns):
             self._keep(chunk, batch_id)
-        judged = chunk.records - erased - len(chunk.columns) - len(chunk.letters)
+        forecast.out_of_time += chunk.out_of_time
         known = known_letters(self.store, chunk.letters)
-        forecast.known_dead_letters += known + judged
+        forecast.known_dead_letters += known
         forecast.new_dead_letters += len(chunk.letters) - known
         return len(chunk.columns)
 
@@ -86,6 +87,7 @@ class DryRun(Reading):
                 "minute": pa.array(minutes, pa.uint32()),
                 "org_id": pa.array(columns.org_id, pa.string()),
                 "event_id": pa.array(columns.event_id, pa.string()),
+                "type": pa.array(columns.type, pa.int8()),
             }
         )
         self.store.insert_arrow("noting identities", tables.REPLAY_KEYS, keys)
@@ -99,6 +101,6 @@ class DryRun(Reading):
 
 def known_letters(store: Store, letters: Sequence[DeadLetter]) -> int:
     """The number of letters that are stored already."""
-    places = [(store.cluster_id, *letter.place, letter.offset) for letter in letters]
+    places = [(store.cluster_id, *x.place, x.offset, store.incarnations.get(x.place, 0)) for x in letters]
     asked = [places[start : start + PLACES_ASKED] for start in range(0, len(places), PLACES_ASKED)]
     return sum(int(store.rows("counting", sql("replay/known_letters"), places=portion)[0][0]) for portion in asked)

@@ -62,7 +62,6 @@ class Reading:
     wanted: Wanted
     clock_ms: Callable[[], int]
     floor_ms: int
-    known_offsets: Mapping[Place, int]
     gaps: Mapping[Place, Sequence[Gap]]
 
     async def chunks(self, consumer: LogConsumer, bounds: Mapping[Place, Bounds]) -> AsyncIterator[Chunk]:
@@ -70,12 +69,12 @@ class Reading:
         s = self.settings
         policy = FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds)
         rules = Rules(0, int(s.future_skew_seconds * MS_PER_SECOND))
-        chunk = Chunk()
-        async for batch in read_batches(consumer, self.wanted, bounds, self.known_offsets, self.gaps):
+        chunk = Chunk(is_second_reading=True)
+        async for batch in read_batches(consumer, self.wanted, bounds, self.gaps):
             chunk.add(batch, rules, self.clock_ms(), self.floor_ms, time.monotonic())
             if policy.is_due(chunk.records, chunk.size_bytes, chunk.opened_at, time.monotonic()):
                 yield chunk
-                chunk = Chunk()
+                chunk = Chunk(is_second_reading=True)
         if chunk.ends:
             yield chunk
 
@@ -134,7 +133,6 @@ async def read_batches(
     consumer: LogConsumer,
     wanted: Wanted,
     bounds: Mapping[Place, Bounds],
-    known_offsets: Mapping[Place, int],
     gaps: Mapping[Place, Sequence[Gap]],
 ) -> AsyncIterator[Batch]:
     """The records of the span as batches, each partition in the order of its log, not faster than wanted.
@@ -152,7 +150,7 @@ async def read_batches(
     while left:
         fetched = await consumer.poll(left, POLL_MS / MS_PER_SECOND, RECORDS_A_POLL, gaps)
         for tp, taken in fetched.items():
-            for batch in _batches(Place(*tp), taken, left[tp], wanted, known_offsets.get(Place(*tp), 0), at_once):
+            for batch in _batches(Place(*tp), taken, left[tp], wanted, at_once):
                 yield batch
                 if wanted.rate:
                     read += len(batch.records)
@@ -163,9 +161,7 @@ async def read_batches(
                 del left[tp]
 
 
-def _batches(
-    place: Place, found: Taken, bounds: Bounds, wanted: Wanted, known_offset: int, at_once: int
-) -> Iterator[Batch]:
+def _batches(place: Place, found: Taken, bounds: Bounds, wanted: Wanted, at_once: int) -> Iterator[Batch]:
     """Cut what one poll has brought of a partition into batches of at most ``at_once`` records that are wanted.
 
     Records outside the span are in none of them: one batch, an empty one, may pass any number of these.
@@ -177,7 +173,7 @@ def _batches(
         part = taken[first : first + at_once]
         following = part[-1].offset + 1 if first + at_once < len(taken) else end
         size_bytes = sum(len(r.value or b"") for r in part)
-        yield Batch(place, EPOCH, start, following, known_offset, part, size_bytes, letters)
+        yield Batch(place, EPOCH, start, following, part, size_bytes, letters)
         start, letters = following, []
 
 

@@ -1,7 +1,7 @@
 """Looks at ClickHouse before a worker begins."""
 
 from pipeline.clickhouse.store import Store
-from pipeline.core.effects import ReadErasures
+from pipeline.core.effects import ReadState
 from pipeline.core.start import clock_skew_ms
 from pipeline.errors import WrongClock
 from schemas.instant import wall_clock_ms
@@ -18,4 +18,4 @@ def check_store(store: Store) -> None:
             f"this machine's clock differs from ClickHouse's by {skew_ms} ms, more than {MAX_CLOCK_SKEW_MS} ms; "
             "synchronise both (NTP) and start again"
         )
-    store.perform(ReadErasures())  # a table, to see that there are any
+    store.perform(ReadState())  # raises for a database of another version

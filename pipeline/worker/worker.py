@@ -221,7 +221,7 @@ class Worker:
         rows += [(p, "waiting", 0, 0) for p in self.health.waiting.keys() - durable.keys()]  # it has not begun
         try:
             self._store.report_partitions(rows, now_ms)
-            self._store.report_worker(self.health.reasons(now_ms), pending, now_ms)
+            self._store.report_worker(self.settings.kafka_group, self.health.reasons(now_ms), pending)
         except SinkUnavailable as error:
             log.info("this worker's report was not stored: %s", error)
 

@@ -34,7 +34,7 @@ def taken(url: str, records: Sequence[tuple[bytes, int | None]]) -> Store:
     """A store with what becomes of records, each given by value and timestamp, in one flush."""
     store, chunk = Store(url, "cluster", TOPIC, "worker", 30), Chunk()
     batch = [Record(offset, value, timestamp) for offset, (value, timestamp) in enumerate(records)]
-    chunk.add(Batch(P0, 1, 0, len(batch), 0, batch, 0), RULES, NOW_MS, 0, read_at=0.0)
+    chunk.add(Batch(P0, 1, 0, len(batch), batch, 0), RULES, NOW_MS, 0, read_at=0.0)
     store.perform(InsertFacts(chunk.columns))
     store.perform(InsertDeadLetters(tuple(chunk.letters)))
     return store

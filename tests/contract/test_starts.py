@@ -24,7 +24,7 @@ def test_a_topic_made_anew_inherits_no_loss_and_no_progress_before_its_first_rec
     store.perform(WriteProgress((Progress(P0, 500, 5_000), Progress(P1, 500, 5_000))))
     store.read_stored()
     store.record_gap(P0, Gap(0, 100))
-    assert starts(store).choose({P0: Offsets(500, 0, 10)}) == {P0: Start(0, 0, recreated=True)}
+    assert starts(store).choose({P0: Offsets(500, 0, 10)}) == {P0: Start(0, recreated=True)}
     assert store.read_gaps() == {}
     starts(store).choose({P1: Offsets(500, 0, 500)})  # as one whose leader came later does
     store.perform(WriteProgress((Progress(P0, 5),)))
@@ -35,10 +35,10 @@ def test_a_topic_made_anew_inherits_no_loss_and_no_progress_before_its_first_rec
 def test_a_topic_made_anew_that_outgrows_the_old_one_is_read_from_its_beginning(store: Store) -> None:
     store.perform(WriteProgress((Progress(P0, 500),)))
     starts(store).choose({P0: Offsets(500, 0, 10)})
-    assert starts(store).choose({P0: Offsets(500, 0, 900)}) == {P0: Start(0, 0)}
+    assert starts(store).choose({P0: Offsets(500, 0, 900)}) == {P0: Start(0)}
 
 
 def test_what_is_deleted_before_anything_of_its_partition_was_stored_is_a_gap(store: Store) -> None:
-    assert starts(store).choose({P0: Offsets(None, 7, 60)}) == {P0: Start(7, 0)}
-    assert starts(store).choose({P0: Offsets(None, 7, 60)}) == {P0: Start(7, 7)}
+    assert starts(store).choose({P0: Offsets(None, 7, 60)}) == {P0: Start(7)}
+    assert starts(store).choose({P0: Offsets(None, 7, 60)}) == {P0: Start(7)}
     assert starts(store).choose({P0: Offsets(None, 50, 60)}) == {P0: Gap(7, 50)}

@@ -20,7 +20,7 @@ IDENTIFIERS = {"target": "rollup_hour", "source": "rollup_minute", "column": "bu
 VALUES: dict[str, Any] = {
     "String": "x",
     "UUID": "00000000-0000-0000-0000-000000000001",
-    "Array(Tuple(String, String, UInt32, UInt64))": [("cluster", "topic", 0, 7)],
+    "Array(Tuple(String, String, UInt32, UInt64, UInt32))": [("cluster", "topic", 0, 7, 0)],
 }
 
 

@@ -119,7 +119,7 @@ def test_clocks_that_differ_hide_no_record_of_the_span_from_the_real_broker(syst
     async def offsets() -> list[int]:
         async with open_consumer(settings) as consumer:
             bounds = await find_bounds(consumer, "clocks", wanted)
-            return [r.offset async for batch in read_batches(consumer, wanted, bounds, {}, {}) for r in batch.records]
+            return [r.offset async for batch in read_batches(consumer, wanted, bounds, {}) for r in batch.records]
 
     assert asyncio.run(offsets()) == [n for n, at in enumerate(times) if wanted.from_ms <= at < wanted.to_ms]
 

@@ -13,6 +13,9 @@ import pytest
 
 import deploy.migrations.apply
 from deploy.migrations.apply import Migration, migrate, read_migrations
+from pipeline.errors import EXIT_REFUSED
+from schemas import tables
+from schemas.connection import connect
 from tests.support.kafka_broker import free_port
 from tests.support.ledger import Ledger, Produced
 from tests.support.recount import check_everything
@@ -32,10 +35,16 @@ def git(*words: str) -> bytes | None:
 
 @pytest.fixture
 def version_before(tmp_path: Path) -> Path:
-    """The code of the last release, or of the commit before this one where there is no release yet."""
+    """The code of the last release, or of the commit before this one where there is no release yet.
+
+    This one's own where the one before cannot run beside it, since a migration between them needs a stop.
+    """
     if git("rev-parse", "HEAD") is None:
         pytest.skip("the version before this one comes from git's history, and this is no checkout")
     name = git("describe", "--tags", "--abbrev=0", "HEAD^") or git("rev-parse", "HEAD^") or b"HEAD"
+    newest = next(m.name for m in reversed(read_migrations()) if m.needs_a_stop)
+    if git("cat-file", "-e", f"{name.decode().strip()}:schemas/clickhouse/{newest}") is None:
+        name = b"HEAD"
     archive = git("archive", name.decode().strip())
     assert archive is not None
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
@@ -91,6 +100,36 @@ def test_a_rolling_deploy_loses_and_doubles_nothing(
         check_everything(system, ledger, started)
         assert httpx2.get(url + "/v1/metrics/messages").status_code == 401, "a look-up in ClickHouse"
         assert new.end() == 0
+
+
+def test_a_worker_waits_for_the_migration_and_ends_once_there_is_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With data of before, through the doors that people use."""
+    require_kafka()
+    before = [m for m in read_migrations() if m.number < tables.SCHEMA]
+    with System(tmp_path, 2, lateness_seconds="1") as system:
+        system.database.command("CREATE DATABASE older")
+        url = system.environment["MSGMETRICS_CLICKHOUSE_URL"] = f"http://127.0.0.1:{system.clickhouse_port}/older"
+        system.database = connect(url)
+        with monkeypatch.context() as patch:
+            patch.setattr(deploy.migrations.apply, "read_migrations", lambda: before)
+            migrate(system.database, 35, 90)
+        worker = system.start_worker("early")
+        wait_until("a worker that waits", lambda: "run `msgmetrics migrate`" in worker.log.read_text(), 30)
+        ledger, started = Ledger(seed=43, orgs=5), datetime.now(UTC)
+        system.produce(ledger.records((started - timedelta(seconds=n % 600) for n in range(500)), started))
+        assert system.query("SELECT count() FROM facts") == [(0,)]
+        system.run("migrate")
+        check_everything(system, ledger, started)
+        claimed = "SELECT sum(next_offset) FROM partition_watermarks FINAL"
+        ((durable,),) = system.query(claimed)
+
+        system.database.command("INSERT INTO watermark (schema) VALUES (9999)")
+        system.produce(ledger.records(iter([started] * 50), started))
+        assert worker.wait(30) == EXIT_REFUSED
+        assert "migrated for a newer version (migration 9999" in worker.log.read_text()
+        assert system.query(claimed) == [(durable,)], "what it knows nothing about it does not claim"
 
 
 def worker_of(tree: Path, system: System, name: str) -> Process:

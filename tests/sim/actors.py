@@ -28,8 +28,8 @@ from pipeline.core.late import Pace
 from pipeline.core.late_keys import NO_KEYS
 from pipeline.core.place import Place
 from pipeline.core.protocol import (
-    erase_steps,
     flush_steps,
+    order_erasure_steps,
     progress_steps,
     rebuild_steps,
     recompute_steps,
@@ -39,7 +39,7 @@ from pipeline.core.protocol import (
 from pipeline.core.start import Start, choose_start
 from pipeline.core.watermark import partition_watermark
 from tests.sim.log import START, STEP, STEPS, Log, milliseconds
-from tests.support.fake_store import Fact, FakeStore
+from tests.support.fake_store import Fact, FakeStore, Identity
 from tests.support.places import P0
 
 RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
@@ -139,7 +139,7 @@ class Actors:
             if isinstance(effect, ReadState) and self.flaw is Flaw.STALE_GENERATION and generation is not None:
                 answer = replace(answer, generation=generation)
 
-    def _of_old_facts(self, effect: CloseBuckets, facts: dict[tuple[int, str, str], Fact]) -> Moves:
+    def _of_old_facts(self, effect: CloseBuckets, facts: dict[Identity, Fact]) -> Moves:
         """Close buckets as a replica does that lags: it reads, in its first step, the facts of a moment ago."""
         steps, now = self.store.steps(effect), self.store.facts
         self.store.facts = facts
@@ -168,7 +168,7 @@ class Actors:
                     self.commit(place, mine, following)
                     yield
                 chunk = Chunk()
-                batch = Batch(place, EPOCH, position, following, start.known_offset, taken, 0)
+                batch = Batch(place, EPOCH, position, following, taken, 0)
                 chunk.add(batch, RULES, now_ms, 0, desk.clock)
                 if self.flaw is Flaw.WATERMARK_FIRST:
                     yield from self.perform(progress_steps(chunk.progress()))
@@ -216,9 +216,9 @@ class Actors:
         """Everything that is visible of a partition, flushed once more without a claim."""
         place = self.random.choice(self.partitions)
         taken = self.log.partitions[place][: self.visible[place]]
-        chunk, commits = Chunk(), Commits()
+        chunk, commits = Chunk(is_second_reading=True), Commits()
         if taken:
-            chunk.add(Batch(place, 0, 0, len(taken), len(taken), taken, 0), RULES, self.now_ms, 0, 0.0)
+            chunk.add(Batch(place, 0, 0, len(taken), taken, 0), RULES, self.now_ms, 0, 0.0)
             erasures = yield from self.perform(_read_erasures())
             flushed = yield from self.perform(flush_steps(chunk, (), 0, erasures))
             if flushed.sweep and self.flaw is not Flaw.ERASE_UNSEEN:
@@ -234,7 +234,7 @@ class Actors:
 
     def erase(self) -> Moves:
         """Erases one organization up to now."""
-        yield from self.perform(erase_steps("a", self.now_ms, 0))
+        yield from self.perform(order_erasure_steps("a", self.now_ms, 0))
 
 
 def _read_erasures() -> Steps[Any]:

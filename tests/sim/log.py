@@ -8,7 +8,8 @@ from typing import Any
 
 from pipeline.core.place import Place
 from schemas.grain import Grain
-from tests.support.fake_store import Fact, rank_of
+from schemas.message_event import TYPE_CODES
+from tests.support.fake_store import Fact, Identity, rank_of
 from tests.support.places import P0, P1
 from tests.support.places import place as place_of
 
@@ -26,7 +27,7 @@ class Record:
     value: bytes
     key: bytes | None = None
     headers: tuple[tuple[str, bytes], ...] = ()
-    identity: tuple[int, str, str] | None = None
+    identity: Identity | None = None
     """Of the fact that it becomes; None where it is broken."""
 
 
@@ -40,11 +41,13 @@ class Log:
 
     random: random.Random
     partitions: dict[Place, list[Record]] = field(default_factory=lambda: {P0: [], P1: []})
-    truth: dict[tuple[str, str], Fact] = field(default_factory=dict)
+    truth: dict[Identity, Fact] = field(default_factory=dict)
     broken: set[tuple[Place, int]] = field(default_factory=set)
 
     def write(self) -> None:
-        """A few events per partition; some twice, some twice with other content, some in both partitions."""
+        """A few events per partition; some twice, some twice with other content, some in both partitions, and some
+        under the id of an event of another type.
+        """
         pick = self.random
         for place in self.partitions:
             for number in range(pick.randint(2, 4)):
@@ -55,6 +58,8 @@ class Log:
                     self._append(place_of(pick.randrange(2)), other)
                 if pick.random() < 0.2:
                     self._append_broken(place)
+                if pick.random() < 0.2:
+                    self._append(place, event | {"type": "message.failed"})
 
     def _append_broken(self, place: Place) -> None:
         log = self.partitions[place]
@@ -69,10 +74,13 @@ class Log:
 
     def _append(self, place: Place, event: dict[str, Any]) -> None:
         log, at = self.partitions[place], datetime.fromisoformat(event["occurred_at"])
-        identity = (Grain.MINUTE.floor_ms(milliseconds(at)), event["org_id"], event["event_id"])
+        identity = (
+            Grain.MINUTE.floor_ms(milliseconds(at)),
+            event["org_id"],
+            event["event_id"],
+            TYPE_CODES[event["type"]],
+        )
         log.append(Record(len(log), milliseconds(at), json.dumps(event).encode(), identity=identity))
-        code = {"message.sent": 1, "message.delivered": 2}[event["type"]]
         cost = int(event.get("cost_cents", "0")) * 1_000_000
-        fact = (event["org_id"], event["event_id"], code, "sms", "", cost, milliseconds(at))
-        key = (event["org_id"], event["event_id"])
-        self.truth[key] = max(self.truth.get(key, fact), fact, key=rank_of)
+        fact = (event["org_id"], event["event_id"], identity[3], "sms", "", cost, milliseconds(at))
+        self.truth[identity] = max(self.truth.get(identity, fact), fact, key=rank_of)

@@ -49,7 +49,7 @@ def flush(store: FakeStore, event_id: str, at: int) -> LateKeys:
     event = {"event_id": event_id, "org_id": "a", "type": "message.sent", "channel": "sms"}
     value = json.dumps(event | {"occurred_at": datetime.fromtimestamp(at, UTC).isoformat()}).encode()
     chunk = Chunk()
-    chunk.add(Batch(P0, 1, 0, 1, 0, [Record(0, at * 1000, value)], 0), RULES, at * 1000, 0, 0.0)
+    chunk.add(Batch(P0, 1, 0, 1, [Record(0, at * 1000, value)], 0), RULES, at * 1000, 0, 0.0)
     flushed: Flushed = finish(store, flush_steps(chunk, chunk.progress(), 0, {}))
     return flushed.late
 

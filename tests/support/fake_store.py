@@ -20,6 +20,7 @@ from pipeline.core.effects import (
     InsertDeadLetters,
     InsertFacts,
     LogClosing,
+    OrderErasure,
     Progress,
     RaiseState,
     ReadEarliestFact,
@@ -41,6 +42,8 @@ from schemas.grain import Grain
 
 Fact = tuple[str, str, int, str, str, int, int]
 """(org_id, event_id, type, channel, error_code, cost_micros, occurred_ms)"""
+Identity = tuple[int, str, str, int]
+"""(minute, org_id, event_id, type)"""
 Version = tuple[int, int, int]
 
 
@@ -67,7 +70,7 @@ class FakeStore:
     of them comes from content (``content_ignored``), scalars that only rise (``scalars_fall``), the count of finer rows
     in stamps (``bare_generation``)."""
 
-    facts: dict[tuple[int, str, str], Fact] = field(default_factory=dict)
+    facts: dict[Identity, Fact] = field(default_factory=dict)
     rollups: dict[Grain, dict[tuple[str, int], Row]] = field(default_factory=lambda: {g: {} for g in Grain})
     state: State = field(default_factory=State)
     progress: dict[Place, Progress] = field(default_factory=dict)
@@ -75,7 +78,7 @@ class FakeStore:
     erasures: dict[str, int] = field(default_factory=dict)
     announced: dict[str, int] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
-    record_times: dict[tuple[int, str, str], int] = field(default_factory=dict)
+    record_times: dict[Identity, int] = field(default_factory=dict)
     under_way: set[object] = field(default_factory=set)
     last_wins: bool = False
     content_ignored: bool = False
@@ -126,7 +129,7 @@ class FakeStore:
             case ReadWatermarks():
                 return {p: x.watermark_ms for p, x in self.progress.items() if x.watermark_ms}
             case ReadEarliestFact(org_id=org_id):
-                return min((minute for minute, org, _ in self.facts if org_id in ("", org)), default=None)
+                return min((minute for minute, org, *_ in self.facts if org_id in ("", org)), default=None)
             case ReadHighestGeneration():
                 return max((row.generation for rows in self.rollups.values() for row in rows.values()), default=0)
             case RebuildBuckets(grain=grain, start=start, end=end, generation=generation, org_id=org_id):
@@ -137,6 +140,8 @@ class FakeStore:
                 return dict(self.erasures)
             case FindErased():
                 return {org: at for org, at in self.erasures.items() if self._is_unfinished(org)}
+            case OrderErasure(org_id=org_id, at_ms=at_ms):
+                self.erasures[org_id] = max(at_ms, self.erasures.get(org_id, 0))
             case EraseRows(org_id=org_id, at_ms=at_ms):
                 before, left = self.announced.get(org_id, 0), self._left(org_id, at_ms)
                 if left or not before:
@@ -183,9 +188,9 @@ class FakeStore:
 
     def _is_unfinished(self, org_id: str) -> bool:
         left = self._left(org_id, self.erasures[org_id])
-        return self.finished.get(org_id, 0) < self.announced[org_id] or bool(left)
+        return self.finished.get(org_id, 0) < self.announced.get(org_id, 0) or bool(left)
 
-    def _left(self, org_id: str, at: int) -> list[tuple[int, str, str]]:
+    def _left(self, org_id: str, at: int) -> list[Identity]:
         """Facts of an organization that an erasure up to an instant removes."""
         return [key for key in self.facts if key[1] == org_id and self.record_times[key] <= at]
 
@@ -194,7 +199,7 @@ class FakeStore:
         return new if self.scalars_fall and new else max(old, new)
 
     def _insert(self, fact: Fact, record_ms: int) -> None:
-        key = (Grain.MINUTE.floor_ms(fact[6]), fact[0], fact[1])
+        key = (Grain.MINUTE.floor_ms(fact[6]), *fact[:3])
         self.record_times[key] = record_ms
         old = self.facts.get(key)
         if old is None or self.last_wins or self.content_ignored or rank_of(fact) >= rank_of(old):
@@ -203,7 +208,7 @@ class FakeStore:
     def _sources(self, grain: Grain) -> set[tuple[str, int]]:
         """(organization, bucket) of the grain for everything it is computed from."""
         if grain.source is None:
-            return {(org, minute) for minute, org, _ in self.facts}
+            return {(org, minute) for minute, org, *_ in self.facts}
         return {(org, grain.floor(bucket)) for org, bucket in self.rollups[grain.source]}
 
     def _compute(
@@ -227,7 +232,7 @@ class FakeStore:
         org, bucket = key
         current_below = 0
         if grain.source is None:
-            facts = frozenset(f for (minute, o, _), f in self.facts.items() if (o, minute) == key)
+            facts = frozenset(f for (minute, o, *_), f in self.facts.items() if (o, minute) == key)
             if not facts:
                 return None
         else:

@@ -44,7 +44,7 @@ class Ledger:
 
     seed: int
     orgs: int = 50
-    events: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    events: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     dead: Counter[tuple[str, bytes | None]] = field(default_factory=Counter)
     _counted: dict[tuple[int, str, str | None], Any] = field(default_factory=dict)
 
@@ -69,7 +69,16 @@ class Ledger:
         cost = pick.choice(COSTS)
         if cost != "0":
             event["cost_cents"] = cost
-        self.events[event["org_id"], event["event_id"]] = event | {"at": at}
+        return self._remembered(event, at)
+
+    def under_the_same_id(self, event: dict[str, Any]) -> dict[str, Any]:
+        """An event of another type with the id and the time of an event: another fact."""
+        kind = "message.delivered" if event["type"] == "message.sent" else "message.sent"
+        other = {name: value for name, value in event.items() if name != "error_code"} | {"type": kind}
+        return self._remembered(other, self.events[event["org_id"], event["event_id"], event["type"]]["at"])
+
+    def _remembered(self, event: dict[str, Any], at: datetime) -> dict[str, Any]:
+        self.events[event["org_id"], event["event_id"], event["type"]] = event | {"at": at}
         return event
 
     def produced(self, event: dict[str, Any]) -> Produced:
@@ -80,11 +89,16 @@ class Ledger:
         return Produced(key, value.replace(b"ignored", half))
 
     def records(self, at: Iterator[datetime], now: datetime) -> Iterator[Produced]:
-        """A record per instant, 2 % of them sent again later, and 1 % broken ones between them."""
+        """A record per instant, 2 % of them sent again later; between them 1 % broken ones, and 1 % of another type
+        under the same id.
+        """
         again: list[Produced] = []
         for instant in at:
-            record = self.produced(self.event(instant))
+            event = self.event(instant)
+            record = self.produced(event)
             yield record
+            if self.random.random() < 0.01:
+                yield self.produced(self.under_the_same_id(event))
             if self.random.random() < 0.02:
                 again.append(Produced(self.random.choice([record.key, None]), record.value))
             if self.random.random() < 0.01:

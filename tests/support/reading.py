@@ -62,7 +62,7 @@ class Reader:
 def reading(broker: Broker, *numbers: int, ledger: Ledger | None = None, buffer_bytes: int = 1 << 30) -> Reader:
     ledger = ledger or Ledger()
     for number in numbers:
-        ledger.begin(Place(*tp_of(number)), 0, 0, now=0.0)
+        ledger.begin(Place(*tp_of(number)), 0, now=0.0)
     gaps: dict[Place, list[Gap]] = {}
     began: list[Place] = []
     clock = asyncio.get_running_loop().time

@@ -46,7 +46,7 @@ def check_everything(system: System, ledger: Ledger, until: datetime) -> str:
 def check_facts(system: System, ledger: Ledger) -> None:
     """Every event that the brokers took is a fact, and nothing else is: wrong numbers over right facts are the
     rollups' fault, missing facts are the reading's."""
-    found = set(system.query("SELECT DISTINCT org_id, event_id FROM facts"))
+    found = set(system.query("SELECT DISTINCT org_id, event_id, type::String FROM facts"))
     missing, foreign = ledger.events.keys() - found, found - ledger.events.keys()
     assert not missing, f"{len(missing)} of {len(ledger.events)} events that Kafka took are no facts: {_some(missing)}"
     assert not foreign, f"{len(foreign)} facts are of events that must not count: {_some(foreign)}"

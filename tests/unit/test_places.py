@@ -33,9 +33,7 @@ BY_NUMBER = {
     "tests/sim/world.py: dict[int, Order]": "by the number of an order",
 }
 """What is kept by numbers that are no partitions, with the numbers' meaning."""
-WITHOUT_TOPIC = {
-    "pipeline/clickhouse/sql/reconcile/violations.sql": "facts have no column for the topic that they were read from",
-}
+WITHOUT_TOPIC: dict[str, str] = {}
 """Statements that cannot tell one topic's partition from another's, with the reason."""
 
 

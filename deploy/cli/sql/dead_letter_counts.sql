@@ -2,9 +2,9 @@
 SELECT
     reason,
     count(),
-    countIf((cluster_id, topic, partition, offset) IN
+    countIf((cluster_id, topic, partition, offset, incarnation) IN
     (
-        SELECT cluster_id, topic, partition, offset
+        SELECT cluster_id, topic, partition, offset, incarnation
         FROM redrives
         WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
     ))

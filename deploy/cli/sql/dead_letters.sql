@@ -7,6 +7,8 @@ SELECT
     l.detail,
     l.org_id,
     l.event_id,
+    l.type,
+    l.incarnation,
     toUnixTimestamp64Milli(l.occurred_at),
     toUnixTimestamp64Milli(l.record_at),
     toUnixTimestamp64Milli(l.seen_at),
@@ -18,9 +20,9 @@ SELECT
     arrayMap(value -> base64Encode(value), l.headers.value),
     l.headers.is_null,
     r.times,
-    l.event_id != '' AND (l.org_id, l.event_id) IN
+    l.event_id != '' AND l.type != '' AND (l.org_id, l.event_id, l.type) IN
     (
-        SELECT org_id, event_id
+        SELECT org_id, event_id, type::String
         FROM facts
         WHERE (org_id, event_id) IN
         (
@@ -34,11 +36,12 @@ SELECT
 FROM (SELECT * FROM dead_letters FINAL) AS l
 LEFT JOIN
 (
-    SELECT cluster_id, topic, partition, offset, count() AS times
+    SELECT cluster_id, topic, partition, offset, incarnation, count() AS times
     FROM redrives
     WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
-    GROUP BY cluster_id, topic, partition, offset
+    GROUP BY cluster_id, topic, partition, offset, incarnation
 ) AS r ON r.cluster_id = l.cluster_id AND r.topic = l.topic AND r.partition = l.partition AND r.offset = l.offset
+    AND r.incarnation = l.incarnation
 WHERE l.topic = {topic:String} AND l.cluster_id = {cluster_id:String}
   AND ({reason:String} = '' OR l.reason = {reason:String})
   AND ({org:String} = '' OR l.org_id = {org:String})

@@ -1,7 +1,8 @@
 -- The facts of an organization in [start, end), of one type or of all (''), in the order in which they happened.
 SELECT
     event_id, type::String, channel::String, error_code::String, cost_cents,
-    toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(record_at), partition, offset
+    toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(record_at), topic::String, partition,
+    offset
 FROM facts FINAL
 WHERE org_id = {org:String}
   AND minute >= toDateTime({start:UInt32}, 'UTC') AND minute < toDateTime({end:UInt32}, 'UTC')

@@ -1,5 +1,17 @@
--- Offsets that were lost unread, and that an operator accepted as lost.
-SELECT partition, from_offset, to_offset, toUnixTimestamp64Milli(accepted_at)
-FROM accepted_gaps FINAL
-WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
-ORDER BY partition, from_offset
+-- Offsets that were lost unread, and that an operator accepted as lost, of the topic as it is.
+SELECT g.partition, g.from_offset, g.to_offset, toUnixTimestamp64Milli(g.accepted_at)
+FROM
+(
+    SELECT topic, partition, incarnation, from_offset, to_offset, accepted_at
+    FROM accepted_gaps FINAL
+    WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
+) AS g
+LEFT JOIN
+(
+    SELECT topic, partition, max(incarnation) AS newest
+    FROM partition_watermarks
+    WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
+    GROUP BY topic, partition
+) AS p ON p.topic = g.topic AND p.partition = g.partition
+WHERE g.incarnation = p.newest
+ORDER BY g.partition, g.from_offset

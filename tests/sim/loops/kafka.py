@@ -115,7 +115,7 @@ class Member:
         assert isinstance(start, Start)
         assert not start.recreated
         self._positions[p] = start.offset
-        self._ledger.begin(p, start.offset, start.known_offset, self._loop.time())
+        self._ledger.begin(p, start.offset, self._loop.time())
 
     async def _begin_when_it_can(self, generation: int, p: Place) -> None:
         """A partition that cannot be read yet is started by itself, as soon as it can be."""
@@ -199,7 +199,7 @@ class Member:
         await self._hop()
         if place in self._assigned & self._ledger.partitions:
             self._positions[place] = offset
-            self._ledger.begin(place, offset, self._ledger.known_offset(place), self._loop.time())
+            self._ledger.begin(place, offset, self._loop.time())
 
     async def start_forgotten(self) -> None:
         """An assignment is never forgotten here."""

@@ -68,7 +68,7 @@ class Log:
 
     def _append(self, log: list[Record | None], event: dict[str, Any], now_ms: int) -> None:
         at_ms = milliseconds(datetime.fromisoformat(event["occurred_at"]))
-        identity = (Grain.MINUTE.floor_ms(at_ms), event["org_id"], event["event_id"])
+        identity = (Grain.MINUTE.floor_ms(at_ms), event["org_id"], event["event_id"], TYPE_CODES[event["type"]])
         log.append(Record(len(log), now_ms, json.dumps(event).encode(), identity=identity))
         self._sent_ms[event["org_id"], event["event_id"], TYPE_CODES[event["type"]], "sms", "", 0, at_ms] = now_ms
 

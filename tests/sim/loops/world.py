@@ -9,7 +9,7 @@ import random
 
 from pipeline.core.effects import Effect, FindErased, WriteProgress
 from pipeline.core.place import Place
-from pipeline.core.protocol import erase_steps
+from pipeline.core.protocol import order_erasure_steps
 from pipeline.worker.lanes import Lanes
 from schemas.grain import Grain
 from tests.sim.log import Record, milliseconds
@@ -107,7 +107,7 @@ class World:
         record = placed[1]
         if record is None or record.identity is None or record.identity[1] in self.store.erasures:
             return True
-        minute, org, _ = record.identity
+        minute, org, *_ = record.identity
         fact = self.store.facts[record.identity]
         for grain in Grain:
             bucket = grain.floor(minute)
@@ -208,7 +208,7 @@ class World:
         """An operator erases an organization, and may be interrupted."""
         if not self.log.erased:
             self.log.erased.add(ERASED)
-            erasing = erase_steps(ERASED, self.clock_ms(), 0)
+            erasing = order_erasure_steps(ERASED, self.clock_ms(), 0)
             self.loop.spawn(self.operator, SteppedRunner(self.clickhouse, self.pick).perform_steps(erasing))
             await asyncio.sleep(self.pick.random())
             if self.pick.random() < 0.7:

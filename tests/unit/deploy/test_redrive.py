@@ -24,7 +24,22 @@ OUTCOMES = (OK, REFUSED_HERE, REFUSED_THERE, AWAY, SILENT, INTERRUPTED)
 
 
 PLAIN = Letter(
-    Place(TOPIC, 3), 0, "too_large", "", "", "", 0, 0, 0, b"k", b"x", ((b"trace", b"\x00"), (b"null", None)), 0, False
+    Place(TOPIC, 3),
+    0,
+    0,
+    "too_large",
+    "",
+    "",
+    "",
+    "",
+    0,
+    0,
+    0,
+    b"k",
+    b"x",
+    ((b"trace", b"\x00"), (b"null", None)),
+    0,
+    False,
 )
 
 
@@ -84,7 +99,7 @@ class FakeStore:
     cluster_id: str = "c"
 
     def insert(self, doing: str, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        assert (table, list(names)) == ("redrives", ["cluster_id", "topic", "partition", "offset"])
+        assert (table, list(names)) == ("redrives", ["cluster_id", "topic", "partition", "offset", "incarnation"])
         assert {tuple(row[:3]) for row in rows} == {("c", TOPIC, 3)}
         self.noted += [row[3] for row in rows]
 

@@ -16,8 +16,9 @@ COMPOSED = {
     "deploy/cli/backup.py": "BACKUP and RESTORE take no parameters",
     "deploy/cli/clickhouse.py": "ON CLUSTER takes no parameter",
     "deploy/clickhouse_server/make_users.py": "users.sql is made from the table of rights",
-    "deploy/migrations/apply.py": "a TTL takes no parameter",
     "deploy/migrations/cluster_ddl.py": "the tables of a cluster are derived from the migrations",
+    "deploy/migrations/retention.py": "a TTL takes no parameter",
+    "deploy/migrations/rewrite.py": "changes of a table's layout take no parameters",
 }
 """Where a statement is put together, and why."""
 

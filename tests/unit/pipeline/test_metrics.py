@@ -28,7 +28,7 @@ def test_dead_letters_are_counted_by_reason_even_those_found_late() -> None:
     chunk = Chunk()
     values = [b"{", b"", b"[]"]
     records = [Record(n, value) for n, value in enumerate(values)]
-    chunk.add(Batch(P0, 1, 0, 3, 0, records, 3), Rules(0, 0), NOW_MS, 0, 0.0)
+    chunk.add(Batch(P0, 1, 0, 3, records, 3), Rules(0, 0), NOW_MS, 0, 0.0)
     names = {reason: sample("msgmetrics_worker_dead_letters_total", reason=reason) for reason in REASONS}
     flushes = sample("msgmetrics_worker_flush_events_count")
     found = Flushed(NO_KEYS, 5, 0, {}, sweep=False)  # two more turned out to be too late when they were written

@@ -3,5 +3,7 @@ SELECT
     toUnixTimestamp64Milli(max(as_of)),
     toUnixTimestamp64Milli(max(closing)),
     toUnixTimestamp64Milli(max(facts_floor)),
-    max(generation)
+    max(generation),
+    max(schema),
+    max(schema_done)
 FROM watermark

@@ -30,14 +30,14 @@ def event(occurred_at: str, event_id: str = "e") -> bytes:
     ).encode()
 
 
-def batch(*records: Record, known_offset: int = 0, epoch: int = 1, place: Place = P0) -> Batch:
+def batch(*records: Record, epoch: int = 1, place: Place = P0) -> Batch:
     first, last = records[0].offset, records[-1].offset
     size = sum(len(record.value or b"") for record in records)
-    return Batch(place, epoch, first, last + 1, known_offset, records, size)
+    return Batch(place, epoch, first, last + 1, records, size)
 
 
-def chunk_of(*batches: Batch, now_ms: int = NOW_MS) -> Chunk:
-    chunk = Chunk()
+def chunk_of(*batches: Batch, now_ms: int = NOW_MS, is_second_reading: bool = False) -> Chunk:
+    chunk = Chunk(is_second_reading=is_second_reading)
     for one in batches:
         chunk.add(one, RULES, now_ms, 0, read_at=1.0)
     return chunk
@@ -50,9 +50,13 @@ def test_a_new_record_from_the_future_becomes_a_dead_letter() -> None:
     assert [x.offset for x in chunk_of(batch(Record(5, FUTURE))).letters] == [5]
 
 
-def test_a_record_that_was_durable_once_never_becomes_a_new_time_based_dead_letter() -> None:
-    chunk = chunk_of(batch(Record(5, FUTURE), Record(6, b"broken"), Record(7, FUTURE), known_offset=7))
-    assert [(x.offset, x.reason.value) for x in chunk.letters] == [(6, "malformed_json"), (7, "future_timestamp")]
+def test_a_second_reading_counts_what_is_out_of_time_and_writes_no_letter_of_it() -> None:
+    records = batch(Record(5, FUTURE), Record(6, b"broken"), Record(7, FUTURE))
+    chunk = chunk_of(records, is_second_reading=True)
+    assert [(x.offset, x.reason.value) for x in chunk.letters] == [(6, "malformed_json")]
+    assert chunk.out_of_time == 2
+    assert len(chunk_of(records).letters) == 3
+    assert chunk_of(records).out_of_time == 0
 
 
 def test_rows_below_a_floor_that_rose_since_are_dead_letters_with_their_bytes() -> None:
@@ -62,9 +66,9 @@ def test_rows_below_a_floor_that_rose_since_are_dead_letters_with_their_bytes() 
     assert too_late(chunk, 0) == []
 
 
-def test_rows_below_the_floor_that_were_durable_once_are_not_reported_again() -> None:
-    chunk = chunk_of(batch(Record(5, PAST), Record(6, PAST), known_offset=6))
-    assert [x.offset for x in too_late(chunk, NOW_MS)] == [6]
+def test_rows_below_the_floor_are_not_reported_by_a_second_reading() -> None:
+    chunk = chunk_of(batch(Record(5, PAST), Record(6, PAST)), is_second_reading=True)
+    assert too_late(chunk, NOW_MS) == []
 
 
 def test_progress_speaks_for_the_last_batch_of_each_partition() -> None:
@@ -117,5 +121,5 @@ def test_a_flush_is_due_by_events_by_bytes_or_by_age() -> None:
 def test_what_is_no_record_becomes_a_dead_letter_of_its_flush() -> None:
     letter = DeadLetter(P0, 5, DeadLetterReason.UNREADABLE_RECORD, "broken", 0, None, b"x", ())
     chunk = Chunk()
-    chunk.add(Batch(P0, 1, 5, 6, 0, [], 1, [letter]), RULES, NOW_MS, 0, 0.0)
+    chunk.add(Batch(P0, 1, 5, 6, [], 1, [letter]), RULES, NOW_MS, 0, 0.0)
     assert (chunk.letters, chunk.records, chunk.progress()[0].next_offset) == ([letter], 1, 6)

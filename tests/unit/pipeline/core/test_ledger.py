@@ -19,7 +19,7 @@ def chunk_of(*batches: Batch) -> Chunk:
 
 def test_only_what_is_flushed_is_durable() -> None:
     ledger = Ledger()
-    ledger.begin(P0, 5, 5, now=0)
+    ledger.begin(P0, 5, now=0)
     assert ledger.is_settled(P0)
     first, second = batch(ledger, 8), batch(ledger, 9)
     assert not ledger.is_settled(P0)
@@ -34,7 +34,7 @@ def test_only_what_is_flushed_is_durable() -> None:
 
 def test_a_batch_after_a_lost_one_is_not_admitted_and_the_loss_is_reported() -> None:
     ledger = Ledger()
-    ledger.begin(P0, 0, 0, now=0)
+    ledger.begin(P0, 0, now=0)
     batch(ledger, 4)  # never arrives
     assert ledger.lost(now=5.0, patience_seconds=10) == {}
     assert ledger.lost(now=100.0, patience_seconds=10) == {P0: 0}
@@ -44,7 +44,7 @@ def test_a_batch_after_a_lost_one_is_not_admitted_and_the_loss_is_reported() -> 
 
 def test_a_steady_flow_does_not_hide_that_nothing_arrives() -> None:
     ledger = Ledger()
-    ledger.begin(P0, 0, 0, now=0)
+    ledger.begin(P0, 0, now=0)
     for second in range(1, 12):
         ledger.take(P0, [], second, 10, now=float(second))
     assert ledger.lost(now=12.0, patience_seconds=10) == {P0: 0}
@@ -53,11 +53,11 @@ def test_a_steady_flow_does_not_hide_that_nothing_arrives() -> None:
 def test_what_is_in_a_chunk_counts_until_it_is_durable_even_after_a_seek() -> None:
     ledger = Ledger()
     for start in range(3):  # a blocked sink, and one rebalance after the other
-        ledger.begin(P0, 0, 0, now=start)
+        ledger.begin(P0, 0, now=start)
         assert ledger.admit(batch(ledger, 4), now=start)
     batch(ledger, 6)
     assert ledger.undurable_bytes == 40
-    ledger.begin(P0, 0, 0, now=9)
+    ledger.begin(P0, 0, now=9)
     assert ledger.undurable_bytes == 30, "what was only under way is forgotten"
     ledger.durable(Chunk(size_bytes=30))
     assert ledger.undurable_bytes == 0
@@ -65,9 +65,9 @@ def test_what_is_in_a_chunk_counts_until_it_is_durable_even_after_a_seek() -> No
 
 def test_what_was_read_before_a_seek_counts_for_nothing() -> None:
     ledger = Ledger()
-    ledger.begin(P0, 0, 0, now=0)
+    ledger.begin(P0, 0, now=0)
     stale = batch(ledger, 4)
-    ledger.begin(P0, 2, 2, now=1)
+    ledger.begin(P0, 2, now=1)
     assert not ledger.admit(stale, now=1)
     ledger.durable(chunk_of(stale))
     assert ledger.durable_offsets() == {P0: 2}

@@ -8,18 +8,18 @@ from pipeline.core.start import Gap, Start, Stored, behind_gaps, choose_start, c
 @pytest.mark.parametrize(
     ("committed", "stored", "log", "choice"),
     [
-        (None, None, (0, 10), Start(0, 0)),
-        (None, None, (4, 10), Start(4, 0)),
-        (7, None, (0, 10), Start(0, 0)),  # an emptied ClickHouse is refilled
-        (7, 9, (0, 10), Start(7, 9)),  # recomputes were pending
-        (9, 7, (0, 10), Start(7, 7)),  # a ClickHouse restored from a backup
-        (None, 7, (2, 10), Start(2, 7)),  # nothing was ever committed
+        (None, None, (0, 10), Start(0)),
+        (None, None, (4, 10), Start(4)),
+        (7, None, (0, 10), Start(0)),  # an emptied ClickHouse is refilled
+        (7, 9, (0, 10), Start(7)),  # recomputes were pending
+        (9, 7, (0, 10), Start(7)),  # a ClickHouse restored from a backup
+        (None, 7, (2, 10), Start(2)),  # nothing was ever committed
         (7, 7, (8, 10), Gap(7, 8)),
         (9, 7, (8, 10), Gap(7, 8)),
         (None, 7, (8, 10), Gap(7, 8)),
-        (7, 50, (0, 10), Start(0, 0, recreated=True)),
-        (50, 7, (0, 10), Start(0, 0, recreated=True)),
-        (10, 10, (10, 10), Start(10, 10)),
+        (7, 50, (0, 10), Start(0, recreated=True)),
+        (50, 7, (0, 10), Start(0, recreated=True)),
+        (10, 10, (10, 10), Start(10)),
     ],
 )
 def test_reading_starts_where_nothing_can_be_missed(
@@ -31,18 +31,18 @@ def test_reading_starts_where_nothing_can_be_missed(
 @pytest.mark.parametrize(
     ("committed", "stored", "log", "accepted", "choice"),
     [
-        (7, 7, (9, 20), [Gap(7, 9)], Start(9, 9)),
-        (7, 9, (9, 20), [Gap(7, 9)], Start(9, 9)),
+        (7, 7, (9, 20), [Gap(7, 9)], Start(9)),
+        (7, 9, (9, 20), [Gap(7, 9)], Start(9)),
         (7, 7, (9, 20), [Gap(7, 8)], Gap(8, 9)),  # the log's beginning has moved on since
-        (7, 7, (9, 20), [Gap(8, 9), Gap(7, 8)], Start(9, 9)),
+        (7, 7, (9, 20), [Gap(8, 9), Gap(7, 8)], Start(9)),
         (7, 7, (9, 20), [Gap(8, 9)], Gap(7, 9)),
         (7, 7, (9, 20), [Gap(0, 7)], Gap(7, 9)),
-        (7, 7, (0, 20), [Gap(7, 12)], Start(12, 12)),  # a batch that cannot be read
-        (5, 7, (0, 20), [Gap(7, 12)], Start(5, 7)),  # it comes later
-        (7, 7, (0, 10), [Gap(7, 12)], Start(10, 10)),  # what is behind the log's end is still to come
-        (None, 7, (2, 20), [Gap(3, 5)], Start(2, 7)),
-        (7, 50, (0, 10), [Gap(0, 40)], Start(0, 0, recreated=True)),
-        (None, None, (4, 10), [Gap(4, 8)], Start(4, 0)),
+        (7, 7, (0, 20), [Gap(7, 12)], Start(12)),  # a batch that cannot be read
+        (5, 7, (0, 20), [Gap(7, 12)], Start(5)),  # it comes later
+        (7, 7, (0, 10), [Gap(7, 12)], Start(10)),  # what is behind the log's end is still to come
+        (None, 7, (2, 20), [Gap(3, 5)], Start(2)),
+        (7, 50, (0, 10), [Gap(0, 40)], Start(0, recreated=True)),
+        (None, None, (4, 10), [Gap(4, 8)], Start(4)),
     ],
 )
 def test_an_accepted_loss_is_left_behind_and_no_other(

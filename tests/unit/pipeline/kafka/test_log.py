@@ -58,7 +58,7 @@ def test_a_partition_that_nobody_answers_for_is_asked_nothing_more(
     monkeypatch.setattr(offsets, "caught_up", ask)
     ledger, waiting, peer = Ledger(), Waiting(), Peer("Kafka")
     for place in (P0, P1):
-        ledger.begin(place, 0, 0, now=0.0)
+        ledger.begin(place, 0, now=0.0)
     for place, cause in causes.items():
         waiting.note(place, 0, cause, 0.0)
 

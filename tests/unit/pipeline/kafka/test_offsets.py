@@ -148,7 +148,7 @@ def test_caught_up_is_what_has_nothing_left_to_read_and_nothing_undurable(
     position: int, durable: int, idle: dict[Place, Idle]
 ) -> None:
     ledger = Ledger()
-    ledger.begin(P0, durable, 0, now=0.0)
+    ledger.begin(P0, durable, now=0.0)
     if durable < position:
         ledger.take(P0, [], position, 0, now=0.0)
     assert asyncio.run(caught_up(Consumer(assigned={0: position}), [P0], ledger.is_settled, lambda: 1000)) == idle

@@ -37,7 +37,7 @@ class Consumer:
 
 
 def choose(offsets: Mapping[Place, Offsets]) -> Mapping[Place, Start]:
-    return {p: Start(5, 9) for p in offsets}
+    return {p: Start(5) for p in offsets}
 
 
 class Failing:
@@ -89,7 +89,6 @@ def test_what_is_assigned_is_read_from_its_starting_point_as_soon_as_that_is_kno
     asyncio.run(started(ours, consumer))
     assert consumer.sought == {0: 5, 1: 5}
     assert ours.ledger.durable_offsets() == {P0: 5, P1: 5}
-    assert ours.ledger.known_offset(P1) == 9
 
 
 def test_any_other_error_ends_the_worker() -> None:
@@ -103,7 +102,7 @@ def test_any_other_error_ends_the_worker() -> None:
 def test_nothing_is_read_from_the_moment_of_a_new_assignment() -> None:
     async def run() -> frozenset[Place]:
         ours = new()
-        ours.ledger.begin(P3, 0, 0, now=0.0)
+        ours.ledger.begin(P3, 0, now=0.0)
         ours.begin(Consumer(0))
         return ours.ledger.partitions
 
@@ -112,7 +111,7 @@ def test_nothing_is_read_from_the_moment_of_a_new_assignment() -> None:
 
 def test_a_worker_that_leaves_keeps_its_readings_when_faust_seeks_once_more() -> None:
     ours = new()
-    ours.ledger.begin(P0, 0, 0, now=0.0)
+    ours.ledger.begin(P0, 0, now=0.0)
     before = ours.ledger.readings()
     ours.is_over = True
     ours.begin(Consumer(0))
@@ -147,7 +146,7 @@ def test_a_newer_start_abandons_the_earlier_one() -> None:
 def test_a_partition_that_is_assigned_and_not_read_is_started_again() -> None:
     async def run() -> list[bool]:
         ours, consumer = new(), Consumer(0, 1)
-        ours.ledger.begin(P0, 0, 0, now=0)
+        ours.ledger.begin(P0, 0, now=0)
         began: list[bool] = []
         for now in (0.0, FORGOTTEN_SECONDS - 1, FORGOTTEN_SECONDS + 1):
             ours.start_forgotten(consumer, now)
@@ -175,7 +174,7 @@ def test_partitions_that_are_read_in_between_begin_a_new_wait() -> None:
     async def run() -> bool:
         ours, consumer = new(), Consumer(0)
         ours.start_forgotten(consumer, 0.0)
-        ours.ledger.begin(P0, 0, 0, now=0.0)
+        ours.ledger.begin(P0, 0, now=0.0)
         ours.start_forgotten(consumer, FORGOTTEN_SECONDS)
         ours.ledger.stop([P0])
         ours.start_forgotten(consumer, FORGOTTEN_SECONDS + 1)
@@ -187,12 +186,11 @@ def test_partitions_that_are_read_in_between_begin_a_new_wait() -> None:
 def test_only_what_is_assigned_and_read_is_read_again_from_an_offset() -> None:
     ours, consumer = new(), Consumer(0, 1)
     for place in (P0, P2):
-        ours.ledger.begin(place, 5, 9, now=0.0)
+        ours.ledger.begin(place, 5, now=0.0)
     for place in (P0, P1, P2):
         ours.restart(consumer, place, 3, now=1.0)
     assert consumer.sought == {0: 3}
     assert ours.ledger.durable_offsets() == {P0: 3, P2: 5}
-    assert ours.ledger.known_offset(P0) == 9
 
 
 def test_a_partition_that_cannot_start_keeps_no_other_and_starts_when_it_can() -> None:
@@ -218,7 +216,7 @@ def test_a_gap_holds_its_partition_alone_until_somebody_accepts_it() -> None:
     accepted: list[bool] = []
 
     def choice(offsets: Mapping[Place, Offsets]) -> Mapping[Place, Start | Gap]:
-        return {p: Start(9, 9) if p == P0 or accepted else Gap(5, 9) for p in offsets}
+        return {p: Start(9) if p == P0 or accepted else Gap(5, 9) for p in offsets}
 
     async def run() -> None:
         ours, consumer = new(choice), Consumer(0, 1)

@@ -229,7 +229,7 @@ def test_of_batches_with_very_many_records_one_is_in_memory_while_its_partition_
         assert [fetched.is_open for fetched in reader.consumer.kept().values()] == [True, False]
         reader.ours.ledger.stop([Place(*first)])  # it waits for its start
         await reader.until(lambda: len(reader.offsets) == 2)
-        reader.ours.ledger.begin(Place(*first), 20_000, 0, now=0.0)
+        reader.ours.ledger.begin(Place(*first), 20_000, now=0.0)
         await reader.until(lambda: [len(x) for x in reader.offsets.values()] == [20_001, 20_001])
 
     on({0: [many], 1: [many]})(test)

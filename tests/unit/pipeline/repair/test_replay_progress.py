@@ -99,7 +99,6 @@ def test_the_event_loop_is_not_blocked_by_progress(resume: bool, monkeypatch: py
         wanted=SPAN,
         clock_ms=lambda: 0,
         floor_ms=0,
-        known_offsets={},
         gaps={},
         perform=retrying(),
         replays=replays,

@@ -84,7 +84,7 @@ class Log:
 def read(log: Any, wanted: Wanted) -> list[Batch]:
     async def run() -> list[Batch]:
         bounds = await find_bounds(log, TOPIC, wanted)
-        return [batch async for batch in read_batches(log, wanted, bounds, {}, {})]
+        return [batch async for batch in read_batches(log, wanted, bounds, {})]
 
     return asyncio.run(run())
 
@@ -130,7 +130,7 @@ def test_batches_join_without_a_hole_up_to_the_end_of_the_log_however_few_are_wa
     if not records:
         return
     found = Taken(records[0].offset, bounds.end, list(records))
-    cut = list(replay_reading._batches(P0, found, bounds, wanted, 0, at_once))
+    cut = list(replay_reading._batches(P0, found, bounds, wanted, at_once))
     assert all(len(batch.records) <= at_once for batch in cut)
     assert [batch.start for batch in cut[1:]] == [batch.next_offset for batch in cut[:-1]]
     assert (cut[0].start, cut[-1].next_offset) == (records[0].offset, bounds.end)
@@ -186,7 +186,7 @@ def replay(
         bounds = {Place(*tp_of(n)): Bounds(0, broker.end(n)) for n in batches}
         try:
             async with asyncio.timeout(10):
-                return [batch async for batch in read_batches(consumer, Wanted(0, 10**13, rate=rate), bounds, {}, gaps)]
+                return [batch async for batch in read_batches(consumer, Wanted(0, 10**13, rate=rate), bounds, gaps)]
         finally:
             await close(consumer)
 

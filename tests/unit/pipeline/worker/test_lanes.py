@@ -89,7 +89,7 @@ class ClickHouse:
 
 def lanes_on(kafka: Kafka, clickhouse: ClickHouse) -> Lanes:
     ledger = Ledger()
-    ledger.begin(P0, BEGIN, BEGIN, time.monotonic())
+    ledger.begin(P0, BEGIN, time.monotonic())
     return Lanes(
         ledger=ledger,
         kafka=kafka,

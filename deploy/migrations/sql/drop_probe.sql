@@ -1,0 +1,2 @@
+-- Removes it.
+DROP TABLE IF EXISTS probe_renamed

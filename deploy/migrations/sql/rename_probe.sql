@@ -1,0 +1,2 @@
+-- Renames it.
+RENAME TABLE probe TO probe_renamed

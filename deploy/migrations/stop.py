@@ -1,0 +1,114 @@
+"""Sees to it that nobody works on a database while a migration that needs a stop is under way.
+
+A worker's report is no fence: one that is cut off reports nothing, and may come back in the middle. Whatever it inserts
+then is kept, and it claims nothing, since it reads that `schema` was raised, and ends.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from clickhouse_connect.driver.client import Client
+
+from deploy.errors import Refused
+from deploy.sql import sql
+from schemas.limits import LONGEST_STATEMENT_SECONDS
+
+WATCH_SECONDS = 8.0
+"""Four times as long as a worker takes from one report to the next."""
+
+
+POLL_SECONDS = 0.05
+
+
+class Guard(Protocol):
+    """Keeps others away from a migration."""
+
+    def renew(self) -> None:
+        """Keep other maintenance away; to be called often."""
+
+    def await_inserts(self) -> None:
+        """Wait until every insert that is under way has ended."""
+
+
+class Unguarded:
+    """For a database that nobody can be at work on, since it was empty."""
+
+    def renew(self) -> None: ...
+    def await_inserts(self) -> None: ...
+
+
+class Stopped:
+    """Holds the maintenance lease on a database whose workers are stopped."""
+
+    def __init__(self, client: Client, cluster: str, renew: Callable[[], None]) -> None:
+        self._client, self._cluster, self.renew = client, cluster, renew
+
+    def await_inserts(self) -> None:
+        """Raises Refused where one does not end."""
+        deadline = time.monotonic() + LONGEST_STATEMENT_SECONDS
+        ((asked_at,),) = self._client.query(sql("migrations/clock")).result_rows
+        # On a cluster a server lists its own statements only, so their time limit is waited for.
+        while (older := self._cluster or self._older_inserts(asked_at)) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            self.renew()
+        if older and not self._cluster:
+            raise Refused(
+                "somebody's insert into this database does not end; end it (SHOW PROCESSLIST) and migrate again"
+            )
+
+    def _older_inserts(self, asked_at: int) -> int:
+        older = {"asked_at": asked_at}
+        return int(self._client.query(sql("migrations/older_inserts"), parameters=older).result_rows[0][0])
+
+
+class _Statements:
+    """A client as the lease of maintenance commands uses it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def rows(self, doing: str, statement: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
+        return self._client.query(statement, parameters=parameters).result_rows
+
+    def write(self, doing: str, statement: str, /, **parameters: Any) -> None:
+        self._client.command(statement, parameters=parameters)
+
+
+@contextmanager
+def stopped(client: Client, name: str, cluster: str) -> Iterator[Stopped]:
+    """Hold the maintenance lease for a migration. Raises Refused while a worker or another command is at work."""
+    from pipeline.repair.lease import LeaseTaken, leased  # brings pyarrow, which takes as long as all else together
+
+    try:
+        with leased(_Statements(client), "migrate") as lease:
+            _try_rights(client)
+            before = _reports(client)
+            if before:
+                time.sleep(WATCH_SECONDS)
+            if working := reporting(before, _reports(client)):
+                raise Refused(
+                    f"{name} needs a stop, and a worker is running ({', '.join(working)}); stop all workers, migrate, "
+                    "and start workers of this version. Nothing is lost meanwhile: as_of stands still"
+                )
+            yield Stopped(client, cluster, lease.renew)
+    except LeaseTaken as error:
+        raise Refused(str(error)) from None
+
+
+def _try_rights(client: Client) -> None:
+    """Try what only such a migration does, while nothing has changed: rights may be those of an older version."""
+    for name in ("migrations/drop_probe", "migrations/make_probe", "migrations/rename_probe", "migrations/drop_probe"):
+        client.command(sql(name))
+    client.query(sql("migrations/older_inserts"), parameters={"asked_at": 0})
+    client.query(sql("migrations/row_bytes"), parameters={"table": "probe"})
+
+
+def reporting(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+    """Names of the workers of which there is another report than before."""
+    return sorted(worker for worker, at in after.items() if at != before.get(worker))
+
+
+def _reports(client: Client) -> dict[str, int]:
+    return {str(worker): int(at) for worker, at in client.query(sql("migrations/reports")).result_rows}

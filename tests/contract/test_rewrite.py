@@ -1,0 +1,96 @@
+"""A table gets another sort key: every row is there afterwards, whatever interrupts it and whoever is at work."""
+
+import threading
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from deploy.migrations.rewrite import Rewrite, rewriting_of, slices
+from deploy.migrations.stop import Stopped, Unguarded
+from schemas.connection import connect_writer
+from tests.support.dying import Dying
+
+PIECE = rewriting_of(
+    "REWRITE TABLE small BY at (at DateTime('UTC'), id UInt32, kind UInt8) ENGINE = ReplacingMergeTree\n"
+    "PARTITION BY toYYYYMM(at) ORDER BY (id, kind) SETTINGS index_granularity = 8192"
+)
+
+
+def small(client: Client) -> list[Any]:
+    """A table with three partitions; returns its rows."""
+    for name in ("small", "small_before_0007", "small_0007"):
+        client.command(f"DROP TABLE IF EXISTS {name}")
+    client.command(
+        "CREATE TABLE small (at DateTime('UTC'), id UInt32, kind UInt8) ENGINE = ReplacingMergeTree "
+        "PARTITION BY toYYYYMM(at) ORDER BY (id, at)"
+    )
+    client.command(
+        "INSERT INTO small SELECT toDateTime('2026-01-31 00:00:00', 'UTC') + number * 86400, number, 1 FROM numbers(40)"
+    )
+    return list(client.query("SELECT * FROM small ORDER BY id").result_rows)
+
+
+def test_a_rewriting_that_dies_after_any_of_its_writes_is_finished_by_the_next(empty_url: str) -> None:
+    client, deaths = connect_writer(empty_url), 0
+    assert PIECE is not None
+    while True:
+        rows = small(client)
+        try:
+            Rewrite(Dying(client, deaths), PIECE, 7, "", Unguarded(), lambda _: None).run()  # type: ignore[arg-type]
+            break
+        except KeyboardInterrupt:
+            deaths += 1
+        Rewrite(client, PIECE, 7, "", Unguarded(), lambda _: None).run()
+        assert client.query("SELECT * FROM small FINAL ORDER BY id").result_rows == rows
+        assert client.query("SHOW TABLES").result_rows == [("small",), ("small_before_0007",)]
+        assert client.query("SELECT count() FROM small_before_0007").result_rows == [(0,)]
+    assert deaths > 10
+
+
+def test_one_that_is_done_and_was_not_noted_changes_nothing(empty_url: str) -> None:
+    client = connect_writer(empty_url)
+    assert PIECE is not None
+    rows, told = small(client), list[str]()
+    for _ in range(2):
+        Rewrite(client, PIECE, 7, "", Unguarded(), told.append).run()
+    assert len(told) == 3
+    assert client.query("SELECT * FROM small ORDER BY id").result_rows == rows
+
+
+def test_what_is_inserted_meanwhile_under_the_name_is_not_lost(empty_url: str) -> None:
+    """A worker that was cut off and comes back: by name it reaches the new table."""
+    client = connect_writer(empty_url)
+    assert PIECE is not None
+    rows = small(client)
+
+    def insert(_: str) -> None:
+        client.command("INSERT INTO small (at, id, kind) VALUES ('2026-02-03 00:00:00', 1000, 2)")
+
+    Rewrite(client, PIECE, 7, "", Unguarded(), insert).run()
+    found = client.query("SELECT id FROM small FINAL ORDER BY id").result_rows
+    assert found == [*((row[1],) for row in rows), (1000,)]
+
+
+def test_an_insert_that_is_under_way_when_the_table_is_renamed_is_waited_for(empty_url: str) -> None:
+    client, other = connect_writer(empty_url), connect_writer(empty_url)
+    assert PIECE is not None
+    rows = small(client)
+    slow = (
+        "INSERT INTO small SELECT '2026-02-03 00:00:00', 1000 + number, sleepEachRow(0.5) FROM numbers(4) "
+        "SETTINGS max_block_size = 1"
+    )
+    inserting = threading.Thread(target=other.command, args=(slow,))
+    inserting.start()
+    while not client.query(
+        "SELECT count() FROM system.processes WHERE query LIKE '%sleepEach%' AND query_id != queryID()"
+    ).result_rows[0][0]:
+        pass
+    Rewrite(client, PIECE, 7, "", Stopped(client, "", lambda: None), lambda _: None).run()
+    inserting.join()
+    assert client.query("SELECT count() FROM small").result_rows == [(len(rows) + 4,)]
+
+
+def test_slices_are_cut_where_they_are_full_and_leave_nothing_out() -> None:
+    steps = [(100, 5), (110, 5), (120, 20), (500, 1), (510, 9)]
+    assert list(slices(steps, 10)) == [(100, 120, 1), (120, 130, 2), (500, 520, 1)]
+    assert list(slices([], 10)) == []
