@@ -1,7 +1,7 @@
 """Moves the rows of a table to one with another sort key, which ClickHouse cannot change.
 
 A migration asks for it in the words ``REWRITE TABLE name BY column``, followed by what stands behind ``CREATE TABLE
-name``; ``column`` is a time that the old table's rows are spread over.
+name`` and ends with settings; ``column`` is a time that the old table's rows are spread over.
 
 ::
 
@@ -108,10 +108,10 @@ class Rewrite:
         Its rows are on the disk when an insert is answered, since what they were copied from is dropped.
         """
         days = ttl_days(definition_of(self._client, self._stored(self._now)))
-        name, definition = f"IF NOT EXISTS {self._stored(self._made)}", with_ttl_days(self._wanted.definition, days)
-        key, plain = SHARDED.get(self._now), f"CREATE TABLE {name} {definition}"
-        self._client.command(stored_table(name, f" {definition}", key, self._cluster) if self._cluster else plain)
-        self._change(self._made, "MODIFY SETTING fsync_after_insert = 1, fsync_part_directory = 1")
+        body = f" {with_ttl_days(self._wanted.definition, days)}, fsync_after_insert = 1, fsync_part_directory = 1"
+        name, key = f"IF NOT EXISTS {self._stored(self._made)}", SHARDED.get(self._now)
+        plain = f"CREATE TABLE {name}{body}"
+        self._client.command(stored_table(name, body, key, self._cluster) if self._cluster else plain)
 
     def _span(self) -> None:
         """On a cluster, make the tables over those of all shards anew, since the columns have changed."""
