@@ -98,8 +98,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "leader-missing", Target.KAFKA, "a partition has no leader, also at a worker's start",
-        "it waits, saying so; the others go on; it goes on by itself", "one of the broker's two directories fails",
-        (f"{UNREADABLE}::test_a_partition_without_a_leader_holds_nothing_but_itself",),
+        "it waits, saying so; the others go on; it goes on by itself", "one of the broker's two disks fails",
+        (CHAOS, f"{UNREADABLE}::test_a_partition_without_a_leader_holds_nothing_but_itself"), Rig.fail_disk, (20, 60),
     ),
     Fault(
         "topic-missing", Target.KAFKA, "the topic does not exist, and the broker makes what a client asks for",

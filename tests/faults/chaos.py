@@ -15,7 +15,7 @@ from tests.faults.catalogue import DRAWN, Fault
 from tests.faults.load import Load
 from tests.faults.reader import Reader
 from tests.faults.rig import Rig, Undo
-from tests.support.recount import check_everything
+from tests.support.recount import check_everything, check_places
 from tests.support.system import System, wait_until
 
 RATE = 600
@@ -85,6 +85,7 @@ def run(directory: Path, seed: int, seconds: float, say: Callable[[str], None]) 
             assert not load.problems, f"the load failed, which is no fault of the product: {load.problems[:5]}"
             rig.supervise()
             check_everything(rig.system, load.ledger, datetime.now(UTC))
+            check_places(rig.system)
             reader.nothing_is_late_any_more()
             seen = reader.answers
             wait_until("the reader to have read everything", lambda: reader.answers > seen + 24, 60)

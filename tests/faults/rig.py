@@ -11,7 +11,8 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 
 from pipeline.errors import EXIT_UNREACHABLE
 from tests.faults.proxy import FaultyProxy
-from tests.support.system import COORDINATOR_MOVES, GROUP, TOPIC, Process, System, wait_until
+from tests.support.kafka_broker import TWO_DISKS, KafkaBroker
+from tests.support.system import COORDINATOR_MOVES, GROUP, ROOT, TOPIC, Process, System, wait_until
 
 SESSION_SECONDS = 6
 LEAVE_SECONDS = 10
@@ -37,7 +38,8 @@ class Rig:
     def __init__(self, directory: Path, workers: int, say: Callable[[str], None] = lambda _: None) -> None:
         self.say = say
         self.problems: list[str] = []
-        self.system = System(directory, partitions=4, **SETTINGS)
+        broker = KafkaBroker(directory / "kafka", ROOT / ".cache", TWO_DISKS).start()
+        self.system = System(directory, partitions=4, broker=broker, **SETTINGS)
         self.proxy = FaultyProxy(self.system.clickhouse_port)
         self._started = 0
         self._absent: set[int] = set()
@@ -73,6 +75,9 @@ class Rig:
     def kill_kafka(self, _: random.Random) -> Undo:
         self.system.broker.kill()
         return lambda: self._start_kafka()
+
+    def fail_disk(self, _: random.Random) -> Undo:
+        return self.system.broker.fail_disk()
 
     def _start_kafka(self) -> None:
         self.system.broker.start()

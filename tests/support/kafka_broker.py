@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -82,6 +82,12 @@ def free_port() -> int:
     raise BrokerError("all ports of the tests are taken")
 
 
+TWO_DISKS = {
+    "log.dirs": "{data}/log,{data}/second",
+    "metadata.log.dir": "{data}/metadata",
+    "offsets.topic.num.partitions": "1",
+}
+"""Properties of a broker of which a disk can fail."""
 SCRAM_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -159,6 +165,27 @@ class KafkaBroker:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
             self._process.wait(30)
+
+    def fail_disk(self) -> Callable[[], None]:
+        """Start again with one of two disks failed (see TWO_DISKS), the one that the group's offsets are not on.
+
+        Partitions on it have no leader until what is returned has been called, which starts the broker again.
+        """
+        (offsets,) = self.data.glob("*/__consumer_offsets-0")
+        (directory,) = {self.data / "log", self.data / "second"} - {offsets.parent}
+        aside = self.data / "aside"
+        self.stop()
+        directory.rename(aside)
+        directory.write_bytes(b"")  # a file where the directory was: the whole disk counts as failed
+        self.start()
+
+        def heal() -> None:
+            self.stop()
+            directory.unlink()
+            aside.rename(directory)
+            self.start()
+
+        return heal
 
     def pid(self) -> int:
         assert self._process is not None

@@ -7,9 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 import httpx2
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from tests.support.ledger import METRICS, PATTERNS, Ledger
-from tests.support.system import System
+from tests.support.system import TOPIC, System
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TABLE = """
@@ -50,6 +51,49 @@ def check_facts(system: System, ledger: Ledger) -> None:
     missing, foreign = ledger.events.keys() - found, found - ledger.events.keys()
     assert not missing, f"{len(missing)} of {len(ledger.events)} events that Kafka took are no facts: {_some(missing)}"
     assert not foreign, f"{len(foreign)} facts are of events that must not count: {_some(foreign)}"
+
+
+def check_places(system: System) -> None:
+    """Every record that is still in the log is a fact by its identity, or a dead letter by its place: never neither."""
+    facts = set(system.query("SELECT toUnixTimestamp(minute), org_id, event_id, type::String FROM facts FINAL"))
+    letters = set(system.query("SELECT partition, offset FROM dead_letters FINAL"))
+    lost = [
+        (record.partition(), record.offset(), record.value())
+        for record in _log(system)
+        if (record.partition(), record.offset()) not in letters and _identity(record.value()) not in facts
+    ]
+    assert not lost, f"{len(lost)} records are neither a fact nor a dead letter: {lost[:3]}"
+
+
+def _log(system: System) -> list[Message]:
+    """Every record that is in the log, but for those of transactions that were given up."""
+    config = {"bootstrap.servers": system.broker.bootstrap, "group.id": "recount", "log_level": 0}
+    consumer = Consumer({**config, "isolation.level": "read_committed", "enable.partition.eof": True})
+    records, left = list[Message](), set(range(system.partitions))
+    try:
+        consumer.assign([TopicPartition(TOPIC, p, OFFSET_BEGINNING) for p in left])
+        while left:
+            for message in consumer.consume(10_000, 10):
+                error = message.error()
+                if error is None:
+                    records.append(message)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    left.discard(message.partition())
+                else:
+                    raise KafkaException(error)
+    finally:
+        consumer.close()
+    return records
+
+
+def _identity(value: bytes | None) -> tuple[int, str, str, str] | None:
+    """The identity of an event as plain Python reads it, or None."""
+    try:
+        event = json.loads(value or b"")
+        at = datetime.fromisoformat(event["occurred_at"])
+        return int(at.timestamp()) // 60 * 60, event["org_id"], event["event_id"], event["type"]
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _some(identities: set[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
