@@ -24,6 +24,7 @@ from deploy.cli.accounts import create_key, list_keys, revoke_key, set_tier
 from deploy.cli.clickhouse import open_clickhouse
 from deploy.clickhouse_server.make_users import DATABASE, USERS, published, statements
 from deploy.migrations.apply import migrate, pending
+from deploy.migrations.stop import stopped
 from pipeline.clickhouse.store import Store
 from pipeline.core import effects as e
 from pipeline.core.late_keys import LateKeys
@@ -84,6 +85,8 @@ def place(tmp_path_factory: pytest.TempPathFactory, secrets: Path) -> Path:
         migrate(client, 35, 90)
         migrate(client, 30, 60)
         assert pending(client) == []
+        with stopped(client, "0001_of_the_next_version.sql", "") as guard:
+            guard.await_inserts()
         refused(
             client, "SELECT * FROM system.users", "CREATE USER x", "DROP DATABASE msgmetrics", "TRUNCATE TABLE facts"
         )
@@ -156,6 +159,8 @@ def test_the_operator_manages_keys_and_deletes_but_drops_nothing(place: Path, se
         refused(
             client, "ALTER TABLE facts MODIFY TTL minute + toIntervalDay(1)", "CREATE USER x", "DROP DATABASE default"
         )
+        with pytest.raises(DatabaseError, match="Not enough privileges"), stopped(client, "0007", ""):
+            pytest.fail("a right that is missing is found before anything is changed")
 
 
 def test_the_api_answers_and_can_neither_write_nor_see_an_event_nor_raise_its_limits(

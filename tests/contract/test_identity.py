@@ -1,0 +1,117 @@
+"""A fact is known by organization, type, id and minute; a dead letter by its place and its topic's incarnation."""
+
+from typing import Any
+
+import pytest
+
+from deploy.cli.explain import explain_event
+from deploy.cli.letters import Filter, Letter, read_letters
+from deploy.cli.reconcile import as_text
+from pipeline.clickhouse.store import Store
+from pipeline.core.effects import CloseBuckets, InsertDeadLetters, InsertFacts, Progress, WriteProgress
+from pipeline.core.flush import Chunk
+from pipeline.core.place import Place
+from pipeline.core.records import DeadLetter
+from pipeline.repair.reconcile import Reconciler, Reconciliation
+from pipeline.repair.replay_forecast import DryRun, Forecast, known_letters
+from pipeline.repair.replay_reading import Wanted
+from schemas import tables
+from schemas.endpoint import Endpoint
+from schemas.grain import Grain
+from schemas.message_event import DELIVERED, SENT, DeadLetterReason
+from schemas.settings import read_settings
+from tests.support.places import P0, TOPIC
+from tests.support.stores import DAY, Case, facts
+
+NOON = DAY + 12 * 3600
+
+
+@pytest.fixture(params=["url", "cluster"])
+def store(request: pytest.FixtureRequest) -> Store:
+    target: str | Endpoint = request.getfixturevalue(request.param)
+    return Store(target, "cluster", TOPIC, "worker", 30)
+
+
+def letter(offset: int, event: str = "", kind: str = "", value: bytes = b"x") -> DeadLetter:
+    reason = DeadLetterReason.INVALID_FIELD
+    return DeadLetter(P0, offset, reason, "why", NOON * 1000, None, value, (), "a", event, kind)
+
+
+def letters(store: Store) -> list[Letter]:
+    return list(read_letters(store, Filter()))
+
+
+def test_sent_and_delivered_under_one_id_in_one_minute_are_two(case: Case) -> None:
+    case.perform(InsertFacts(facts(("a", "1", SENT, 5, NOON), ("a", "1", DELIVERED, 7, NOON + 1))))
+    case.perform(InsertFacts(facts(("a", "1", SENT, 5, NOON))))
+    for grain, bucket in ((Grain.MINUTE, NOON), (Grain.HOUR, NOON), (Grain.DAY, DAY)):
+        case.perform(CloseBuckets(grain, DAY, DAY + Grain.DAY.seconds, 0))
+        assert case.totals(grain) == {("a", bucket): (1, 1, 0, 12, 2)}
+
+
+def reconciled(store: Store) -> Reconciliation:
+    store.perform(InsertFacts(facts(("a", "both types", SENT, 0, NOON), ("a", "both types", DELIVERED, 0, NOON + 90))))
+    twice = [("a", "dated anew", kind, 0, NOON + 60 * n) for kind in (SENT, DELIVERED) for n in range(kind)]
+    store.perform(InsertFacts(facts(*twice)))
+    return Reconciler(store, "", lambda _: None).run(DAY, DAY + Grain.DAY.seconds, 0)
+
+
+def test_an_id_of_two_types_at_two_times_is_no_violation(store: Store) -> None:
+    result = reconciled(store)
+    assert [(v.event_id, v.type, len(v.times_ms)) for v in result.violations] == [
+        ("dated anew", "message.delivered", 2)
+    ]
+    assert result.violations[0].places[0][0] == P0, "facts keep the topic"
+    assert "sent dated anew (message.delivered) at " in "\n".join(as_text(result))
+
+
+def test_an_event_is_explained_type_by_type(store: Store) -> None:
+    reconciled(store)
+    lines = explain_event(store, "a", "both types")
+    assert [line.split(" at ")[0] for line in lines] == ["counted: message.sent", "counted: message.delivered"]
+    assert f"record {TOPIC}/0/" in lines[0]
+    assert "message.delivered was sent with this id for 2 times" in explain_event(store, "a", "dated anew")[-1]
+
+
+def test_a_letter_is_resolved_by_an_event_of_its_own_type_and_never_without_one(store: Store) -> None:
+    told = (letter(0, "1", "message.sent"), letter(1, "1", "message.delivered"), letter(2, "1"), letter(3))
+    store.perform(InsertDeadLetters(told))
+    assert [x.is_resolved for x in letters(store)] == [False] * 4
+    store.perform(InsertFacts(facts(("a", "1", DELIVERED, 0, NOON), ("b", "1", SENT, 0, NOON))))
+    assert [x.is_resolved for x in letters(store)] == [False, True, False, False]
+    assert [x.type for x in letters(store)] == ["message.sent", "message.delivered", "", ""]
+
+
+def test_a_dry_run_tells_types_apart(store: Store) -> None:
+    known = facts(("a", "1", SENT, 0, NOON))
+    store.perform(InsertFacts(known))
+    met = Chunk(columns=facts(("a", "1", SENT, 0, NOON), ("a", "1", DELIVERED, 0, NOON)), records=2)
+    dry_run = DryRun(read_settings({}), Wanted(0, 1), lambda: 0, 0, {}, store)
+    batch = "0f2f3c1e-0000-4000-8000-000000000009"
+    assert dry_run._look_at(met, {}, batch, Forecast()) == 2
+    assert dry_run._count_new(batch) == 1
+
+
+def begin_anew(store: Store, place: Place, life: int) -> None:
+    store.begin_incarnation(place, life)
+    store.perform(WriteProgress((Progress(place, 1),)))
+
+
+def mark(store: Store, one: Letter) -> None:
+    """Note that a letter was sent back, as `redrive` does."""
+    names = ["cluster_id", "topic", "partition", "offset", "incarnation"]
+    row: tuple[Any, ...] = ("cluster", *one.place, one.offset, one.incarnation)
+    store.insert("marking", tables.REDRIVES, names, [row])
+
+
+def test_letters_and_marks_of_a_topic_made_anew_hide_none_and_are_hidden_by_none(store: Store) -> None:
+    begin_anew(store, P0, 0)
+    store.perform(InsertDeadLetters((letter(0, value=b"old"), letter(1, value=b"old"))))
+    mark(store, letters(store)[0])
+    begin_anew(store, P0, 1)
+    assert known_letters(store, [letter(0)]) == 0, "it is new"
+    store.perform(InsertDeadLetters((letter(0, value=b"new"),)))
+    store.perform(InsertDeadLetters((letter(0, value=b"new"),)))
+    assert known_letters(store, [letter(0), letter(1)]) == 1
+    found = {(x.offset, x.incarnation): (x.value, x.redrives) for x in letters(store)}
+    assert found == {(0, 0): (b"old", 1), (1, 0): (b"old", 0), (0, 1): (b"new", 0)}
