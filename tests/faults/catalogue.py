@@ -15,6 +15,7 @@ LOG = "tests/integration/test_log.py"
 REPLAY = "tests/integration/test_replay.py"
 UNREADABLE = "tests/integration/test_unreadable.py"
 BATCHES = "tests/unit/pipeline/kafka/test_batches.py"
+SECURED = "tests/integration/test_secured.py"
 READINESS = "tests/faults/test_readiness.py"
 
 
@@ -100,6 +101,11 @@ FAULTS: tuple[Fault, ...] = (
         "leader-missing", Target.KAFKA, "a partition has no leader, also at a worker's start",
         "it waits, saying so; the others go on; it goes on by itself", "one of the broker's two disks fails",
         (CHAOS, f"{UNREADABLE}::test_a_partition_without_a_leader_holds_nothing_but_itself"), Rig.fail_disk, (20, 60),
+    ),
+    Fault(
+        "right-taken", Target.KAFKA, "a worker's rights to the topic are taken away while it runs",
+        "its partitions wait and name the right; they go on by themselves once it is granted", "the admin client",
+        (f"{SECURED}::test_a_right_that_is_taken_away_while_a_worker_runs_is_waited_for",),
     ),
     Fault(
         "topic-missing", Target.KAFKA, "the topic does not exist, and the broker makes what a client asks for",

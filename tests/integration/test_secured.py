@@ -14,6 +14,15 @@ from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaError
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from deploy.cli.accounts import create_key, set_tier
 from deploy.cli.clickhouse import open_clickhouse
@@ -30,7 +39,7 @@ from tests.support.kafka_broker import free_port
 from tests.support.ledger import Ledger
 from tests.support.recount import check_api, check_everything
 from tests.support.secured import LOGIN_MODULES, PASSWORDS, SecuredBroker, write_token
-from tests.support.system import ROOT, Process, System, require_kafka, wait_until
+from tests.support.system import ROOT, TOPIC, Process, System, require_kafka, wait_until
 
 pytestmark = pytest.mark.timeout(240)
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -152,6 +161,36 @@ def test_an_oauth_token_is_read_again_when_the_brokers_ask_for_a_new_one(secured
     wait_until("the facts after it", lambda: system.query(facts)[0][0] >= len(ledger.events), 40)
     assert count >= 500
     assert worker.end() == 0
+
+
+@pytest.mark.parametrize("rights", [(AclOperation.READ,), (AclOperation.READ, AclOperation.DESCRIBE)])
+def test_a_right_that_is_taken_away_while_a_worker_runs_is_waited_for(
+    secured: Secured, rights: tuple[AclOperation, ...]
+) -> None:
+    system, admin = secured.system, secured.kafka.broker.admin()
+    ledger, began = Ledger(seed=23 + len(rights), orgs=5), datetime.now(UTC)
+    port = free_port()
+    worker = secured.worker(f"rights-{len(rights)}", secured.settings("worker", admin_port=str(port)))
+    worker.admin_url = f"http://127.0.0.1:{port}"
+    wait_until("reading", lambda: "reading {" in worker.log.read_text(), 30)
+    wait_until("a ready worker", lambda: worker.readiness()[0] == 200, 30)
+    taken = [acl for right in rights for acl in _delete_acls(admin, right)]
+    system.produce(ledger.records(iter([began] * 50), began))
+    wait_until("the reason", lambda: any("refuses the right" in reason for reason in worker.readiness()[1]), 60)
+    assert worker.is_alive
+    for future in admin.create_acls(taken).values():
+        future.result(30)
+    facts = f"SELECT count() FROM facts FINAL WHERE startsWith(event_id, '{ledger.seed}-')"
+    wait_until("the facts", lambda: system.query(facts) == [(len(ledger.events),)], 60)
+    assert worker.end() == 0
+
+
+def _delete_acls(admin: AdminClient, right: AclOperation) -> list[AclBinding]:
+    """Take a right to the topic from the workers; what was deleted."""
+    wanted = AclBindingFilter(
+        ResourceType.TOPIC, TOPIC, ResourcePatternType.LITERAL, "User:worker", "*", right, AclPermissionType.ALLOW
+    )
+    return [acl for future in admin.delete_acls([wanted]).values() for acl in future.result(30)]
 
 
 def test_a_client_certificate_is_a_credential_for_kafka(secured: Secured) -> None:
