@@ -8,7 +8,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -81,9 +81,11 @@ def migrate(
     done = ledger(client)
     _check(migrations, done)
     missing = [m for m in migrations if any((m.number, i) not in done for i in range(len(m.statements)))]
-    to_stop_for = [m.name for m in missing if m.needs_a_stop and done]
-    with stopped(client, to_stop_for[0], cluster) if to_stop_for else nullcontext(Unguarded()) as guard:
+    guard: Guard = Unguarded()
+    with ExitStack() as stack:
         for migration in missing:
+            if migration.needs_a_stop and done and isinstance(guard, Unguarded):
+                guard = stack.enter_context(stopped(client, migration.name, cluster))
             _apply(client, migration, {s for n, s in done if n == migration.number}, cluster, guard, tell)
     _make_secret(client)
     set_retention(client, tables.FACTS, "minute", facts_days, cluster)

@@ -22,6 +22,7 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
+from deploy.errors import Refused
 from deploy.migrations.cluster_ddl import spanning_table, stored_table
 from deploy.migrations.retention import definition_of, ttl_days, with_ttl_days
 from deploy.migrations.stop import Guard
@@ -89,6 +90,7 @@ class Rewrite:
             if self._is_sorted_as_wanted():  # facts that were restored alone
                 return
             self._make()
+            self._check_columns()
             self._rename(self._now, self._before)
         if not self._is_there(self._now):
             self._rename(self._made, self._now)
@@ -112,6 +114,15 @@ class Rewrite:
         name, key = f"IF NOT EXISTS {self._stored(self._made)}", SHARDED.get(self._now)
         plain = f"CREATE TABLE {name}{body}"
         self._client.command(stored_table(name, body, key, self._cluster) if self._cluster else plain)
+
+    def _check_columns(self) -> None:
+        """Raises Refused where the old table has a column that the new one lacks, which would be lost in silence."""
+        between = {"old": self._stored(self._now), "new": self._stored(self._made)}
+        if lost := [str(name) for (name,) in self._rows("migrations/lost_columns", **between)]:
+            raise Refused(
+                f"{self._now} has columns that are not ours ({', '.join(lost)}), and would lose them; keep them "
+                f"elsewhere, drop them (ALTER TABLE {between['old']} DROP COLUMN …) and migrate again"
+            )
 
     def _span(self) -> None:
         """On a cluster, make the tables over those of all shards anew, since the columns have changed."""
@@ -137,7 +148,7 @@ class Rewrite:
 
     def _rows_a_slice(self) -> int:
         ((row_bytes,),) = self._rows("migrations/row_bytes", table=self._stored(self._before))
-        return min(SLICE_ROWS, SLICE_BYTES // (int(row_bytes) or UNKNOWN_ROW_BYTES))
+        return max(1, min(SLICE_ROWS, SLICE_BYTES // (int(row_bytes) or UNKNOWN_ROW_BYTES)))
 
     # -- tables -------------------------------------------------------------------------------------------------
 

@@ -157,6 +157,25 @@ def test_interrupted_anywhere_it_goes_on(old: Client, monkeypatch: pytest.Monkey
     assert letters_of(old) == letters
 
 
+def test_a_column_of_ones_own_is_not_lost_in_silence(old: Client) -> None:
+    old.command("ALTER TABLE facts ADD COLUMN region String")
+    before = facts_of(old)
+    with pytest.raises(Refused, match=r"facts has columns that are not ours \(region\)"):
+        migrate(old, 35, 90)
+    assert facts_of(old) == before
+    old.command("ALTER TABLE facts DROP COLUMN region")
+    migrate(old, 35, 90)
+    assert pending(old) == []
+
+
+def test_a_first_run_that_died_early_is_no_reason_to_look_for_workers(empty_url: str) -> None:
+    client = connect_writer(empty_url)
+    with pytest.raises(KeyboardInterrupt):
+        migrate(Dying(client, 5), 35, 90)  # type: ignore[arg-type]
+    migrate(client, 35, 90)
+    assert pending(client) == []
+
+
 def test_a_worker_at_work_is_a_reason_not_to_begin(old: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     report = "INSERT INTO worker_status (worker, updated_at) VALUES ('w-1', now64(3))"
     old.command(report)
