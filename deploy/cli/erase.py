@@ -8,6 +8,7 @@ from deploy.cli.accounts import list_keys, revoke_key
 from deploy.cli.arguments import ORG_ARGUMENT
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import INSTANT, Context, confirm, retention_floor_ms, say, warn
+from deploy.cli.interruption import unfinished
 from deploy.errors import Refused
 from deploy.sql import sql
 from pipeline.clickhouse.client import ClickHouse
@@ -21,6 +22,11 @@ from schemas.settings import Settings
 
 UNASKED_MS = Grain.HOUR.milliseconds
 """An erasure reaches at most this far ahead of now, unless --until confirms more."""
+
+UNFINISHED = (
+    "what was erased stays so; if the erasure had begun, a worker finishes it within minutes, and so does the same "
+    "command at any time: it is safe to run it again"
+)
 
 
 @click.command()
@@ -121,10 +127,11 @@ def _counts(store: ClickHouse, org: str) -> Any:
 def erase_organization(store: Store, org: str, at_ms: int, floor_ms: int) -> str:
     """Revoke the keys, delete, and look once more. Raises Refused where something is left."""
     client = connect_writer(store.endpoint)
-    for key in list_keys(client, org):
-        if key.revoked_at is None:
-            revoke_key(client, key.id, utc(store.clock_ms()))
-    run_leased(store, f"erase {org}", order_erasure_steps(org, at_ms, floor_ms), lambda _: None, warn)
+    with unfinished(UNFINISHED):
+        for key in list_keys(client, org):
+            if key.revoked_at is None:
+                revoke_key(client, key.id, utc(store.clock_ms()))
+        run_leased(store, f"erase {org}", order_erasure_steps(org, at_ms, floor_ms), lambda _: None, warn)
     facts, letters, minutes, hours, days, keys = map(int, _counts(store, org))
     if keys:
         raise Refused(f"{org} has a key again; revoke it and erase once more")

@@ -1,12 +1,31 @@
-"""Ctrl-C and SIGTERM for a command that has a point from which on it must be told how far it came."""
+"""Ctrl-C and SIGTERM for commands that must say, where they are interrupted, what became of their work."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
 
 from deploy.errors import Interrupted
+from pipeline.errors import NotMigrated, SinkRefuses, SinkUnavailable
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def unfinished(rest: str) -> Iterator[None]:
+    """Add to the reason why work on ClickHouse ends midway what becomes of the rest of it.
+
+    Raises Interrupted after Ctrl-C, and the errors of ClickHouse again.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; {rest}") from None
+    except NotMigrated:  # nothing has begun
+        raise
+    except (SinkUnavailable, SinkRefuses) as error:
+        raise type(error)(f"{error}; {rest}") from error
 
 
 class Interruption:

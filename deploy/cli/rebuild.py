@@ -6,6 +6,7 @@ from tqdm import tqdm
 from deploy.cli.arguments import ORG
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, retention_floor_ms, say, warn
+from deploy.cli.interruption import unfinished
 from deploy.errors import Refused
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import Effect, ReadState, RebuildBuckets, State
@@ -13,6 +14,8 @@ from pipeline.core.protocol import rebuild_spans, rebuild_steps
 from pipeline.repair.lease import run_leased
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.instant import Span, rfc3339, second
+
+UNFINISHED = "rows that were rebuilt stay, the others are as they were; nobody finishes it, so run it again"
 
 
 @click.command()
@@ -62,6 +65,7 @@ def rebuild_span(store: Store, span: Span, org: str, floor_ms: int, watched: boo
             bar.update(isinstance(effect, RebuildBuckets))
 
         steps = rebuild_steps(span.start, span.end, floor_ms, org)
-        done = run_leased(store, "rebuild", steps, progress, warn)
+        with unfinished(UNFINISHED):
+            done = run_leased(store, "rebuild", steps, progress, warn)
     whose = f" of {org}" if org else ""
     return f"rebuilt{whose} {second(done.start)} to {second(done.end)} as generation {done.generation}"

@@ -7,18 +7,19 @@ command claims first and then reads who holds it, so of two that claim at once o
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
-from pipeline.clickhouse.client import sql
+from pipeline.clickhouse.client import ClickHouse, sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import Effect, ReadState, Steps
-from pipeline.errors import Stop
+from pipeline.errors import PipelineError, Stop
 from pipeline.peer import Peer
 from pipeline.runner import Retrying, drive
 
 LEASE_SECONDS = 60
 RENEW_SECONDS = 10.0
+GIVE_BACK_SECONDS = 5.0
 
 
 class LeaseTaken(Stop):
@@ -33,10 +34,10 @@ class Statements(Protocol):
 
 
 class Lease:
-    """The lease of one command. ``renew`` may be called at any rate."""
+    """The lease of one command. ``renew`` may be called at any rate; ``quick`` has little patience with ClickHouse."""
 
-    def __init__(self, store: Statements, command: str) -> None:
-        self._store, self._command, self._holder = store, command, str(uuid.uuid4())
+    def __init__(self, store: Statements, quick: Statements, command: str) -> None:
+        self._store, self._quick, self._command, self._holder = store, quick, command, str(uuid.uuid4())
         self._renewed_at = time.monotonic()
 
     def renew(self) -> None:
@@ -45,8 +46,11 @@ class Lease:
             self._claim(LEASE_SECONDS)
 
     def _claim(self, seconds: int) -> None:
+        self._write(self._store, seconds)
         self._renewed_at = time.monotonic()
-        self._store.write(
+
+    def _write(self, store: Statements, seconds: int) -> None:
+        store.write(
             "claiming the maintenance lease",
             sql("lease/claim"),
             holder=self._holder,
@@ -66,14 +70,18 @@ class Lease:
             )
 
     def give_back(self) -> None:
-        """Let the claim expire now."""
-        self._claim(0)
+        """Let the claim expire now; by itself later, where ClickHouse does not take that soon.
+
+        An error here would hide why the work ended, and a patient wait would look as if Ctrl-C had been ignored.
+        """
+        with suppress(PipelineError):
+            self._write(self._quick, 0)
 
 
 @contextmanager
-def leased(store: Statements, command: str) -> Iterator[Lease]:
-    """Hold the lease for a command. Raises LeaseTaken."""
-    lease = Lease(store, command)
+def leased(store: Statements, command: str, quick: Statements | None = None) -> Iterator[Lease]:
+    """Hold the lease for a command. ``quick`` gives it back, by default the store. Raises LeaseTaken."""
+    lease = Lease(store, quick or store, command)
     lease.take()
     try:
         yield lease
@@ -93,12 +101,12 @@ def run_leased(
     effect is repeated until it is taken.
     """
     retrying = Retrying(store.perform, Peer("ClickHouse"), warn=warn)
-    with leased(store, command) as lease:
+    with leased(store, command, ClickHouse(store.endpoint, GIVE_BACK_SECONDS)) as lease:
         store.perform(ReadState())  # raises for a database of another version; `migrate` holds the lease as well
 
         def perform(effect: Effect) -> Any:
             answer = retrying(effect)
-            lease.renew()
+            retrying.call(lease.renew)
             on_effect(effect)
             return answer
 
