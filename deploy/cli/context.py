@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from deploy.cli.dev_file import dev_settings, read_dev_file
-from deploy.errors import CommandError, Refused, Usage
+from deploy.errors import CommandError, Interrupted, Refused, Usage
 from deploy.terminal import safe
 from pipeline.core.watermark import RETENTION_MARGIN_MS, retention_floor
 from schemas.grain import Grain
@@ -106,12 +106,14 @@ def say(*lines: str, err: bool = False) -> None:
 
 
 def confirm(question: str) -> None:
-    """Ask, and go on only after a yes. Raises Refused."""
+    """Ask, and go on only after a yes. Raises Refused; Interrupted after Ctrl-C."""
     try:
         confirmed = bool(sys.stdin) and click.confirm(safe(question), err=True)  # it is None where it was closed
-    except click.Abort:
+    except click.Abort as abort:
         confirmed = False
         say("", err=True)  # the question's line has no end yet
+        if isinstance(abort.__context__, KeyboardInterrupt):  # the other cause is the end of standard input
+            raise Interrupted("interrupted; nothing was done") from None
     if not confirmed:
         raise Refused("this was not confirmed, so nothing was done; --yes answers where nobody can")
 

@@ -139,6 +139,17 @@ def test_a_question_that_nobody_can_answer_is_answered_with_no(stdin: str) -> No
     assert done.stderr.splitlines()[-1].startswith("msgmetrics: this was not confirmed, so nothing was done; --yes")
 
 
+def test_ctrl_c_at_a_question_is_an_interruption() -> None:
+    script = """
+        from deploy.cli.context import confirm
+        click.termui.visible_prompt_func = lambda _: signal.raise_signal(signal.SIGINT)
+        command(lambda: confirm("really?"))
+    """
+    done = run(script)
+    assert done.returncode == endings.INTERRUPTED
+    assert done.stderr.splitlines()[-1] == "msgmetrics: interrupted; nothing was done"
+
+
 def test_the_choices_of_an_option_that_is_missing_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     option = click.Option(["--tier"], type=click.Choice(["payg", "growth"]), required=True)
     assert ended(click.MissingParameter(param=option)) == endings.WRONG_USAGE
