@@ -103,7 +103,16 @@ def listing(store: Store, wanted: Filter, limit: int) -> list[str]:
         f"{letter_id(x):<32} {x.reason:<17} {x.org_id[:16]:<16} {rfc3339(x.record_ms) or '':<24} {x.detail}{_state(x)}"
         for x in letters
     ]
-    return lines
+    wanted_in_all = sum(number for reason, number, _ in by_reason if wanted.reason in ("", reason))
+    return [*lines, *_not_shown(wanted_in_all - len(letters), wanted_in_all)]
+
+
+def _not_shown(more: int, of_all: int) -> list[str]:
+    """A line on the letters that a listing has left out for its length; none where it has all."""
+    if more <= 0:
+        return []
+    raised = f"--limit {of_all} shows them, and " if of_all <= MOST_SHOWN else ""
+    return [f"… and {more} more; {raised}`msgmetrics dead-letters export` has them all"]
 
 
 def counts(store: Store, wanted: Filter) -> list[tuple[str, int, int]]:
