@@ -12,6 +12,7 @@ import click
 
 from schemas.message_event import MAX_EVENT_ID_CHARACTERS, MAX_ORG_CHARACTERS
 
+MAX_CLUSTER_CHARACTERS = 255
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -64,6 +65,7 @@ def choice(flag: str, kind: click.ParamType, help: str) -> Callable[[Command], C
 
 ORGANIZATION = TextType("ORG", "an organization's id", MAX_ORG_CHARACTERS)
 EVENT = TextType("TEXT", "an event's id", MAX_EVENT_ID_CHARACTERS)
+CLUSTER = TextType("ID", "the id of a Kafka cluster", MAX_CLUSTER_CHARACTERS)
 KEY = TextType("TEXT", "the name of a key", 128)
 DIRECTORY = DirectoryType()
 ORG = choice("--org", ORGANIZATION, "only this organization")

@@ -7,7 +7,16 @@ import click
 
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, say
-from deploy.cli.letters import Filter, Letter, filtered, letter_id, read_letters
+from deploy.cli.letters import (
+    OF_CLUSTER,
+    Filter,
+    Letter,
+    filtered,
+    left_out,
+    letter_id,
+    read_letters,
+    say_left_out,
+)
 from deploy.cli.redrive import redrive
 from deploy.errors import Refused, Usage
 from deploy.sql import sql
@@ -53,8 +62,9 @@ def letters_list(context: Context, wanted: Filter, limit: int) -> None:
 
 @dead_letters.command("show")
 @click.argument("name", metavar="ID")
+@OF_CLUSTER
 @click.pass_obj
-def letters_show(context: Context, name: str) -> None:
+def letters_show(context: Context, name: str, cluster: str) -> None:
     """Everything about the dead letter ID, which is topic/partition/offset, its bytes included.
 
     \b
@@ -62,7 +72,7 @@ def letters_show(context: Context, name: str) -> None:
       msgmetrics dead-letters show message-events/0/1234
     """
     place = parse_place(name, context.settings.kafka_topic)
-    say(*with_store(context, lambda store, _: describe(store, place)))
+    say(*with_store(context, lambda store, _: describe(store, place, cluster)))
 
 
 @dead_letters.command("export")
@@ -77,6 +87,7 @@ def letters_export(context: Context, wanted: Filter) -> None:
     """
 
     def export(store: Store, _: Settings) -> None:
+        say_left_out(store, wanted)
         for letter in read_letters(store, wanted):
             say(as_line(letter))
 
@@ -95,8 +106,9 @@ def listing(store: Store, wanted: Filter, limit: int) -> list[str]:
     """Lines with the counts by reason, and the first letters."""
     by_reason = counts(store, wanted)
     letters = list(read_letters(store, wanted, limit=limit))
+    others = left_out(store, wanted)
     if not by_reason:
-        return ["no dead letters"]
+        return ["no dead letters", *others]
     lines = [f"{number:>8} {reason}" + (f", {sent} sent back" if sent else "") for reason, number, sent in by_reason]
     lines += ["", f"{'id':<32} {'reason':<17} {'organization':<16} {'record time':<24} why"]
     lines += [
@@ -104,7 +116,7 @@ def listing(store: Store, wanted: Filter, limit: int) -> list[str]:
         for x in letters
     ]
     wanted_in_all = sum(number for reason, number, _ in by_reason if wanted.reason in ("", reason))
-    return [*lines, *_not_shown(wanted_in_all - len(letters), wanted_in_all)]
+    return [*lines, *_not_shown(wanted_in_all - len(letters), wanted_in_all), *others]
 
 
 def _not_shown(more: int, of_all: int) -> list[str]:
@@ -128,9 +140,9 @@ def _state(letter: Letter) -> str:
     return f" [{'; '.join(words)}]" if words else ""
 
 
-def describe(store: Store, at: tuple[Place, int]) -> list[str]:
+def describe(store: Store, at: tuple[Place, int], cluster: str = "") -> list[str]:
     """Lines with everything about one letter, its bytes included. Raises Refused where there is none."""
-    letter = next(read_letters(store, Filter(), limit=1, at=at), None)
+    letter = next(read_letters(store, Filter(cluster=cluster), limit=1, at=at), None)
     if letter is None:
         raise Refused(
             f"no dead letter is at {store.topic}/{at[0].number}/{at[1]}; `msgmetrics dead-letters list` shows which are"

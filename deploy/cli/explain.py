@@ -132,20 +132,25 @@ def explain_event(store: Store, org: str, event: str) -> list[str]:
         for kind, times in Counter(fact[2] for fact in facts).items()
         if times > 1
     ]
-    named = [_letter(x) for x in letters[:SHOWN_LETTERS] if x[-1]]
+    named = [_letter(x, store.cluster_id) for x in letters[:SHOWN_LETTERS] if x[-1]]
     lines += named
     if erased_ms:
         lines.append(f"{org} was erased up to {rfc3339(erased_ms)}: records until then are gone, and are dropped")
     if not facts and not named:
         lines.append(_never_seen(store))
-    lines += [f"perhaps it, since its bytes hold the id: {_letter(x)}" for x in letters[:SHOWN_LETTERS] if not x[-1]]
+    lines += [
+        f"perhaps it, since its bytes hold the id: {_letter(x, store.cluster_id)}"
+        for x in letters[:SHOWN_LETTERS]
+        if not x[-1]
+    ]
     return lines + (["… and more"] if len(letters) > SHOWN_LETTERS else [])
 
 
-def _letter(row: Any) -> str:
-    topic, partition, offset, reason, detail, record_ms, _ = row
+def _letter(row: Any, cluster_in_use: str) -> str:
+    topic, partition, offset, reason, detail, record_ms, cluster, _ = row
     time = rfc3339(int(record_ms)) or "none"
-    return f"dead letter {topic}/{partition}/{offset}: {reason}: {detail} (record time {time})"
+    whose = "" if cluster == cluster_in_use else f", of Kafka cluster {cluster}"
+    return f"dead letter {topic}/{partition}/{offset}: {reason}: {detail} (record time {time}{whose})"
 
 
 def _never_seen(store: Store) -> str:

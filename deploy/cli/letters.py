@@ -1,6 +1,7 @@
 """Stored dead letters: which are wanted, and reading them. Shared by the commands on dead letters."""
 
 import base64
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -8,8 +9,8 @@ from typing import Any
 
 import click
 
-from deploy.cli.arguments import ORGANIZATION, choice
-from deploy.cli.context import INSTANT, check_span
+from deploy.cli.arguments import CLUSTER, ORGANIZATION, choice
+from deploy.cli.context import INSTANT, check_span, say
 from deploy.sql import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.exact import LATEST_MS
@@ -20,6 +21,7 @@ from schemas.message_event import DeadLetterReason
 REDRIVEN_HEADER = b"msgmetrics-redriven"
 """Says of a record that it was sent back, and from where: topic/partition/offset."""
 ALL = 2**63 - 1
+SHOWN_CLUSTERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +56,24 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A choice of dead letters: by reason, organization, span of record time; empty is any."""
+    """A choice of dead letters: by reason, organization, span of record time; empty is any.
+
+    They are of one Kafka cluster, by default the store's.
+    """
 
     reason: str = ""
     org: str = ""
     from_ms: int = 0
     to_ms: int = LATEST_MS
+    cluster: str = ""
+
+    def cluster_id(self, store: Store) -> str:
+        return self.cluster or store.cluster_id
 
     def parameters(self, store: Store) -> dict[str, Any]:
         return {
             "topic": store.topic,
-            "cluster_id": store.cluster_id,
+            "cluster_id": self.cluster_id(store),
             "org": self.org,
             "from_ms": self.from_ms,
             "to_ms": self.to_ms,
@@ -75,6 +84,7 @@ REASON = choice("--reason", click.Choice([r.value for r in DeadLetterReason]), "
 OF_ORG = choice("--org", ORGANIZATION, "only those that name this organization")
 SINCE = click.option("--from", "start", default=0, type=INSTANT, help="only records from this time on")
 UNTIL = click.option("--to", "end", default=None, type=INSTANT, help="only records before this time")
+OF_CLUSTER = choice("--cluster", CLUSTER, "those of another Kafka cluster than the one in use")
 
 
 def filtered(command: Callable[..., None]) -> Callable[..., None]:
@@ -84,12 +94,15 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     @OF_ORG
     @SINCE
     @UNTIL
+    @OF_CLUSTER
     @wraps(command)
-    def with_filter(*words: Any, reason: str, org: str, start: int, end: int | None, **others: Any) -> None:
+    def with_filter(
+        *words: Any, reason: str, org: str, start: int, end: int | None, cluster: str, **others: Any
+    ) -> None:
         if end is not None:
             check_span(start, end)
         until_ms = LATEST_MS if end is None else end * MS_PER_SECOND
-        command(*words, wanted=Filter(reason, org, start * MS_PER_SECOND, until_ms), **others)
+        command(*words, wanted=Filter(reason, org, start * MS_PER_SECOND, until_ms, cluster), **others)
 
     return with_filter
 
@@ -128,3 +141,30 @@ def read_letters(
 def letter_id(letter: Letter) -> str:
     """The id by which people name a letter: topic/partition/offset."""
     return f"{letter.place.topic}/{letter.place.number}/{letter.offset}"
+
+
+def left_out(store: Store, wanted: Filter) -> list[str]:
+    """Lines on letters that somebody may look for in a choice and that are not in it: of no time, of other clusters."""
+    rows = store.rows(
+        "counting dead letters", sql("cli/letters_left_out"), **wanted.parameters(store), reason=wanted.reason
+    )
+    ours = wanted.cluster_id(store)
+    timeless = sum(int(number) for cluster, _, number in rows if cluster == ours and wanted.from_ms > 0)
+    others = [(cluster, int(number)) for cluster, number, _ in rows if cluster != ours]
+    return [
+        *(
+            [f"{timeless} more have no time, neither the record nor its event; leave --from out for them"]
+            * (timeless > 0)
+        ),
+        *(
+            f"{number} more are of Kafka cluster {cluster}; --cluster {shlex.quote(cluster)} chooses them"
+            for cluster, number in others[:SHOWN_CLUSTERS]
+        ),
+        *([f"… and of {len(others) - SHOWN_CLUSTERS} clusters more"] * (len(others) > SHOWN_CLUSTERS)),
+    ]
+
+
+def say_left_out(store: Store, wanted: Filter) -> None:
+    """Print the same on stderr, beside an output that is not for people or that ends in a sentence."""
+    for line in left_out(store, wanted):
+        say(line, err=True)

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, say
 from deploy.cli.kafka import client_settings
-from deploy.cli.letters import REDRIVEN_HEADER, Filter, Letter, filtered, letter_id, read_letters
+from deploy.cli.letters import REDRIVEN_HEADER, Filter, Letter, filtered, letter_id, read_letters, say_left_out
 from deploy.errors import CommandError, Refused, Unreachable
 from pipeline.clickhouse.store import Store
 from pipeline.kafka.raw_produce import RawRecord, is_plain, produce_raw
@@ -52,13 +52,12 @@ def redrive(context: Context, wanted: Filter, again: bool, dry_run: bool) -> Non
     Example:
       msgmetrics dead-letters redrive --reason future_timestamp --dry-run
     """
-    with_store(
-        context,
-        lambda store, settings: send_back(
-            store, settings, wanted, again=again, dry_run=dry_run, tell=say, clock=time.monotonic
-        ),
-        org=wanted.org,
-    )
+
+    def work(store: Store, settings: Settings) -> None:
+        say_left_out(store, wanted)
+        send_back(store, settings, wanted, again=again, dry_run=dry_run, tell=say, clock=time.monotonic)
+
+    with_store(context, work, org=wanted.org)
 
 
 @dataclass(slots=True)
@@ -122,7 +121,7 @@ def send_back(
         if dry_run:
             tally.sent = sum(1 for _ in chosen)
         else:
-            sender = _Sender(store, settings, tally, clock)
+            sender = _Sender(store, settings, wanted.cluster_id(store), tally, clock)
             for page in pages(spooled(chosen)):
                 sender.send(page)
     finally:
@@ -167,8 +166,11 @@ def pages(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
 class _Sender:
     """A producer of pages of letters, which are noted once the brokers have acknowledged them."""
 
-    def __init__(self, store: Store, settings: Settings, tally: Redriven, clock: Callable[[], float]) -> None:
-        self._store, self._settings, self._tally, self._clock = store, settings, tally, clock
+    def __init__(
+        self, store: Store, settings: Settings, cluster_id: str, tally: Redriven, clock: Callable[[], float]
+    ) -> None:
+        self._store, self._settings, self._cluster_id = store, settings, cluster_id
+        self._tally, self._clock = tally, clock
         config = {
             "enable.idempotence": True,
             "message.timeout.ms": DELIVERY_SECONDS * 1000,
@@ -244,7 +246,7 @@ class _Sender:
 
     def _note(self) -> None:
         names = ["cluster_id", "topic", "partition", "offset", "incarnation"]
-        rows = [(self._store.cluster_id, *x.place, x.offset, x.incarnation) for x in self._acknowledged]
+        rows = [(self._cluster_id, *x.place, x.offset, x.incarnation) for x in self._acknowledged]
         self._tally.sent += len(rows)
         self._acknowledged = []
         if rows:

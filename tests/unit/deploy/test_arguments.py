@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy.cli import clickhouse
+from deploy.cli.arguments import MAX_CLUSTER_CHARACTERS
 from deploy.cli.backup import NAME, PLACES
 from deploy.cli.context import INSTANT
 from deploy.cli.dead_letters import PLACE
@@ -135,9 +136,14 @@ def whole(least: int, most: float = math.inf) -> Callable[[str], bool]:
     return is_whole
 
 
+def is_cluster(value: str) -> bool:
+    return 1 <= len(value) <= MAX_CLUSTER_CHARACTERS and value.encode(errors="ignore").decode() == value
+
+
 GOES_ON: dict[tuple[str, str], Callable[[str], bool]] = {
     ("backup create", "name"): lambda value: NAME.fullmatch(value) is not None,
     ("backup restore", "name"): lambda value: NAME.fullmatch(value) is not None,
+    **{(f"dead-letters {command}", "cluster"): is_cluster for command in ("list", "show", "export", "redrive")},
     ("dead-letters list", "limit"): whole(1, 100_000),
     ("keys create", "org"): is_new_organization,
     ("migrate", "partitions"): whole(1, 10_000),
