@@ -13,7 +13,7 @@ from deploy.errors import CommandError, Interrupted, Refused, Usage
 from deploy.terminal import safe
 from pipeline.core.watermark import RETENTION_MARGIN_MS, retention_floor
 from schemas.grain import Grain
-from schemas.instant import Span, parse_instant, wall_clock_ms
+from schemas.instant import Span, parse_instant, second, wall_clock_ms
 from schemas.settings import PREFIX, Settings, SettingsError, read_settings
 
 
@@ -44,7 +44,7 @@ def now() -> datetime:
 
 
 class InstantType(click.ParamType):
-    """RFC 3339 with offset, as epoch seconds."""
+    """RFC 3339 with offset, as epoch seconds. A fraction is refused, since most commands could not heed it."""
 
     name = "T"
 
@@ -52,9 +52,13 @@ class InstantType(click.ParamType):
         if isinstance(value, int):
             return value
         try:
-            return parse_instant(value).seconds
+            instant = parse_instant(value)
         except ValueError as error:
             self.fail(f"{error}, not {value!r}", param, ctx)
+        if instant.fraction:
+            around = f"{second(instant.seconds)} or {second(instant.seconds + 1)}"
+            self.fail(f"commands take whole seconds, here {around}, not {value!r}", param, ctx)
+        return instant.seconds
 
 
 INSTANT = InstantType()

@@ -250,6 +250,19 @@ def test_a_refused_time_is_shown_as_commands_take_it(capfd: pytest.CaptureFixtur
     assert said.count("%2B") == 1, "only in what was given"
 
 
+INSTANTS = [(name, p) for name, p in PARAMETERS if p.type is INSTANT]
+
+
+@pytest.mark.parametrize(("name", "parameter"), INSTANTS, ids=lambda p: p if isinstance(p, str) else p.name)
+def test_a_fraction_of_a_second_is_refused_by_every_command_and_one_of_zero_is_none(
+    name: str, parameter: click.Parameter, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words(name, parameter, "2026-05-05T02:00:59.999+02:00")) == 2
+    assert "whole seconds, here 2026-05-05T00:00:59Z or 2026-05-05T00:01:00Z, not" in capfd.readouterr().err
+    run(words(name, parameter, "2026-05-05T02:00:00.000+02:00"))
+    assert "whole seconds" not in capfd.readouterr().err
+
+
 # -- dev --------------------------------------------------------------------------------------------------------------
 
 
