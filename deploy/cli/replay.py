@@ -24,17 +24,20 @@ from schemas.instant import wall_clock_ms
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
 
+PARTITION, RATE = click.IntRange(0, 2**31 - 1), click.IntRange(1, 10_000_000)
+"""Kafka numbers partitions in 32 bits, and no replay reads ten million records a second."""
+
 
 @click.command()
 @FROM
 @TO
-@click.option("--partition", "partitions", multiple=True, type=click.IntRange(0), help="only this one; may be repeated")
-@click.option("--rate", default=0, type=click.IntRange(0), help="records per second at the most [no limit]")
+@click.option("--partition", "partitions", multiple=True, type=PARTITION, help="only this one; may be repeated")
+@click.option("--rate", type=RATE, help="records per second at the most [no limit]")
 @click.option("--resume", is_flag=True, help="go on with the interrupted replay of the same span")
 @click.option("--dry-run", is_flag=True, help="only say what it would do")
 @click.pass_obj
 def replay(
-    context: Context, start: int, end: int, partitions: tuple[int, ...], rate: int, resume: bool, dry_run: bool
+    context: Context, start: int, end: int, partitions: tuple[int, ...], rate: int | None, resume: bool, dry_run: bool
 ) -> None:
     """Read a span of the topic once more.
 
@@ -48,7 +51,7 @@ def replay(
     """
     span = check_span(start, end)
     places = frozenset(Place(context.settings.kafka_topic, number) for number in partitions)
-    wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, places, rate)
+    wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, places, rate or 0)
     settings = context.settings
     work = forecast if dry_run else run_replay
     say(work(settings, wanted, retention_floor_ms(settings), resume=resume, watched=is_terminal()))

@@ -47,7 +47,7 @@ LEFT_OUT = {"dev", "produce"}
 EMPTY = ("", " ", "\t", "\n", "\0")
 OBEYED = ("\x1b[2J", "\x9b31m", "\u202e", "\ud800")
 PATTERNS = ("*", "%", "_", "'", '"', "\\", "{}", "../x", "$HOME", "; DROP")
-NUMBERS = ("-1", "0", "9" * 30, "9" * 5_000, "1e9", "NaN", "٣")
+NUMBERS = ("-1", "0", str(2**31), "9" * 30, "9" * 400, "9" * 5_000, "1e9", "NaN", "٣")
 LONG = ("x" * 65, "x" * 129, "x" * 100_000)
 HOSTILE = (*EMPTY, *OBEYED, *PATTERNS, *NUMBERS, *LONG)
 KNOWN = sql("cli/organizations")
@@ -148,8 +148,8 @@ GOES_ON: dict[tuple[str, str], Callable[[str], bool]] = {
     ("keys create", "org"): is_new_organization,
     ("migrate", "partitions"): whole(1, 10_000),
     ("orgs set", "org"): is_new_organization,
-    ("replay", "partitions"): whole(0),
-    ("replay", "rate"): whole(0),
+    ("replay", "partitions"): whole(0, 2**31 - 1),
+    ("replay", "rate"): whole(1, 10_000_000),
 }
 """Where a value may be good, so that the command goes on to do what it is for: with that value, to the letter."""
 
@@ -248,6 +248,12 @@ def test_a_refused_time_is_shown_as_commands_take_it(capfd: pytest.CaptureFixtur
     said = capfd.readouterr().err
     assert "2026-05-05T02:00:00+02:00, not" in said
     assert said.count("%2B") == 1, "only in what was given"
+
+
+def test_a_partition_that_is_named_twice_is_replayed_once(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["replay", *SPAN, *["--partition", "1", "--partition", "2", "--partition", "1", "--rate", "7"]]) == 1
+    told = capfd.readouterr().err
+    assert (told.count("number=1"), told.count("number=2"), told.count("rate=7")) == (1, 1, 1)
 
 
 INSTANTS = [(name, p) for name, p in PARAMETERS if p.type is INSTANT]
