@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LOOK_SECONDS = 10
+"""The time limit of a statement of commands that are asked because something may be wrong."""
 
-def open_clickhouse(settings: Settings, *, make_database: bool = False) -> Client:
+
+def open_clickhouse(
+    settings: Settings, *, make_database: bool = False, timeout_seconds: float = LONGEST_STATEMENT_SECONDS
+) -> Client:
     """A client for commands. Raises Unreachable or Refused."""
     logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)  # what it warns of, a command says itself
     target, url = settings.clickhouse, settings.clickhouse_url
     try:
-        return connect_writer(target)
+        return connect_writer(target, timeout_seconds=timeout_seconds)
     except (ClickHouseError, OSError) as error:
         if getattr(error, "code", None) == UNKNOWN_DATABASE and make_database and not target.is_embedded:
             name = urlsplit(url).path.strip("/")
@@ -55,15 +60,21 @@ def known_cluster_id(settings: Settings, client: Client) -> str:
     return str(client.query(sql("cli/newest_cluster"), parameters={"topic": settings.kafka_topic}).result_rows[0][0])
 
 
-def connected(context: Context, work: Callable[[Client, Settings], T], *, org: str = "") -> T:
+def connected(
+    context: Context,
+    work: Callable[[Client, Settings], T],
+    *,
+    org: str = "",
+    timeout_seconds: float = LONGEST_STATEMENT_SECONDS,
+) -> T:
     """Run ``work`` with a client of ClickHouse. Raises CommandError; Refused where nobody knows ``org``, '' for all."""
     settings = context.settings
     with command_errors(settings):
-        return work(_client(settings, org), settings)
+        return work(_client(settings, org, timeout_seconds), settings)
 
 
-def _client(settings: Settings, org: str) -> Client:
-    client = open_clickhouse(settings)
+def _client(settings: Settings, org: str, timeout_seconds: float = LONGEST_STATEMENT_SECONDS) -> Client:
+    client = open_clickhouse(settings, timeout_seconds=timeout_seconds)
     if org:
         check_known(client, org)
     return client

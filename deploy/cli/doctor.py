@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import click
 from clickhouse_connect.driver.client import Client
 
-from deploy.cli.clickhouse import open_clickhouse
+from deploy.cli.clickhouse import LOOK_SECONDS, open_clickhouse
 from deploy.cli.context import Context, say
 from deploy.cli.kafka import compaction, count_partitions, describe_topic, topic_notes, topic_warnings
 from deploy.cli.problems import command_errors
@@ -61,7 +61,8 @@ def examine(settings: Settings, clock_ms: Callable[[], int]) -> Iterator[Finding
     yield from _kafka(settings)
     try:
         with command_errors(settings):
-            yield from _clickhouse(open_clickhouse(settings), settings, clock_ms)
+            client = open_clickhouse(settings, timeout_seconds=LOOK_SECONDS)
+            yield from _clickhouse(client, settings, clock_ms)
     except CommandError as error:
         yield Finding(Verdict.FAIL, str(error))
 

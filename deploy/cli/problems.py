@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from urllib3.exceptions import ReadTimeoutError
 
 from deploy.errors import CommandError, Refused, Unreachable
 from pipeline.core.generation import NoGenerationLeft
@@ -54,6 +55,11 @@ def clickhouse_problem(settings: Settings, error: Exception) -> CommandError:
         return Refused(f"the database of {where} does not exist; run `msgmetrics migrate`")
     if code == AUTHENTICATION_FAILED:
         return Refused(f"ClickHouse at {where} refuses user and password of MSGMETRICS_CLICKHOUSE_URL")
+    if isinstance(error.__cause__, ReadTimeoutError):
+        return Unreachable(
+            f"ClickHouse at {where} takes connections and does not answer in time; look at its load, and at "
+            "system.processes"
+        )
     if code is None:
         return Unreachable(f"ClickHouse does not answer at {where}; start it, or set MSGMETRICS_CLICKHOUSE_URL")
     return CommandError(f"ClickHouse at {where} answered: {first_line}")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from clickhouse_connect.driver.client import Client
 
-from deploy.cli.clickhouse import connected, known_cluster_id
+from deploy.cli.clickhouse import LOOK_SECONDS, connected, known_cluster_id
 from deploy.cli.context import Context, say
 from deploy.cli.kafka import LogEnd, describe_topic, log_ends
 from deploy.errors import CommandError
@@ -42,7 +42,7 @@ def status(context: Context, as_json: bool, watch: bool) -> None:
       msgmetrics status --watch
     """
     while True:
-        found = connected(context, read_status)
+        found = connected(context, read_status, timeout_seconds=LOOK_SECONDS)
         if watch and not as_json:
             click.clear()
         say(*([safe_json(found.as_json())] if as_json else render(found)))

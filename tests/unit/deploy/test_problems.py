@@ -1,18 +1,23 @@
 """Exit codes: every error that a command may meet has one, and only one place gives it."""
 
 import re
+import socket
+import time
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
+from deploy.cli.clickhouse import LOOK_SECONDS
+from deploy.cli.kafka import TopicState
+from deploy.cli.main import run
 from deploy.cli.problems import AUTHENTICATION_FAILED, UNKNOWN_DATABASE, UNKNOWN_TABLE, command_errors
 from deploy.errors import CommandError, Refused, Unreachable, Usage
 from pipeline.core.generation import NoGenerationLeft
 from pipeline.errors import KafkaUnavailable, SinkRefuses, SinkUnavailable, Stalled
 from pipeline.repair.lease import LeaseTaken
 from pipeline.repair.replay_reading import NothingToReplay
-from schemas.settings import read_settings
+from schemas.settings import PREFIX, read_settings
 
 SETTINGS = read_settings({"MSGMETRICS_CLICKHOUSE_URL": "http://me:hidden@ch:8123/d"})
 
@@ -54,3 +59,18 @@ def test_any_other_error_passes_as_it_is(error: BaseException) -> None:
     with pytest.raises(type(error)) as found, command_errors(SETTINGS):
         raise error
     assert found.value is error
+
+
+@pytest.mark.parametrize(("command", "code"), [("status", 3), ("doctor", 1)])
+def test_a_command_that_only_looks_does_not_wait_long_for_a_clickhouse_that_is_silent(
+    command: str, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert LOOK_SECONDS <= 10
+    monkeypatch.setattr(f"deploy.cli.{command}.LOOK_SECONDS", 1)
+    monkeypatch.setattr("deploy.cli.doctor.describe_topic", lambda *_, **__: TopicState(1, 0, {}))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv(PREFIX + "CLICKHOUSE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/d")
+        began = time.monotonic()
+        assert run([command]) == code
+    assert time.monotonic() - began < 10
+    assert "takes connections and does not answer in time" in "".join(capfd.readouterr())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from api.reader import QUERY_SECONDS
+from deploy.cli.clickhouse import LOOK_SECONDS
 from pipeline.repair.lease import GIVE_BACK_SECONDS
 from schemas.connection import connect
 from schemas.limits import LONGEST_STATEMENT_SECONDS
@@ -16,11 +17,21 @@ from schemas.tables import READ_SETTINGS
 
 ROOT = Path(__file__).parents[3]
 SETTING = PREFIX + "CLICKHOUSE_INSERT_TIMEOUT_SECONDS"
-OPENERS = ("Store", "ClickHouse", "connect", "connect_writer")
+STORES = ("Store", "ClickHouse")
+OPENERS = (*STORES, "connect", "connect_writer", "connected", "open_clickhouse")
 """What takes the limit of a statement: the last positional argument of a store, a keyword of a connection."""
-ALLOWED = {"LONGEST_STATEMENT_SECONDS", "s.clickhouse_insert_timeout_seconds", "self.timeout_seconds"}
-SHORTER = {"QUERY_SECONDS + 0.5": QUERY_SECONDS + 0.5, "GIVE_BACK_SECONDS": GIVE_BACK_SECONDS}
-"""What the API's readers and a command that ends wait for."""
+ALLOWED = {
+    "LONGEST_STATEMENT_SECONDS",
+    "s.clickhouse_insert_timeout_seconds",
+    "self.timeout_seconds",
+    "timeout_seconds",
+}
+SHORTER = {
+    "QUERY_SECONDS + 0.5": QUERY_SECONDS + 0.5,
+    "GIVE_BACK_SECONDS": GIVE_BACK_SECONDS,
+    "LOOK_SECONDS": LOOK_SECONDS,
+}
+"""What the API's readers wait for, a command that ends, and commands that only look."""
 
 
 def test_the_setting_cannot_exceed_it() -> None:
@@ -41,7 +52,7 @@ def bounds() -> Iterator[tuple[str, str]]:
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in OPENERS):
                 continue
             named = [keyword.value for keyword in node.keywords if keyword.arg == "timeout_seconds"]
-            for value in named or (node.args[-1:] if not node.func.id.startswith("connect") else []):
+            for value in named or (node.args[-1:] if node.func.id in STORES else []):
                 yield f"{file.relative_to(ROOT)}:{node.lineno}", ast.unparse(value)
 
 
