@@ -26,7 +26,7 @@ from deploy.cli.demo import Traffic, run_demo
 from deploy.cli.dev_file import DEV_FILE, DevFile, read_dev_file, remove_dev_file, write_dev_file
 from deploy.cli.endings import ended, leave
 from deploy.cli.kafka import describe_topic
-from deploy.cli.parts import Part, run_together
+from deploy.cli.parts import Part, run_together, watch
 from deploy.engines.mock_kafka import MockKafka
 from deploy.errors import Refused, Unreachable, Usage
 from deploy.logs import configure_logs
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 DEMO_TIER = Tier.GROWTH
 HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}", re.ASCII)
-READY_POLL_SECONDS, WATCH_SECONDS = 0.05, 0.5
+READY_POLL_SECONDS = 0.05
 
 
 @click.command()
@@ -94,9 +94,9 @@ def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> 
         made = {
             "the worker": _work(worker, stop),
             "the API": _serve(api, stop),
-            "the engine": _watch(engine, stop),
             "the greeting": _greet(content, data, lambda: api.started and worker.admin.started, stop),
         }
+        made |= engines(engine, broker, stop)
         return made | ({"the demo traffic": _produce(content, is_new, stop)} if demo else {})
 
     run_together(parts, lambda: remove_dev_file(data))
@@ -202,10 +202,10 @@ async def _serve(api: Server, stop: asyncio.Event) -> None:
         ending.cancel()
 
 
-async def _watch(engine: ChdbHttpServer, stop: asyncio.Event) -> None:
-    while engine.is_running and not stop.is_set():
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), WATCH_SECONDS)
+def engines(engine: ChdbHttpServer, broker: MockKafka | None, stop: asyncio.Event) -> dict[str, Part]:
+    """The parts that watch what lives in this process and that worker and API would wait for, for ever."""
+    watched = {"the engine": watch(engine.check, stop)}
+    return watched | ({"the broker": watch(broker.check, stop)} if broker else {})
 
 
 async def _greet(content: DevFile, data: Path, is_ready: Callable[[], bool], stop: asyncio.Event) -> None:

@@ -4,16 +4,19 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from deploy.cli.endings import end_at_once, ended, leave
-from deploy.errors import CommandError
+from deploy.errors import CommandError, Unreachable
 from pipeline.errors import PipelineError
 
 log = logging.getLogger(__name__)
 
 LEAVE_SECONDS = 15
 """Longer than the worker and the API take to leave in order; after this the process ends as it stands."""
+
+ASK_SECONDS, PAUSE_SECONDS, MOST_UNANSWERED = 5.0, 1.0, 4
 
 Part = Coroutine[Any, Any, None]
 
@@ -31,6 +34,24 @@ async def live_together(parts: Mapping[str, Part], stop: asyncio.Event) -> None:
     reasons = [task.result() for task in running.values() if task.done()]
     if problems := [reason for reason in reasons if reason]:
         raise CommandError("\n".join(problems))
+
+
+async def watch(ask: Callable[[float], None], stop: asyncio.Event) -> None:
+    """Ask again and again whether something lives; ``ask`` raises where it has no answer within so many seconds.
+
+    Raises Unreachable after several times in a row: one alone may be due to a machine that is busy or was suspended.
+    """
+    unanswered = 0
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(ask, ASK_SECONDS)
+            unanswered = 0
+        except Exception as error:
+            unanswered += 1
+            if unanswered >= MOST_UNANSWERED:
+                raise Unreachable(f"it was asked {unanswered} times and does not answer ({error})") from None
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), PAUSE_SECONDS)
 
 
 async def _guarded(name: str, part: Part, stop: asyncio.Event) -> str:

@@ -17,7 +17,9 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -254,16 +256,20 @@ class ChdbHttpServer:
         self._server = _Server((host, port), Handler)
         self._server.pool = ConnectionPool(path, config)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="chdb-http")
-        self.url = f"http://default@{host}:{self._server.server_address[1]}/default"
+        self._host, self._port = host, int(self._server.server_address[1])
+        self.url = f"http://default@{self._host}:{self._port}/default"
 
     def start(self) -> "ChdbHttpServer":
         self._thread.start()
         return self
 
-    @property
-    def is_running(self) -> bool:
-        """Whether it answers: its thread has neither been stopped nor failed."""
-        return self._thread.is_alive()
+    def check(self, seconds: float) -> None:
+        """Raise OSError or EngineError where it does not answer a statement within so many seconds."""
+        with closing(HTTPConnection(self._host, self._port, timeout=seconds)) as asking:
+            asking.request("GET", "/?query=SELECT+1")
+            answer = asking.getresponse()
+            if answer.status != HTTPStatus.OK:
+                raise EngineError(answer.read().decode(errors="replace"))
 
     def stop(self) -> None:
         self._server.shutdown()

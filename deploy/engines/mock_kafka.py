@@ -15,7 +15,12 @@ class MockKafka:
         brokers = self._host.list_topics(timeout=10).brokers.values()
         self.bootstrap = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
 
+        self._client = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0, "error_cb": lambda _: None})
+
     def create_topic(self, name: str) -> None:
         """Make a topic by asking for its metadata."""
-        client = Producer({"bootstrap.servers": self.bootstrap, "log_level": 0, "error_cb": lambda _: None})
-        client.list_topics(name, timeout=10)
+        self._client.list_topics(name, timeout=10)
+
+    def check(self, seconds: float) -> None:
+        """Raise KafkaException where it does not answer within so many seconds."""
+        self._client.list_topics(timeout=seconds)
