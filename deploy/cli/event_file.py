@@ -47,7 +47,7 @@ def event_lines(name: str) -> Iterator[Iterator[tuple[int, bytes]]]:
     except (OSError, ValueError) as error:
         raise _unreadable(title, error) from None
     with raw:
-        yield lines(telling(title, _content(name, raw)))
+        yield lines(_telling(title, _content(name, raw)))
 
 
 def title_of(name: str) -> str:
@@ -67,7 +67,7 @@ def _unreadable(title: str, error: OSError | ValueError) -> Usage:
     return Usage(f"{title} cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
-def telling(title: str, blocks: Iterator[bytes]) -> Iterator[bytes]:
+def _telling(title: str, blocks: Iterator[bytes]) -> Iterator[bytes]:
     """Blocks as they come. Raises Usage where they cannot be read or uncompressed."""
     try:
         yield from blocks

@@ -1,7 +1,6 @@
 """``msgmetrics dead-letters redrive``: dead letters sent back to the topic."""
 
 import asyncio
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,7 +14,8 @@ from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, say
 from deploy.cli.kafka import client_settings
 from deploy.cli.letters import REDRIVEN_HEADER, Filter, Letter, filtered, letter_id, read_letters, say_left_out
-from deploy.errors import CommandError, Refused, Unreachable
+from deploy.cli.spool import Spool
+from deploy.errors import CommandError, Unreachable
 from pipeline.clickhouse.store import Store
 from pipeline.kafka.raw_produce import RawRecord, is_plain, produce_raw
 from schemas import tables
@@ -28,7 +28,6 @@ PAGE_LETTERS, PAGE_BYTES = 1_000, 16 << 20
 DELIVERY_SECONDS, LAST_SECONDS = 60, 5
 POLL_SECONDS = 0.2
 SHOWN = 20
-LENGTH_BYTES = 8
 MESSAGE_BYTES = 100_000_000
 """The client's own limit. The default, a million, is below what topics take; brokers answer to what is above theirs,
 but to a request of more than 100 MiB, at which they break off the connection."""
@@ -132,21 +131,12 @@ def send_back(
 
 
 def spooled(letters: Iterable[Letter]) -> Iterator[Letter]:
-    """The letters by way of a temporary file, so that all are read before one is sent. Raises Refused.
-
-    A server breaks off a statement whose answer is read slowly, and brokers may be slow.
-    """
-    try:
-        with tempfile.TemporaryFile() as file:
-            for letter in letters:
-                record = msgspec.msgpack.encode(letter)
-                file.write(len(record).to_bytes(LENGTH_BYTES, "big") + record)
-            file.seek(0)
-            while head := file.read(LENGTH_BYTES):
-                yield msgspec.msgpack.decode(file.read(int.from_bytes(head, "big")), type=Letter)
-    except OSError as error:
-        where = tempfile.gettempdir()
-        raise Refused(f"the letters could not be kept in {where} ({error.strerror}); name another in TMPDIR") from None
+    """The letters, all of which are read before the first is given. Raises Refused."""
+    with Spool() as spool:
+        for letter in letters:
+            spool.add(msgspec.json.encode(letter))
+        for line in spool.lines():
+            yield msgspec.json.decode(line, type=Letter)
 
 
 def pages(letters: Iterable[Letter]) -> Iterator[list[Letter]]:

@@ -16,7 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deploy.cli import event_check, spool
-from deploy.errors import CommandError, Usage
+from deploy.errors import CommandError, Refused
 from schemas.settings import Settings
 from tests.support.producing import NOW_MS, FakeProducer, event, produce
 
@@ -137,7 +137,7 @@ def test_a_full_disk_is_said_to_be(
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     producer = FakeProducer()
     try:
-        with pytest.raises(Usage, match="File too large; nothing was sent; TMPDIR"):
+        with pytest.raises(Refused, match="File too large; nothing was sent; TMPDIR"):
             produce(where, file, producer)
         assert produce(where, file, dry_run=True) == f"{events} events are valid; nothing was sent", "it keeps nothing"
     finally:

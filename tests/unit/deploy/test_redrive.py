@@ -1,5 +1,6 @@
 """Each dead letter is sent back on its own merits, and whatever ends a redrive, what the brokers have is noted."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,10 +10,10 @@ from confluent_kafka import KafkaError, KafkaException
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.cli import redrive
+from deploy.cli import redrive, spool
 from deploy.cli.letters import Filter, Letter
 from deploy.cli.redrive import PAGE_BYTES, pages, send_back, spooled
-from deploy.errors import CommandError, Unreachable
+from deploy.errors import CommandError, Refused, Unreachable
 from pipeline.core.place import Place
 from pipeline.kafka.raw_produce import RawRecord
 from schemas.settings import read_settings
@@ -228,6 +229,14 @@ def test_a_letter_with_odd_headers_goes_to_where_it_came_from(
 def test_letters_come_out_of_the_temporary_file_as_they_were(values: list[bytes | None]) -> None:
     letters = [letter(n, value, detail="\x1b…", redrives=n) for n, value in enumerate(values)]
     assert list(spooled(iter(letters))) == letters
+
+
+def test_a_full_disk_leaves_all_letters_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "MEMORY_BYTES", 1)
+    monkeypatch.setattr("tempfile.tempdir", "/no/such/directory")
+    done = run([OK] * 3, [letter(n, os.urandom(1 << 20)) for n in range(3)])
+    assert (type(done.error), done.noted, done.producer.sent) == (Refused, [], [])
+    assert "nothing was sent; TMPDIR" in str(done.error)
 
 
 def test_all_letters_are_read_before_one_is_given() -> None:
