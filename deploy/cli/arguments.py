@@ -1,18 +1,24 @@
-"""Types of arguments. What is empty, too long or no text is refused before anything is looked at.
+"""Types and forms of arguments. What is empty, too long or no text is refused before anything is looked at.
 
 An empty value is mostly a shell's variable that was not set. It is never taken for "all", which is said by leaving an
 option out.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from pipeline.core.place import Place
 from schemas.message_event import MAX_EVENT_ID_CHARACTERS, MAX_ORG_CHARACTERS
 
 MAX_CLUSTER_CHARACTERS = 255
+OFFSETS = re.compile(
+    r"(?P<topic>.+)/(?P<number>\d{1,9})/(?P<first>\d{1,18})(?:-(?P<last>\d{1,18}))?", re.ASCII | re.DOTALL
+)
+"""Offsets of a topic's partition. No number has more digits than Kafka's numbers can have."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -70,3 +76,11 @@ KEY = TextType("TEXT", "the name of a key", 128)
 DIRECTORY = DirectoryType()
 ORG = choice("--org", ORGANIZATION, "only this organization")
 ORG_ARGUMENT = click.argument("org", type=ORGANIZATION)
+
+
+def parse_offsets(text: str, topic: str) -> tuple[Place, int, int | None] | None:
+    """The partition, first and last offset of TOPIC/PARTITION/FIRST[-LAST]; None where it is no such text."""
+    found = OFFSETS.fullmatch(text)
+    if found is None or found["topic"] != topic:
+        return None
+    return Place(topic, int(found["number"])), int(found["first"]), int(found["last"]) if found["last"] else None

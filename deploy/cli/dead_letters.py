@@ -1,10 +1,10 @@
 """``msgmetrics dead-letters``: list, show and export them; redrive.py sends them back."""
 
 import base64
-import re
 
 import click
 
+from deploy.cli.arguments import parse_offsets
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, say
 from deploy.cli.letters import (
@@ -28,7 +28,6 @@ from schemas.instant import rfc3339
 from schemas.settings import Settings
 
 SHOWN_BYTES, MOST_SHOWN = 4096, 100_000
-PLACE = re.compile(r"(?P<topic>.+)/(?P<number>\d{1,9})/(?P<offset>\d{1,18})", re.ASCII | re.DOTALL)
 
 
 @click.group("dead-letters")
@@ -96,10 +95,10 @@ def letters_export(context: Context, wanted: Filter) -> None:
 
 def parse_place(text: str, topic: str) -> tuple[Place, int]:
     """The place and offset of an id like topic/partition/offset. Raises Usage."""
-    found = PLACE.fullmatch(text)
-    if found is None or found["topic"] != topic:
+    found = parse_offsets(text, topic)
+    if found is None or found[2] is not None:
         raise Usage(f"a dead letter's id is topic/partition/offset, like {topic}/0/1234; not {text!r}")
-    return Place(topic, int(found["number"])), int(found["offset"])
+    return found[:2]
 
 
 def listing(store: Store, wanted: Filter, limit: int) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 
 import click
 
+from deploy.cli.arguments import parse_offsets
 from deploy.cli.clickhouse import open_store
 from deploy.cli.context import Context, confirm, say
 from deploy.cli.problems import command_errors
@@ -34,7 +35,7 @@ def skip(context: Context, offsets: str, yes: bool) -> None:
       msgmetrics skip message-events/3/1500-1519 --yes
     """
     settings = context.settings
-    place, start, last = parse_offsets(offsets, settings.kafka_topic)
+    place, start, last = what_to_skip(offsets, settings.kafka_topic)
     with command_errors(settings):
         loss, cluster_id = asyncio.run(_look(settings, place, start, last))
         gap = loss.gap(last)
@@ -47,18 +48,17 @@ def skip(context: Context, offsets: str, yes: bool) -> None:
     say(f"accepted; a worker that waits for it goes on within {LONGEST_PAUSE_SECONDS:g} s")
 
 
-def parse_offsets(text: str, topic: str) -> tuple[Place, int, int | None]:
+def what_to_skip(text: str, topic: str) -> tuple[Place, int, int | None]:
     """The partition, and the first and last offset (None where not named). Raises Usage."""
-    named, *words = text.rsplit("/", 2)
-    numbers = [*words[:1], *"".join(words[1:]).split("-")]
-    if named != topic or len(numbers) not in (2, 3) or not all(n.isascii() and n.isdigit() for n in numbers):
+    found = parse_offsets(text, topic)
+    if found is None:
         raise Usage(
             f"what to skip is topic/partition/from or topic/partition/from-to, like {topic}/3/1500-1519; not {text!r}"
         )
-    partition, start, *last = map(int, numbers)
-    if last and last[0] < start:
-        raise Usage(f"the last offset to skip, {last[0]}, is before the first, {start}; name them the other way round")
-    return Place(topic, partition), start, last[0] if last else None
+    place, start, last = found
+    if last is not None and last < start:
+        raise Usage(f"the last offset to skip, {last}, is before the first, {start}; name them the other way round")
+    return place, start, last
 
 
 async def _look(settings: Settings, place: Place, start: int, last: int | None) -> tuple[Loss, str]:

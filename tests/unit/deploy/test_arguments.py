@@ -14,10 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy.cli import clickhouse
-from deploy.cli.arguments import MAX_CLUSTER_CHARACTERS
+from deploy.cli.arguments import MAX_CLUSTER_CHARACTERS, OFFSETS
 from deploy.cli.backup import NAME, PLACES
 from deploy.cli.context import INSTANT
-from deploy.cli.dead_letters import PLACE
 from deploy.cli.explain import METRICS
 from deploy.cli.main import run
 from deploy.errors import CommandError
@@ -162,7 +161,7 @@ def is_good(parameter: click.Parameter, value: str) -> bool:
         return False
     if parameter.type is INSTANT or isinstance(parameter.type, click.Choice):
         return True
-    patterns = {"scopes": SCOPE_PATTERN, "place": PLACES, "name": PLACE}
+    patterns = {"scopes": SCOPE_PATTERN, "place": PLACES, "name": OFFSETS}
     return parameter.name in patterns and patterns[parameter.name].fullmatch(value) is not None
 
 

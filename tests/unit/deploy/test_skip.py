@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.cli.skip import parse_offsets, sentence
+from deploy.cli.skip import sentence, what_to_skip
 from deploy.errors import Usage
 from pipeline.core.place import Place
 from pipeline.core.start import Gap
@@ -19,22 +19,23 @@ from tests.support.places import P0, TOPIC
     ],
 )
 def test_offsets_are_named_like_dead_letters(text: str, found: tuple[Place, int, int | None]) -> None:
-    assert parse_offsets(text, TOPIC) == found
+    assert what_to_skip(text, TOPIC) == found
 
 
 @pytest.mark.parametrize(
     "text",
     ["", TOPIC, f"{TOPIC}/3", f"{TOPIC}/3/", f"{TOPIC}/3/-5", f"{TOPIC}/3/5-", f"{TOPIC}/3/5-6-7", f"{TOPIC}/x/5",
-     f"{TOPIC}/3/٥", "other/3/5", f"{TOPIC}/3/5 ", f"{TOPIC}/3-4/5"],
+     f"{TOPIC}/3/٥", "other/3/5", f"{TOPIC}/3/5 ", f"{TOPIC}/3-4/5",
+     f"{TOPIC}/3/{10**18}", f"{TOPIC}/{10**9}/5", f"{TOPIC}/3/5-{'9' * 5_000}"],
 )  # fmt: skip
 def test_anything_else_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(Usage, match=f"like {TOPIC}/3/1500-1519; not"):
-        parse_offsets(text, TOPIC)
+        what_to_skip(text, TOPIC)
 
 
 def test_a_span_that_is_turned_round_is_refused() -> None:
     with pytest.raises(Usage, match="the last offset to skip, 4, is before the first, 5"):
-        parse_offsets(f"{TOPIC}/3/5-4", TOPIC)
+        what_to_skip(f"{TOPIC}/3/5-4", TOPIC)
 
 
 def test_what_is_about_to_be_left_out_is_said_with_its_number() -> None:
