@@ -13,6 +13,7 @@ from deploy.errors import Refused
 from deploy.sql import sql
 from pipeline.clickhouse.client import ClickHouse
 from pipeline.clickhouse.store import Store
+from pipeline.core.lenient import MAX_NAMED_BYTES
 from pipeline.core.protocol import order_erasure_steps
 from pipeline.repair.lease import run_leased
 from schemas.connection import connect_writer
@@ -71,7 +72,7 @@ def erasure_preview(store: Store, settings: Settings, org: str) -> list[str]:
         f"({minutes} minutes, {hours} hours, {days} days) and {keys} valid keys. Erasing removes all of it.",
         *ahead_of_now(store.clock_ms(), newest_record(store, org)),
         f"What stays: its records in Kafka's topic {settings.kafka_topic} until the topic's own retention; dead "
-        "letters so broken that nobody can be named for them, until "
+        f"letters so broken that nobody can be named for them, or larger than {MAX_NAMED_BYTES >> 20} MiB, until "
         f"{settings.dead_letter_retention_days} days after they were seen; its id, in the list of erasures, by "
         "which its records are dropped wherever they turn up again; backups that were made before.",
     ]

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.decode import decode_batch, decode_event
+from pipeline.core.lenient import MAX_NAMED_BYTES
 from pipeline.core.records import Columns, DeadLetter
 from pipeline.core.refusal import explain
-from schemas.message_event import TYPES, DeadLetterReason
+from schemas.message_event import MAX_EVENT_BYTES, TYPES, DeadLetterReason
 from tests.support.places import P0
 from tests.support.record import NOW_MS, Record
 
@@ -116,6 +117,21 @@ def test_a_byte_order_mark_hides_no_organization() -> None:
     refused = letter(b"\xef\xbb\xbf" + JSON, b"acme")
     assert (refused.reason, refused.org_id, refused.event_id) == ("malformed_json", "acme", "e1")
     assert refused.occurred_ms == NOW_MS - 877
+
+
+@pytest.mark.parametrize("filler", ["x", r"\u00e9", r"\ud83d", "\\n"])
+def test_an_event_that_is_too_large_names_its_organization_up_to_a_bound(filler: str) -> None:
+    def sized(size: int) -> bytes:
+        count, rest = divmod(size - len(with_note('""')), len(filler))
+        return with_note(f'"{filler * count}{"x" * rest}"')
+
+    for size in (MAX_EVENT_BYTES + 1, MAX_NAMED_BYTES):
+        large = letter(sized(size), b"key")
+        assert (len(large.value or b""), large.reason) == (size, "too_large")
+        assert (large.org_id, large.event_id, large.occurred_ms) == ("acme", "e1", NOW_MS - 877)
+    larger = letter(sized(MAX_NAMED_BYTES + 1), b"key")
+    assert (larger.reason, larger.org_id, larger.event_id) == ("too_large", "", "")
+    assert larger.detail.endswith("; the record's key is 'key'")
 
 
 @ON_A_BUSY_MACHINE
