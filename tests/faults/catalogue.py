@@ -16,6 +16,7 @@ REPLAY = "tests/integration/test_replay.py"
 UNREADABLE = "tests/integration/test_unreadable.py"
 BATCHES = "tests/unit/pipeline/kafka/test_batches.py"
 SECURED = "tests/integration/test_secured.py"
+TIMES = "tests/unit/pipeline/core/test_record_times.py"
 READINESS = "tests/faults/test_readiness.py"
 
 
@@ -178,6 +179,15 @@ FAULTS: tuple[Fault, ...] = (
         (f"{REPLAY}::test_clocks_that_differ_hide_no_record_of_the_span_from_the_real_broker",
          "tests/integration/test_repair.py"
          "::test_an_erasure_takes_what_a_clock_ahead_has_stamped_and_asks_before_it_reaches_far"),
+    ),
+    Fault(
+        "clock-stamps", Target.CLOCK,
+        "a producer stamps its records months in the past or the future, on a topic that keeps producers' times",
+        "the event counts in its own minute, and no watermark gets ahead of it; only a stamp of more than five minutes "
+        "before the event makes it a dead letter `future_timestamp`, which names the stamp",
+        "records with any stamp",
+        (f"{TIMES}::test_a_producers_stamp_of_the_past_or_the_future_decides_no_number",
+         f"{TIMES}::test_no_timestamp_moves_a_watermark_ahead_of_event_or_clock"),
     ),
     Fault(
         "clock-behind", Target.CLOCK, "a producer's clock is a day behind",

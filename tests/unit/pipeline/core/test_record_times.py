@@ -100,6 +100,19 @@ def test_a_row_has_the_time_that_the_rule_says(timestamp: int | None, skew_ms: i
     assert [*rows.record_ms, *(x.record_ms for x in letters)] == [time_of(timestamp, OCCURRED_MS)]
 
 
+@ON_A_BUSY_MACHINE
+@given(st.integers(OCCURRED_MS - 10**10, OCCURRED_MS + 10**10) | st.integers(OCCURRED_MS - 10**6, OCCURRED_MS + 10**6))
+def test_a_producers_stamp_of_the_past_or_the_future_decides_no_number(timestamp: int) -> None:
+    """On a topic with CreateTime. All that it can do is to refuse an event that lies five minutes after its record."""
+    rows, letters, candidate_ms = decode(event(), timestamp)
+    if timestamp >= OCCURRED_MS - SKEW_MS:
+        assert (rows.occurred_ms, letters, candidate_ms) == ([OCCURRED_MS], [], min(OCCURRED_MS, timestamp))
+        return
+    (refused,) = letters
+    assert (len(rows), refused.reason.value, candidate_ms) == (0, "future_timestamp", -1)
+    assert "after the record's own time, " in refused.detail
+
+
 VALUES = st.one_of(
     st.none(),
     st.binary(max_size=100),
