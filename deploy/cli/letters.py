@@ -152,12 +152,9 @@ def left_out(store: Store, wanted: Filter) -> list[str]:
     timeless = sum(int(number) for cluster, _, number in rows if cluster == ours and wanted.from_ms > 0)
     others = [(cluster, int(number)) for cluster, number, _ in rows if cluster != ours]
     return [
+        *([f"{timeless} more without a time, of the record or its event; leave --from out for them"] * (timeless > 0)),
         *(
-            [f"{timeless} more have no time, neither the record nor its event; leave --from out for them"]
-            * (timeless > 0)
-        ),
-        *(
-            f"{number} more are of Kafka cluster {cluster}; --cluster {shlex.quote(cluster)} chooses them"
+            f"{number} more of Kafka cluster {cluster}; --cluster {shlex.quote(cluster)} chooses them"
             for cluster, number in others[:SHOWN_CLUSTERS]
         ),
         *([f"… and of {len(others) - SHOWN_CLUSTERS} clusters more"] * (len(others) > SHOWN_CLUSTERS)),

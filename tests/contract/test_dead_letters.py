@@ -56,7 +56,7 @@ def test_letters_without_any_time_are_counted_where_a_filter_by_time_leaves_them
     store = keep(
         opened("cluster"), letter(0), letter(1, record_ms=0), letter(2, DeadLetterReason.TOO_LARGE, record_ms=0)
     )
-    told = "more have no time, neither the record nor its event; leave --from out for them"
+    told = "more without a time, of the record or its event; leave --from out for them"
     since = Filter(from_ms=NOW_MS - 1)
     assert listing(store, since, 9)[-1] == f"2 {told}"
     assert left_out(store, replace(since, reason="empty")) == [f"1 {told}"]
@@ -71,11 +71,11 @@ def test_letters_of_another_kafka_cluster_are_counted_and_can_be_chosen(opened: 
     new = opened("new")
     assert listing(new, Filter(), 9) == [
         "no dead letters",
-        "3 more are of Kafka cluster old one; --cluster 'old one' chooses them",
+        "3 more of Kafka cluster old one; --cluster 'old one' chooses them",
     ]
     keep(new, letter(0))
-    assert left_out(new, Filter(reason="empty"))[0].startswith("2 more are of Kafka cluster old one")
-    assert left_out(old, Filter()) == ["1 more are of Kafka cluster new; --cluster new chooses them"]
+    assert left_out(new, Filter(reason="empty"))[0].startswith("2 more of Kafka cluster old one")
+    assert left_out(old, Filter()) == ["1 more of Kafka cluster new; --cluster new chooses them"]
     chosen = Filter(cluster="old one")
     assert len(list(read_letters(new, chosen))) == 3
     assert left_out(new, chosen) == left_out(old, Filter())

@@ -13,7 +13,7 @@ from deploy.cli.erase import erase_organization
 from deploy.cli.rebuild import rebuild_span
 from deploy.errors import Interrupted
 from pipeline.core.effects import Effect, EraseRollups, EraseRows, RaiseState, RebuildBuckets, State
-from pipeline.errors import SinkRefuses
+from pipeline.errors import SinkRefuses, SinkUnavailable
 from pipeline.repair import lease
 from pipeline.repair.lease import LeaseTaken
 from schemas.endpoint import Endpoint
@@ -31,10 +31,10 @@ class Ends(FakeStore):
 
     endpoint = AWAY
 
-    def __init__(self, at: type[Effect], error: BaseException) -> None:
+    def __init__(self, at: type[Any], error: BaseException) -> None:
         super().__init__()
         self.perform(RaiseState(State(as_of_ms=SPAN.end * MS_PER_SECOND, closing_ms=SPAN.end * MS_PER_SECOND)))
-        self.at, self.error, self.holder = at, error, ""
+        self.at, self.error, self.holder, self.taken = at, error, "", False
 
     def perform(self, effect: Effect) -> Any:
         if isinstance(effect, getattr(self, "at", ())):
@@ -90,6 +90,23 @@ def test_a_lease_that_another_holds_is_no_end_midway(monkeypatch: pytest.MonkeyP
     with pytest.raises(LeaseTaken) as taken:
         run_erase(store)
     assert "finishes" not in str(taken.value)
+
+
+def test_a_lease_that_cannot_be_renewed_at_once_is_renewed_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", -1)
+    store, failures = Ends(KeyError, KeyError()), iter([SinkUnavailable("away"), SinkUnavailable("away")])
+    claim = store.write
+
+    def write(*words: Any, **named: Any) -> None:
+        claim(*words, **named)
+        if store.taken:
+            for failure in failures:
+                raise failure
+        store.taken = True
+
+    monkeypatch.setattr(store, "write", write)
+    run_rebuild(store)
+    assert list(failures) == []
 
 
 def test_a_clickhouse_that_hangs_does_not_hold_a_command_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
