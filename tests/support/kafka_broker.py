@@ -11,15 +11,18 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+
+from tests.support.class_archive import class_archive
 
 JARS_VARIABLE = "MSGMETRICS_TEST_KAFKA_JARS"
 START_SECONDS = 60
@@ -88,6 +91,22 @@ TWO_DISKS = {
     "offsets.topic.num.partitions": "1",
 }
 """Properties of a broker of which a disk can fail."""
+
+
+def _shared_classes(cache: Path, jars: Path) -> list[str]:
+    """The word that has a JVM map the classes of brokers, where they have been archived."""
+    archive = class_archive(cache.resolve(), jars, lambda archive: _run_once(cache, archive))
+    return [f"-XX:SharedArchiveFile={archive}"] if archive else []
+
+
+def _run_once(cache: Path, archive: Path) -> None:
+    """Have a broker load its classes and write them to an archive when it ends."""
+    with tempfile.TemporaryDirectory(prefix="kafka-classes-") as directory:
+        broker = KafkaBroker(Path(directory), cache, classes=[f"-XX:ArchiveClassesAtExit={archive}"]).start()
+        broker.create_topic("topic", 1)
+        broker.stop()
+
+
 SCRAM_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
@@ -95,7 +114,7 @@ class KafkaBroker:
     """One broker with its data in a directory. Ports stay the same over restarts.
 
     ``extra`` replaces or adds properties; {port}, {controller_port} and {data} in them are filled in. ``scram`` are
-    users of SCRAM and their passwords.
+    users of SCRAM and their passwords. ``classes`` are words to the JVM about where its classes come from.
     """
 
     def __init__(
@@ -104,8 +123,10 @@ class KafkaBroker:
         cache: Path,
         extra: Mapping[str, str] | None = None,
         scram: Mapping[str, str] | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
         self.data, self._jars = data.resolve(), jars(cache).resolve()
+        self._classes = _shared_classes(cache, self._jars) if classes is None else classes
         self._port, controller_port = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self._port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -117,7 +138,7 @@ class KafkaBroker:
         self._format(scram or {})
 
     def _java(self, *words: str) -> list[str]:
-        return ["java", *JVM, "-cp", f"{self._jars}/*", *words]
+        return ["java", *JVM, *self._classes, "-cp", f"{self._jars}/*", *words]
 
     def _format(self, scram: Mapping[str, str]) -> None:
         users = [
