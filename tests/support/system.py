@@ -231,7 +231,7 @@ class System:
             consumer.assign(tps)
             found: list[Any] = []
             while len(found) < ends:
-                found += consumer.consume(10_000, timeout=10)
+                found += consumer.consume(ends - len(found), timeout=10)  # which waits for as many as are asked for
             return found
         finally:
             consumer.close()
