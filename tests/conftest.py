@@ -58,7 +58,6 @@ LONGEST_FIRST = (
     "tests/integration/test_replay.py",
     "tests/faults/test_readiness.py",
     "tests/integration/test_unreadable.py",
-    "tests/integration/test_dead_letters.py",
     "tests/integration/test_pipeline.py",
     "tests/docs/test_on_dev.py",
     "tests/browser/test_dashboard.py",
