@@ -8,13 +8,14 @@ from pathlib import Path
 
 
 def class_archive(cache: Path, jars: Path, train: Callable[[Path], None]) -> Path | None:
-    """The archive for these jars and this Java, made on first use; None while another process makes it.
+    """The archive for these jars and this Java, made on first use; None while another process makes it, and for ever
+    where the JVM cannot.
 
     ``train`` runs the program whose classes are wanted, and has its JVM write them to the path that it is given.
     """
     archive = cache / "class-archives" / f"{_digest(jars)}.jsa"
     if archive.exists():
-        return archive
+        return _if_any(archive)
     archive.parent.mkdir(parents=True, exist_ok=True)
     with archive.with_suffix(".lock").open("w") as lock:
         try:
@@ -24,8 +25,13 @@ def class_archive(cache: Path, jars: Path, train: Callable[[Path], None]) -> Pat
         if not archive.exists():
             part = archive.with_suffix(".part")
             train(part)
+            part.touch()  # there is none of a JVM that cannot write one
             part.rename(archive)
-    return archive
+    return _if_any(archive)
+
+
+def _if_any(archive: Path) -> Path | None:
+    return archive if archive.stat().st_size else None
 
 
 def _digest(jars: Path) -> str:
