@@ -96,6 +96,41 @@ def damage_last_batch(path: Path) -> tuple[int, int]:
     return base, base + last
 
 
+def test_a_partition_without_a_leader_holds_nothing_but_itself(system: System, ledger: Ledger) -> None:
+    """One of the broker's two directories fails, as a disk does: the one in which the group's offsets are not.
+
+    Before a batch is damaged: a broker that has to recover a log drops what lies behind one.
+    """
+    began, worker = now(), system.start_worker("on-one-disk")
+    send(system, ledger, 0, 20)
+    send(system, ledger, 1, 20)
+    check_everything(system, ledger, began)
+    (offsets,) = Path(system.broker.data).glob("*/__consumer_offsets-0")
+    directories = {number: segment(system, number).parent for number in (0, 1)}
+    assert {directory.parent.name for directory in directories.values()} == {"log", "second"}, "the broker spreads them"
+    ((failing, directory),) = [(n, d) for n, d in directories.items() if d.parent != offsets.parent]
+    end = system.offsets()[1 - failing][1]
+    system.broker.stop()
+    aside = system.directory / "aside"
+    directory.rename(aside)
+    directory.write_bytes(b"")  # a file where the directory was: the whole disk counts as failed
+    system.broker.start()
+    wait_until("the reason", lambda: reason(worker, f"partition {failing}", "leader"), 60)
+    again = system.start_worker("at-a-start")  # and at a start
+    send(system, ledger, 1 - failing, 20)
+    # Asked in ClickHouse, since the broker tells no end of the other one.
+    wait_until("the other partition", lambda: durable(system, 1 - failing) == end + 20, 60)
+    assert worker.is_alive
+    assert again.is_alive
+    system.broker.stop()
+    directory.unlink()
+    aside.rename(directory)
+    system.broker.start()
+    send(system, ledger, failing, 20)
+    check_everything(system, ledger, began)
+    assert (worker.end(), again.end()) == (0, 0)
+
+
 def test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted(system: System, ledger: Ledger) -> None:
     began = now()
     worker = system.start_worker("first")
@@ -191,35 +226,3 @@ def test_records_that_are_gone_hold_their_partition_alone_until_the_loss_is_acce
     check_everything(system, ledger, began)
     assert f"partition {DAMAGED}, offsets {first} to {last} are lost" in system.run("status", code=None)
     assert worker.end() == 0
-
-
-def test_a_partition_without_a_leader_holds_nothing_but_itself(system: System, ledger: Ledger) -> None:
-    """One of the broker's two directories fails, as a disk does: the one in which the group's offsets are not."""
-    began, worker = now(), system.start_worker("fourth")
-    (offsets,) = Path(system.broker.data).glob("*/__consumer_offsets-0")
-    directories = {number: segment(system, number).parent for number in (0, 1)}
-    assert {directory.parent.name for directory in directories.values()} == {"log", "second"}, "the broker spreads them"
-    ((failing, directory),) = [(n, d) for n, d in directories.items() if d.parent != offsets.parent]
-    send(system, ledger, 0, 20)
-    send(system, ledger, 1, 20)
-    check_everything(system, ledger, began)
-    end = system.offsets()[1 - failing][1]
-    system.broker.stop()
-    aside = system.directory / "aside"
-    directory.rename(aside)
-    directory.write_bytes(b"")  # a file where the directory was: the whole disk counts as failed
-    system.broker.start()
-    wait_until("the reason", lambda: reason(worker, f"partition {failing}", "leader"), 60)
-    again = system.start_worker("fifth")  # and at a start
-    send(system, ledger, 1 - failing, 20)
-    # Asked in ClickHouse, since the broker tells no end of the other one.
-    wait_until("the other partition", lambda: durable(system, 1 - failing) == end + 20, 60)
-    assert worker.is_alive
-    assert again.is_alive
-    system.broker.stop()
-    directory.unlink()
-    aside.rename(directory)
-    system.broker.start()
-    send(system, ledger, failing, 20)
-    check_everything(system, ledger, began)
-    assert (worker.end(), again.end()) == (0, 0)
