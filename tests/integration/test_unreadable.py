@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from tests.faults.load import ODD_HEADERS
-from tests.support.kafka_broker import KafkaBroker
+from tests.support.kafka_broker import TWO_DISKS, KafkaBroker
 from tests.support.ledger import Ledger
 from tests.support.raw_produce import produce_raw
 from tests.support.record_batch import BatchSpec, Part
@@ -24,9 +24,6 @@ from tests.support.system import ROOT, TOPIC, Process, System, require_kafka, wa
 
 LATENESS_SECONDS = 2
 DAMAGED, HEALTHY = 1, 0
-
-
-TWO_DISKS = {"log.dirs": "{data}/log,{data}/second", "offsets.topic.num.partitions": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +94,7 @@ def damage_last_batch(path: Path) -> tuple[int, int]:
 
 
 def test_a_partition_without_a_leader_holds_nothing_but_itself(system: System, ledger: Ledger) -> None:
-    """One of the broker's two directories fails, as a disk does: the one in which the group's offsets are not.
+    """One of the broker's two disks fails, the one on which the group's offsets are not.
 
     Before a batch is damaged: a broker that has to recover a log drops what lies behind one.
     """
@@ -106,15 +103,9 @@ def test_a_partition_without_a_leader_holds_nothing_but_itself(system: System, l
     send(system, ledger, 1, 20)
     check_everything(system, ledger, began)
     (offsets,) = Path(system.broker.data).glob("*/__consumer_offsets-0")
-    directories = {number: segment(system, number).parent for number in (0, 1)}
-    assert {directory.parent.name for directory in directories.values()} == {"log", "second"}, "the broker spreads them"
-    ((failing, directory),) = [(n, d) for n, d in directories.items() if d.parent != offsets.parent]
+    (failing,) = [number for number in (0, 1) if segment(system, number).parents[1] != offsets.parent]
     end = system.offsets()[1 - failing][1]
-    system.broker.stop()
-    aside = system.directory / "aside"
-    directory.rename(aside)
-    directory.write_bytes(b"")  # a file where the directory was: the whole disk counts as failed
-    system.broker.start()
+    heal = system.broker.fail_disk()
     wait_until("the reason", lambda: reason(worker, f"partition {failing}", "leader"), 60)
     again = system.start_worker("at-a-start")  # and at a start
     send(system, ledger, 1 - failing, 20)
@@ -122,10 +113,7 @@ def test_a_partition_without_a_leader_holds_nothing_but_itself(system: System, l
     wait_until("the other partition", lambda: durable(system, 1 - failing) == end + 20, 60)
     assert worker.is_alive
     assert again.is_alive
-    system.broker.stop()
-    directory.unlink()
-    aside.rename(directory)
-    system.broker.start()
+    heal()
     send(system, ledger, failing, 20)
     check_everything(system, ledger, began)
     assert (worker.end(), again.end()) == (0, 0)
