@@ -62,8 +62,8 @@ LOG_END = Gauge(PREFIX + "partition_log_end_offset", "Where the log ends", ["par
 WAITING = Gauge(PREFIX + "partition_waiting", "1 while a partition cannot go on", ["partition"], registry=REGISTRY)
 VIOLATIONS = Gauge(
     PREFIX + "violations",
-    "Event ids that were used for more than one minute, in the newest hour that is closed or as much of it as can be "
-    "looked at; NaN where another worker looks",
+    "Events, by id and type, that were sent for more than one minute, in the newest hour that is closed or as much of "
+    "it as can be looked at; NaN where another worker looks",
     registry=REGISTRY,
 )
 VIOLATIONS.set(math.nan)

@@ -79,7 +79,7 @@ Identifier128 = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=MAX_EVENT_ID_CHARACTERS,
-        description="With org_id the identity of the event; one id per event, never the message's id. Sent again it "
+        description="With org_id and type the identity of the event: unique per organization and type. Sent again it "
         "counts once, and every field of an event is immutable.",
     ),
 ]

@@ -29,7 +29,7 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
     """Prove that rollups are right.
 
     Holds minutes against facts, hours against minutes, days against hours. Prints each number that differs, with both
-    sides, and events whose id was used for more than one time. Looks twice where something differs, so that late
+    sides, and events that were sent with more than one time. Looks twice where something differs, so that late
     events which are just being counted do not show. Exit code 1 when anything differs.
 
     \b

@@ -1,4 +1,4 @@
-"""Watches for producers that use one event id for more than one time: each of the times is counted, and billed.
+"""Watches for events that are sent for more than one time under one id and type: each is counted, and billed.
 
 Only for looking, and bounded whatever the load: it scans the newest closed hour, or its last SCANNED_FACTS facts, and
 samples the identities where there are many. `reconcile` names the events.
