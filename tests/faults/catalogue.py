@@ -17,6 +17,7 @@ UNREADABLE = "tests/integration/test_unreadable.py"
 BATCHES = "tests/unit/pipeline/kafka/test_batches.py"
 SECURED = "tests/integration/test_secured.py"
 TIMES = "tests/unit/pipeline/core/test_record_times.py"
+UPGRADED = "tests/contract/test_upgraded_data.py"
 READINESS = "tests/faults/test_readiness.py"
 
 
@@ -119,6 +120,20 @@ FAULTS: tuple[Fault, ...] = (
         "`doctor` fails and `migrate` refuses, with the remedy", "cleanup.policy=compact, alone and with delete",
         ("tests/integration/test_compose_engines.py"
          "::test_the_real_broker_starts_with_the_properties_and_makes_the_topic",),
+    ),
+    Fault(
+        "migration-cut-off", Target.CLICKHOUSE, "`migrate` is ended while it moves rows to a table with another key",
+        "no row is lost; the next `migrate` goes on; no command works on the database meanwhile",
+        "it dies after each of its writes", (f"{UPGRADED}::test_interrupted_anywhere_it_goes_on",
+        f"{UPGRADED}::test_nobody_works_on_a_database_whose_migration_has_not_ended"),
+    ),
+    Fault(
+        "migration-beside-workers", Target.WORKER, "`migrate` needs a stop, and a worker of the version before runs",
+        "refused while it reports; one that was cut off and comes back ends before it claims anything",
+        "its reports; the number of a newer migration while a worker runs",
+        (f"{UPGRADED}::test_a_worker_at_work_is_a_reason_not_to_begin",
+         "tests/integration/test_upgrade.py"
+         "::test_a_worker_waits_for_the_migration_and_ends_once_there_is_a_newer_one"),
     ),
     Fault(
         "transaction-aborted", Target.KAFKA, "a producer gives its transaction up, also as the last thing in the log",
