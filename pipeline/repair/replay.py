@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.core.commits import Commits
-from pipeline.core.effects import Erasures, ReadErasures
+from pipeline.core.effects import Erasures, ReadErasures, ReadState
 from pipeline.core.flush import Chunk
 from pipeline.core.late import Pace
 from pipeline.core.place import Place
@@ -48,6 +48,7 @@ class Replay(Reading):
 
     async def run(self, *, resume: bool) -> Replayed:
         """Read, flush and recompute to the end. Raises KafkaError, SinkUnavailable or Stop."""
+        await asyncio.to_thread(self.perform, ReadState())  # raises for a database of another version
         async with open_consumer(self.settings) as consumer:
             bounds = await (asyncio.to_thread(self.replays.resume, self.wanted) if resume else self._begin(consumer))
             self.on_start(sum(b.end - b.start for b in bounds.values()))

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
-from pipeline.core.effects import Erasures, ReadErasures
+from pipeline.core.effects import Erasures, ReadErasures, ReadState
 from pipeline.core.flush import Chunk
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter
@@ -52,6 +52,7 @@ class DryRun(Reading):
     async def run(self) -> Forecast:
         """Read the span and count. Raises KafkaError, SinkUnavailable or Stop."""
         forecast, batch_id, valid = Forecast(), str(uuid.uuid4()), 0
+        await asyncio.to_thread(self.store.perform, ReadState())  # raises for a database of another version
         erasures: Erasures = await asyncio.to_thread(self.store.perform, ReadErasures())
         reached: dict[Place, int] = {}
         async with open_consumer(self.settings) as consumer:

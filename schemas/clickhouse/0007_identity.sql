@@ -8,7 +8,7 @@ ALTER TABLE watermark
 INSERT INTO watermark (schema) VALUES (7);
 
 -- A fact is (organization, type, event id, minute): many producers send a message and its delivery under one id.
--- `topic` is where it was first read, '' for facts of before this migration.
+-- `topic` is where it was read, '' for facts of before this migration.
 REWRITE TABLE facts BY minute
 (
     minute DateTime('UTC') MATERIALIZED toStartOfMinute(occurred_at, 'UTC'),
