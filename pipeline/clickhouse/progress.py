@@ -27,13 +27,15 @@ class ProgressStore(ClickHouse):
         self.cluster_id, self.topic, self.worker = cluster_id, topic, worker
         self.incarnations: dict[Place, int] = {}
         """Of each partition the life of its topic that it is read in; 0 where none is stored."""
+        self.topic_ids: dict[Place, str] = {}
+        """Of each partition the id that Kafka knows its topic by, to be stored with its progress."""
 
     # -- progress -----------------------------------------------------------------------------------------------
 
     def read_stored(self) -> dict[Place, Stored]:
         """Progress of every partition of the topic that has any."""
         rows = self._read_progress("reading progress")
-        stored = {place: Stored(next_offset, incarnation) for place, incarnation, next_offset, _ in rows}
+        stored = {place: Stored(offset, incarnation, topic_id) for place, incarnation, offset, _, topic_id in rows}
         self.incarnations.update({place: s.incarnation for place, s in stored.items()})
         return stored
 
@@ -43,17 +45,18 @@ class ProgressStore(ClickHouse):
 
     def _read_watermarks(self) -> dict[Place, int]:
         """Partition to watermark (epoch milliseconds), only partitions that have one."""
-        return {place: mark for place, _, _, mark in self._read_progress(PROGRESS) if mark}
+        return {place: mark for place, _, _, mark, _ in self._read_progress(PROGRESS) if mark}
 
-    def _read_progress(self, doing: str) -> Sequence[tuple[Place, int, int, int]]:
-        """Rows of (partition, incarnation, next offset, watermark in epoch milliseconds)."""
+    def _read_progress(self, doing: str) -> Sequence[tuple[Place, int, int, int, str]]:
+        """Rows of (partition, incarnation, next offset, watermark in epoch milliseconds, topic's id)."""
         rows = self.rows(doing, sql("state/progress"), cluster_id=self.cluster_id, topic=self.topic)
-        return [(Place(topic, int(p)), int(life), int(offset), int(mark)) for topic, p, life, offset, mark in rows]
+        return [(Place(topic, int(p)), int(life), int(o), int(mark), name) for topic, p, life, o, mark, name in rows]
 
     def _write_progress(self, progress: Iterable[Progress]) -> None:
-        names = ["cluster_id", "topic", "partition", "incarnation", "watermark", "next_offset"]
+        names = ["cluster_id", "topic", "partition", "incarnation", "topic_id", "watermark", "next_offset"]
+        lives, ids = self.incarnations, self.topic_ids
         rows = [
-            (self.cluster_id, *p.place, self.incarnations.get(p.place, 0), utc(p.watermark_ms), p.next_offset)
+            (self.cluster_id, *p.place, lives.get(p.place, 0), ids.get(p.place, ""), utc(p.watermark_ms), p.next_offset)
             for p in progress
         ]
         if rows:

@@ -6,19 +6,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
-    """Kafka's offsets of a partition: committed (None: nothing), first and end offset of the log."""
+    """Kafka's offsets of a partition: committed (None: nothing), first and end offset of the log.
+
+    ``topic_id`` is what Kafka knows the topic by, '' where it does not tell.
+    """
 
     committed: int | None
     log_start: int
     log_end: int
+    topic_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Progress that ClickHouse has of a partition: the offset below which all is durable, and of which incarnation."""
+    """Progress that ClickHouse has of a partition: the offset below which all is durable, and of which incarnation.
+
+    ``topic_id`` is the topic's at the time, '' where it was not known.
+    """
 
     next_offset: int
     incarnation: int = 0
+    topic_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +45,26 @@ class Gap:
     to_offset: int
 
 
-def choose_start(
-    committed: int | None, stored: Stored | None, log_start: int, log_end: int, accepted: Iterable[Gap] = ()
-) -> Start | Gap:
+def choose_start(kafka: Offsets, stored: Stored | None, accepted: Iterable[Gap] = ()) -> Start | Gap:
     """The smaller of Kafka's committed offset and ClickHouse's; the log's beginning where either knows nothing.
 
     ClickHouse's state is the truth and repeating is harmless, so an emptied or restored ClickHouse is refilled.
-    What was promised and is no longer in the log is a gap, never a silent jump, unless it was ``accepted``. All offsets
+    What was promised and is no longer in the log is a gap, never a silent jump, unless it was ``accepted``. A topic
+    that was made anew is read from its beginning: it has another id, or it ends below what was promised. All offsets
     are next offsets.
     """
     if stored is None:
-        return Start(log_start)
-    known = stored.next_offset
-    if max(known, committed or 0) > log_end:
-        return Start(log_start, recreated=True)
+        return Start(kafka.log_start)
+    known, committed = stored.next_offset, kafka.committed
+    is_another = "" not in (kafka.topic_id, stored.topic_id) and kafka.topic_id != stored.topic_id
+    if is_another or max(known, committed or 0) > kafka.log_end:
+        return Start(kafka.log_start, recreated=True)
     promised = known if committed is None else min(known, committed)
-    behind = min(behind_gaps(promised, accepted), log_end)  # a log may have been cut since the loss was accepted
-    if behind < log_start:
-        return Gap(behind, log_start)
-    if committed is None and promised >= log_start:
-        return Start(log_start)
+    behind = min(behind_gaps(promised, accepted), kafka.log_end)  # a log may have been cut since the loss was accepted
+    if behind < kafka.log_start:
+        return Gap(behind, kafka.log_start)
+    if committed is None and promised >= kafka.log_start:
+        return Start(kafka.log_start)
     return Start(behind)
 
 

@@ -18,6 +18,7 @@ from pipeline.core.start import Offsets
 from pipeline.core.waiting import Cause
 from pipeline.core.watermark import Idle
 from pipeline.kafka.causes import AGAIN, NO_LEADER, unanswered_offsets
+from pipeline.kafka.topic_ids import read_topic_ids
 
 T = TypeVar("T")
 Ask = Callable[[Sequence[TopicPartition]], Awaitable[dict[TopicPartition, int]]]
@@ -36,6 +37,7 @@ async def read_offsets(
 ) -> tuple[dict[Place, Offsets], dict[Place, Cause]]:
     """Read what the choice of starting points needs, and why it is not known of some partitions."""
     tps = [TopicPartition(*place) for place in sorted(places)]
+    topics = {tp.topic for tp in tps}
     first, failed = await _each(consumer, tps, consumer.beginning_offsets)
     last, failed_too = await _each(consumer, list(first), consumer.end_offsets)
     causes = {Place(*tp): cause for tp, cause in {**failed, **failed_too}.items()}
@@ -44,11 +46,13 @@ async def read_offsets(
         committed = await _within(
             OFFSETS_SECONDS, "a question for commits", consumer._coordinator.fetch_committed_offsets(tps)
         )
+        ids = await _within(OFFSETS_SECONDS, "a question for topics", read_topic_ids(consumer._client, topics))
     except KafkaError as error:
-        cause = Cause(f"the group's coordinator does not tell what is committed ({error})", AGAIN, passes=True)
+        cause = Cause(f"the brokers do not tell what is committed, or which topic it is ({error})", AGAIN, passes=True)
         return {}, {**causes, **{Place(*tp): cause for tp in last}}
     return {
-        Place(*tp): Offsets(committed[tp].offset if tp in committed else None, first[tp], last[tp]) for tp in last
+        Place(*tp): Offsets(committed[tp].offset if tp in committed else None, first[tp], last[tp], ids[tp.topic])
+        for tp in last
     }, causes
 
 

@@ -42,7 +42,9 @@ class Replays:
         rows = self._repeat(self._read_interrupted, wanted)
         if not rows:
             raise NothingToReplay("no replay of that span was interrupted; run it without --resume")
-        bounds = {Place(topic, int(number)): Bounds(int(start), int(end)) for _, topic, number, start, end in rows}
+        bounds = {Place(topic, int(number)): Bounds(int(start), int(end)) for _, topic, number, start, end, _ in rows}
+        if any(int(life) != self._store.incarnations.get(Place(topic, int(n)), 0) for _, topic, n, *_, life in rows):
+            raise NothingToReplay("the topic was made anew since that replay was interrupted; run it without --resume")
         if wanted.places and wanted.places != set(bounds):
             numbers = ", ".join(str(place.number) for place in sorted(bounds))
             raise NothingToReplay(f"the interrupted replay is of partitions {numbers}; name these, or none")
@@ -50,7 +52,7 @@ class Replays:
         return bounds
 
     def _read_interrupted(self, wanted: Wanted) -> Sequence[Sequence[Any]]:
-        """Rows of (replay, topic, partition, offset reached, end offset)."""
+        """Rows of (replay, topic, partition, offset reached, end offset, incarnation)."""
         return self._store.rows(
             "reading replays",
             sql("replay/interrupted"),
@@ -75,8 +77,19 @@ class Replays:
         self._write({p: b.end for p, b in self._first.items()})
 
     def _write(self, offsets: Mapping[Place, int]) -> None:
-        names = ["replay", "cluster_id", "from_ms", "to_ms", "topic", "partition", "next_offset", "end_offset"]
+        names = [
+            "replay",
+            "cluster_id",
+            "from_ms",
+            "to_ms",
+            "topic",
+            "partition",
+            "incarnation",
+            "next_offset",
+            "end_offset",
+        ]
+        lives = self._store.incarnations
         replay = (self._replay, self._store.cluster_id, self._wanted.from_ms, self._wanted.to_ms)
-        rows = [(*replay, *place, offset, self._first[place].end) for place, offset in offsets.items()]
+        rows = [(*replay, *p, lives.get(p, 0), offset, self._first[p].end) for p, offset in offsets.items()]
         if rows:
             self._repeat(self._store.insert, "storing a replay", tables.REPLAYS, names, rows)

@@ -26,16 +26,21 @@ class Starts:
         """
         stored, gaps = self._store.read_stored(), self._store.read_gaps()
         choices = {p: self._choose(p, known, stored.get(p), gaps.get(p, ())) for p, known in offsets.items()}
+        self._store.topic_ids.update({p: known.topic_id for p, known in offsets.items()})
         starts = {p: choice for p, choice in choices.items() if isinstance(choice, Start)}
         first = [Progress(p, s.offset) for p, s in starts.items() if s.recreated or p not in stored]
-        self._store.perform(WriteProgress(tuple(first)))
+        goes_on = [p for p, s in starts.items() if p in stored and not s.recreated]
+        named = [Progress(p, stored[p].next_offset) for p in goes_on if not stored[p].topic_id and offsets[p].topic_id]
+        self._store.perform(WriteProgress((*first, *named)))
         rows = [(p, "starting", start.offset, offsets[p].log_end) for p, start in starts.items()]
         self._store.report_partitions(rows, self._clock_ms())
         return choices
 
     def _choose(self, place: Place, known: Offsets, stored: Stored | None, gaps: Sequence[Gap]) -> Start | Gap:
-        choice = choose_start(known.committed, stored, known.log_start, known.log_end, gaps)
+        choice = choose_start(known, stored, gaps)
         if isinstance(choice, Start) and choice.recreated and stored is not None:
-            log.warning("partition %d ends below the stored progress: the topic was made anew", place.number)
+            log.warning(
+                "partition %d is of a topic that was made anew, or ends below what was read of it", place.number
+            )
             self._store.begin_incarnation(place, stored.incarnation + 1)
         return choice

@@ -60,6 +60,14 @@ ORDER BY (cluster_id, topic, partition, offset, incarnation)
 TTL toDateTime(seen_at, 'UTC') + toIntervalDay(90)
 SETTINGS non_replicated_deduplication_window = 0;
 
+-- By the id that Kafka gives a topic it is known to be made anew, also where it has outgrown the old one. It is '' where
+-- nobody tells it. A replay that was interrupted does not go on in another topic.
+ALTER TABLE partition_watermarks
+    ADD COLUMN IF NOT EXISTS topic_id SimpleAggregateFunction(max, String);
+
+ALTER TABLE replays
+    ADD COLUMN IF NOT EXISTS incarnation SimpleAggregateFunction(max, UInt32);
+
 ALTER TABLE redrives
     ADD COLUMN IF NOT EXISTS incarnation UInt32,
     MODIFY ORDER BY (cluster_id, topic, partition, offset, incarnation);

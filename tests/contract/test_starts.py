@@ -38,6 +38,20 @@ def test_a_topic_made_anew_that_outgrows_the_old_one_is_read_from_its_beginning(
     assert starts(store).choose({P0: Offsets(500, 0, 900)}) == {P0: Start(0)}
 
 
+def test_the_id_of_a_topic_tells_it_from_one_that_was_made_anew_and_has_outgrown_it(store: Store) -> None:
+    store.perform(WriteProgress((Progress(P0, 500, 5_000),)))
+    assert starts(store).choose({P0: Offsets(500, 0, 900, "old")}) == {P0: Start(500)}
+    assert store.read_stored()[P0] == Stored(500, 0, "old"), "stored where it was not known yet"
+    store.perform(WriteProgress((Progress(P0, 600, 6_000),)))
+    for _ in range(2):  # also by another worker, before the first record
+        other = Store(store.endpoint, "cluster", TOPIC, "other", 20)
+        (start,) = starts(other).choose({P0: Offsets(500, 0, 900, "new")}).values()
+        assert isinstance(start, Start)
+        assert start.offset == 0
+        assert other.read_stored()[P0] == Stored(0, 1, "new")
+    assert other.perform(ReadWatermarks()) == {}
+
+
 def test_what_is_deleted_before_anything_of_its_partition_was_stored_is_a_gap(store: Store) -> None:
     assert starts(store).choose({P0: Offsets(None, 7, 60)}) == {P0: Start(7)}
     assert starts(store).choose({P0: Offsets(None, 7, 60)}) == {P0: Start(7)}

@@ -116,6 +116,11 @@ FAULTS: tuple[Fault, ...] = (
         (f"{REPLAY}::test_a_worker_waits_for_migrate_and_no_command_but_that_makes_a_topic",),
     ),
     Fault(
+        "topic-made-anew", Target.KAFKA, "the topic is deleted and made anew, and grows beyond the old one's end",
+        "it is read from its beginning; nothing that is known of the old one hides a record or a dead letter",
+        "a worker before and after", (f"{LOG}::test_a_topic_made_anew_is_known_by_its_id_however_long_it_has_grown",),
+    ),
+    Fault(
         "topic-compacted", Target.KAFKA, "the topic is compacted, which deletes events that nobody has read",
         "`doctor` fails and `migrate` refuses, with the remedy", "cleanup.policy=compact, alone and with delete",
         ("tests/integration/test_compose_engines.py"

@@ -12,6 +12,7 @@ from tests.support.system import TOPIC, System, require_kafka, wait_until
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 LATENESS_SECONDS = 2
+FAR = "2100-01-01T00:00:00Z"
 
 
 def now() -> datetime:
@@ -101,6 +102,56 @@ def test_an_open_transaction_holds_as_of_and_its_events_are_never_late(tmp_path:
         assert system.query("SELECT status FROM partition_status FINAL") == [("2 hidden by an open transaction",)]
         producer.commit_transaction(30)
         check(system, ledger)
+
+
+def test_a_topic_made_anew_is_known_by_its_id_however_long_it_has_grown(tmp_path: Path) -> None:
+    """Every record of the new one is a fact or a dead letter, and none is hidden by what is known of the old one."""
+    require_kafka()
+    with System(tmp_path, partitions=1, lateness_seconds=str(LATENESS_SECONDS)) as system:
+        ledger, worker = Ledger(seed=6, orgs=3), system.start_worker("before")
+        system.produce([Produced(None, b"old broken"), *several(ledger, 20)])
+        check(system, ledger)
+        assert system.run("dead-letters", "redrive").startswith("1 dead letters sent back")
+        letters = "SELECT incarnation, offset, reason, value FROM dead_letters FINAL ORDER BY incarnation, offset"
+        wait_until("what was sent back", lambda: len(system.query(letters)) == 2, 30)
+        assert worker.end() == 0
+        old_end = system.offsets()[0][1]
+
+        make_anew(system)
+        ahead, behind = (event_at(ledger, now() + timedelta(**far)) for far in ({"hours": 1}, {"days": -50}))
+        system.produce([Produced(None, b"new broken"), ahead, behind, *several(ledger, 60)])
+        assert system.offsets()[0][1] > old_end + 3
+        worker = system.start_worker("after")
+        check(system, ledger)
+        assert system.query(letters) == [
+            (0, 0, "malformed_json", "old broken"),
+            (0, 21, "malformed_json", "old broken"),
+            (1, 0, "malformed_json", "new broken"),
+            (1, 1, "future_timestamp", (ahead.value or b"").decode()),
+            (1, 2, "too_late", (behind.value or b"").decode()),
+        ]
+        assert "1 new dead letters" not in system.run(
+            "replay", "--from", "2000-01-01T00:00:00Z", "--to", FAR, "--dry-run"
+        )
+        assert system.run("dead-letters", "redrive", "--reason", "malformed_json").startswith(
+            "1 dead letters sent back"
+        )
+        assert worker.end() == 0
+
+
+def event_at(ledger: Ledger, at: datetime) -> Produced:
+    """A valid event that is not to be counted."""
+    other = Ledger(seed=ledger.seed + 1, orgs=1)
+    return other.produced(other.event(at))
+
+
+def make_anew(system: System) -> None:
+    """Delete the topic, and make another of its name."""
+    admin = system.broker.admin()  # must outlive the futures
+    for future in admin.delete_topics([TOPIC]).values():
+        future.result(30)
+    wait_until("the end of the topic", lambda: TOPIC not in admin.list_topics(timeout=5).topics, 30)
+    system.broker.create_topic(TOPIC, 1)
 
 
 def test_a_worker_leaves_in_order_within_ten_seconds(tmp_path: Path) -> None:

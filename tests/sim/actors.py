@@ -36,7 +36,7 @@ from pipeline.core.protocol import (
     roll_steps,
     sweep_steps,
 )
-from pipeline.core.start import Start, choose_start
+from pipeline.core.start import Offsets, Start, choose_start
 from pipeline.core.watermark import partition_watermark
 from tests.sim.log import START, STEP, STEPS, Log, milliseconds
 from tests.support.fake_store import Fact, FakeStore, Identity
@@ -152,7 +152,9 @@ class Actors:
         """The owner of a partition, or its zombie: what flushes and commits."""
         log_end = self.visible[place]
         stored = self.store.read_stored().get(place)
-        start = choose_start(self.committed[place], stored, 0, max(log_end, stored.next_offset if stored else 0))
+        start = choose_start(
+            Offsets(self.committed[place], 0, max(log_end, stored.next_offset if stored else 0)), stored
+        )
         assert isinstance(start, Start)
         position = start.offset
         erasures = yield from self.perform(_read_erasures())

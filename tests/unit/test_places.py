@@ -27,6 +27,7 @@ NUMBERS = {
 BY_NUMBER = {
     "pipeline/kafka/transactions.py: set[int]": "of producers",
     "pipeline/kafka/codecs.py: dict[int, Callable[[memoryview, int], bytes | memoryview]]": "by codec",
+    "pipeline/kafka/topic_ids.py: dict[int, bytes]": "by tag of an optional field",
     "pipeline/peer.py: dict[int, int]": "by the number of a question",
     "deploy/migrations/apply.py: dict[tuple[int, int], tuple[str, str]]": "by migration and statement",
     "deploy/migrations/apply.py: set[int]": "of the statements of a migration",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pipeline.core.flush import Batch
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
-from pipeline.core.start import Start, Stored, choose_start
+from pipeline.core.start import Offsets, Start, Stored, choose_start
 from pipeline.core.watermark import Idle
 from tests.sim.loops.log import Log
 from tests.sim.loops.virtual import Process, VirtualLoop
@@ -111,7 +111,7 @@ class Member:
             self._loop.spawn(self.thread, self._begin_when_it_can(generation, p))
 
     def _begin(self, p: Place, committed: int | None, stored: Stored | None) -> None:
-        start = choose_start(committed, stored, 0, len(self._group.log.partitions[p]))
+        start = choose_start(Offsets(committed, 0, len(self._group.log.partitions[p])), stored)
         assert isinstance(start, Start)
         assert not start.recreated
         self._positions[p] = start.offset

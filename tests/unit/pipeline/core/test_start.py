@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.core.start import Gap, Start, Stored, behind_gaps, choose_start, clock_skew_ms
+from pipeline.core.start import Gap, Offsets, Start, Stored, behind_gaps, choose_start, clock_skew_ms
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,22 @@ from pipeline.core.start import Gap, Start, Stored, behind_gaps, choose_start, c
 def test_reading_starts_where_nothing_can_be_missed(
     committed: int | None, stored: int | None, log: tuple[int, int], choice: Start | Gap
 ) -> None:
-    assert choose_start(committed, None if stored is None else Stored(stored), *log) == choice
+    assert choose_start(Offsets(committed, *log), None if stored is None else Stored(stored)) == choice
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "choice"),
+    [
+        ("a", "a", Start(7)),
+        ("a", "b", Start(2, recreated=True)),
+        ("", "b", Start(7)),  # progress of before ids were stored
+        ("a", "", Start(7)),  # a broker that tells none
+    ],
+)
+def test_a_topic_with_another_id_is_read_from_its_beginning_however_long_it_is(
+    before: str, now: str, choice: Start
+) -> None:
+    assert choose_start(Offsets(7, 2, 1000, now), Stored(9, 3, before), [Gap(0, 500)] * (choice.recreated)) == choice
 
 
 @pytest.mark.parametrize(
@@ -48,7 +63,7 @@ def test_reading_starts_where_nothing_can_be_missed(
 def test_an_accepted_loss_is_left_behind_and_no_other(
     committed: int | None, stored: int | None, log: tuple[int, int], accepted: list[Gap], choice: Start | Gap
 ) -> None:
-    assert choose_start(committed, None if stored is None else Stored(stored), *log, accepted) == choice
+    assert choose_start(Offsets(committed, *log), None if stored is None else Stored(stored), accepted) == choice
 
 
 @pytest.mark.parametrize(("offset", "behind"), [(4, 4), (5, 12), (8, 12), (9, 12), (12, 12), (13, 13)])

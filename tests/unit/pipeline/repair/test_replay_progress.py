@@ -15,7 +15,7 @@ from pipeline.peer import Peer
 from pipeline.repair import replay
 from pipeline.repair.replay import Replay
 from pipeline.repair.replay_progress import Replays
-from pipeline.repair.replay_reading import Bounds, Wanted
+from pipeline.repair.replay_reading import Bounds, NothingToReplay, Wanted
 from pipeline.runner import Retrying
 from schemas import tables
 from schemas.settings import read_settings
@@ -30,7 +30,7 @@ class Flaky(Store):
 
     def __init__(self) -> None:
         super().__init__("http://nowhere/default", "cluster", TOPIC, "replay", 10)
-        self.calls, self.stored = 0, list[tuple[int, int]]()
+        self.calls, self.stored, self.life = 0, list[tuple[int, int]](), 0
 
     def _fail(self) -> None:
         self.calls += 1
@@ -45,7 +45,7 @@ class Flaky(Store):
 
     def rows(self, doing: str, statement: str, /, **parameters: Any) -> Any:
         self._fail()
-        return [(str(uuid.UUID(int=7)), *P0, 14, 20)]
+        return [(str(uuid.UUID(int=7)), *P0, 14, 20, self.life)]
 
 
 def retrying() -> Retrying:
@@ -61,6 +61,15 @@ def test_an_outage_between_flush_and_progress_is_survived() -> None:
     assert store.stored == [(0, 10), (1, 5), (0, 14), (0, 20), (1, 5)]
     assert Replays(store, retrying().call).resume(SPAN) == {P0: Bounds(14, 20)}
     assert store.calls == 8, "each was asked twice"
+
+
+def test_a_replay_does_not_go_on_in_a_topic_that_was_made_anew() -> None:
+    store = Flaky()
+    store.life = 1
+    with pytest.raises(NothingToReplay, match="made anew"):
+        Replays(store, retrying().call).resume(SPAN)
+    store.incarnations[P0] = 1
+    assert Replays(store, retrying().call).resume(SPAN) == {P0: Bounds(14, 20)}
 
 
 class OffTheLoop(Replays):
