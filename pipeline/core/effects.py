@@ -153,7 +153,10 @@ class FindErased:
 
 @dataclass(frozen=True, slots=True)
 class OrderErasure:
-    """Store that an organization's records up to ``at_ms`` are to be erased, and when this was ordered."""
+    """Store that an organization's records up to ``at_ms`` are to be erased and when this was ordered; announce it.
+
+    In one: an order that is not announced is not found as unfinished where only rollups are left.
+    """
 
     org_id: str
     at_ms: int

@@ -16,6 +16,7 @@ from pipeline.core.effects import (
     FinishErasure,
     InsertDeadLetters,
     InsertFacts,
+    OrderErasure,
     ReadEarliestFact,
     ReadErasures,
     ReadHighestGeneration,
@@ -112,6 +113,21 @@ def test_rollups_are_not_erased_where_another_erasure_came_between(case: Case) -
     case.perform(FinishErasure("a", known))
     assert case.perform(FindErased()) == {"a": NOW * 1000}, "it is not finished"
     case.perform(FinishErasure("a", made))
+    assert case.perform(FindErased()) == {}
+
+
+@pytest.mark.parametrize("ordered", [1, 2])
+def test_an_erasure_that_died_after_its_order_is_found_where_only_rollups_are_left(case: Case, ordered: int) -> None:
+    case.perform(InsertFacts(facts(("a", "1", 1, 0, DAY), ("b", "2", 1, 0, DAY))))
+    close_all(case)
+    case.perform(EraseRows("a", NOW * 1000))
+    case.perform(FinishErasure("a", case.perform(EraseRows("a", NOW * 1000)).announcement))
+    assert case.perform(FindErased()) == {}
+    for later in range(ordered):
+        case.perform(OrderErasure("a", NOW * 1000 + later))
+    assert case.perform(FindErased()) == {"a": NOW * 1000 + ordered - 1}
+    assert drive(sweep_steps(0), case.perform) == ("a",)
+    assert set(case.totals(Grain.DAY)) == {("b", DAY)}
     assert case.perform(FindErased()) == {}
 
 

@@ -142,6 +142,7 @@ class FakeStore:
                 return {org: at for org, at in self.erasures.items() if self._is_unfinished(org)}
             case OrderErasure(org_id=org_id, at_ms=at_ms):
                 self.erasures[org_id] = max(at_ms, self.erasures.get(org_id, 0))
+                self.announced[org_id] = self.announced.get(org_id, 0) + 1
             case EraseRows(org_id=org_id, at_ms=at_ms):
                 before, left = self.announced.get(org_id, 0), self._left(org_id, at_ms)
                 if left or not before:
