@@ -16,9 +16,11 @@ from pipeline.core.effects import Effect, ReadState, Steps
 from pipeline.errors import PipelineError, Stop
 from pipeline.peer import Peer
 from pipeline.runner import Retrying, drive
+from schemas.limits import LONGEST_STATEMENT_SECONDS
 
-LEASE_SECONDS = 60
 RENEW_SECONDS = 10.0
+LEASE_SECONDS = int(RENEW_SECONDS) + 2 * LONGEST_STATEMENT_SECONDS
+"""Outlasts a statement that begins just before a renewal is due, and the renewal itself, each taking its longest."""
 GIVE_BACK_SECONDS = 5.0
 
 
@@ -46,8 +48,9 @@ class Lease:
             self._claim(LEASE_SECONDS)
 
     def _claim(self, seconds: int) -> None:
+        began = time.monotonic()  # the claim lasts from some moment after this one
         self._write(self._store, seconds)
-        self._renewed_at = time.monotonic()
+        self._renewed_at = began
 
     def _write(self, store: Statements, seconds: int) -> None:
         store.write(

@@ -45,7 +45,7 @@ class Ends(FakeStore):
         self.holder = holder
 
     def rows(self, doing: str, statement: str, /) -> Sequence[Sequence[Any]]:
-        return [(self.holder, "", 60)]
+        return [(self.holder, "", lease.LEASE_SECONDS)]
 
 
 @pytest.fixture(autouse=True)

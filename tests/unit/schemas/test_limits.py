@@ -9,7 +9,7 @@ import pytest
 
 from api.reader import QUERY_SECONDS
 from deploy.cli.clickhouse import LOOK_SECONDS
-from pipeline.repair.lease import GIVE_BACK_SECONDS
+from pipeline.repair.lease import GIVE_BACK_SECONDS, LEASE_SECONDS, RENEW_SECONDS
 from schemas.connection import connect
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import PREFIX, SettingsError, read_settings
@@ -61,6 +61,11 @@ def test_every_store_and_connection_has_this_limit_or_the_settings() -> None:
     assert {place: value for place, value in found.items() if value not in ALLOWED | SHORTER.keys()} == {}
     assert len(found) >= 6, "it finds what it looks for"
     assert max(SHORTER.values()) < LONGEST_STATEMENT_SECONDS
+
+
+def test_a_lease_outlasts_the_longest_statement_and_its_own_renewal() -> None:
+    """It is renewed between statements, where RENEW_SECONDS have passed: then both may take their longest."""
+    assert LEASE_SECONDS >= RENEW_SECONDS + 2 * LONGEST_STATEMENT_SECONDS
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8123", "chdb:///tmp/nowhere"])
