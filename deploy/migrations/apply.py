@@ -1,7 +1,8 @@
 """Apply the numbered migrations of ``schemas/clickhouse``, once each, and keep a ledger of them.
 
 Every statement is recorded when it is done, so an interrupted migration resumes where it stopped. Two runs at once
-do no harm: each statement is idempotent, since a table that is there already counts as made by the other.
+do no harm: a statement may be run twice, since a table that is there already counts as made by the other; only of two
+that move the rows of a table, the slower one is refused.
 """
 
 import hashlib
@@ -131,6 +132,7 @@ def _apply(
     client: Client, migration: Migration, done: set[int], cluster: str, guard: Guard, tell: Callable[[str], None]
 ) -> None:
     for index, statement in _missing(migration, done):
+        guard.renew()
         if wanted := rewriting_of(statement):
             Rewrite(client, wanted, migration.number, cluster, guard, tell).run()
         else:

@@ -16,11 +16,12 @@ since both tables replace rows by their identity.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from deploy.errors import Refused
 from deploy.migrations.cluster_ddl import spanning_table, stored_table
@@ -33,6 +34,8 @@ SLICE_BYTES, SLICE_ROWS = 256 << 20, 4_000_000
 """One statement moves about so much at the most, so that it ends well within its time limit."""
 STEP_SECONDS = 10
 """A slice is cut at a multiple of this."""
+OVERTAKEN = (57, 60)
+"""ClickHouse has a table of the new name already, or none of the old one."""
 UNKNOWN_ROW_BYTES = 4096
 """Taken where the rows are on other servers than the one that is asked."""
 _SORTED_BY = re.compile(r"ORDER BY \(([^()]*)\)", re.ASCII)
@@ -113,7 +116,7 @@ class Rewrite:
         body = f" {with_ttl_days(self._wanted.definition, days)}, fsync_after_insert = 1, fsync_part_directory = 1"
         name, key = f"IF NOT EXISTS {self._stored(self._made)}", SHARDED.get(self._now)
         plain = f"CREATE TABLE {name}{body}"
-        self._client.command(stored_table(name, body, key, self._cluster) if self._cluster else plain)
+        self._run(stored_table(name, body, key, self._cluster) if self._cluster else plain)
 
     def _check_columns(self) -> None:
         """Raises Refused where the old table has a column that the new one lacks, which would be lost in silence."""
@@ -127,7 +130,7 @@ class Rewrite:
     def _span(self) -> None:
         """On a cluster, make the tables over those of all shards anew, since the columns have changed."""
         for name in (self._now, self._before) if self._key else ():
-            self._client.command(spanning_table("CREATE OR REPLACE TABLE ", name, str(self._key), self._cluster))
+            self._run(spanning_table("CREATE OR REPLACE TABLE ", name, str(self._key), self._cluster))
 
     def _move(self, partition: str) -> None:
         columns = self._rows("migrations/common_columns", old=self._stored(self._before), new=self._stored(self._now))
@@ -138,8 +141,7 @@ class Rewrite:
         for start, end, parts in slices(self._steps(partition), self._rows_a_slice()):
             for part in range(parts):
                 span = {"start": start, "end": end, "parts": parts, "part": part}
-                self._client.command(copy, parameters=where | span)
-                self._guard.renew()
+                self._run(copy, where | span)
         self._change(self._before, f"DROP PARTITION ID '{partition}' SETTINGS max_partition_size_to_drop = 0")
 
     def _steps(self, partition: str) -> Iterable[tuple[int, int]]:
@@ -157,7 +159,7 @@ class Rewrite:
         return table + LOCAL if self._key else table
 
     def _is_there(self, table: str) -> bool:
-        return bool(self._client.command("EXISTS TABLE {table:Identifier}", parameters={"table": self._stored(table)}))
+        return bool(self._run("EXISTS TABLE {table:Identifier}", {"table": self._stored(table)}))
 
     def _is_sorted_as_wanted(self) -> bool:
         wanted = _SORTED_BY.search(self._wanted.definition)
@@ -168,10 +170,23 @@ class Rewrite:
         return str(self._rows("migrations/sort_key", table=self._stored(table))[0][0])
 
     def _rename(self, old: str, new: str) -> None:
-        self._client.command(f"RENAME TABLE {self._stored(old)} TO {self._stored(new)}{everywhere(self._cluster)}")
+        try:
+            self._run(f"RENAME TABLE {self._stored(old)} TO {self._stored(new)}{everywhere(self._cluster)}")
+        except DatabaseError as error:
+            if error.code not in OVERTAKEN:
+                raise
+            raise Refused(
+                f"another `migrate` moves the rows of {self._now} as well, and is ahead; wait for its end, then "
+                "migrate again"
+            ) from None
 
     def _change(self, table: str, change: str) -> None:
-        self._client.command(f"ALTER TABLE {self._stored(table)}{everywhere(self._cluster)} {change}")
+        self._run(f"ALTER TABLE {self._stored(table)}{everywhere(self._cluster)} {change}")
+
+    def _run(self, statement: str, parameters: Mapping[str, Any] | None = None) -> Any:
+        self._guard.renew()  # before, since a statement may take as long as any
+        return self._client.command(statement, parameters=dict(parameters or {}))
 
     def _rows(self, statement: str, **parameters: Any) -> Any:
+        self._guard.renew()
         return self._client.query(sql(statement), parameters=parameters).result_rows

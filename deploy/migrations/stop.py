@@ -1,15 +1,18 @@
 """Sees to it that nobody works on a database while a migration that needs a stop is under way.
 
 A worker's report is no fence: one that is cut off reports nothing, and may come back in the middle. Whatever it inserts
-then is kept, and it claims nothing, since it reads that `schema` was raised, and ends.
+then is kept. If its version knows `schema`, it claims nothing: it reads that `schema` was raised, and ends. One of a
+version of before knows nothing of that; against it there is only the stop.
 """
 
-import time
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import Any, Protocol
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from deploy.errors import Refused
 from deploy.sql import sql
@@ -17,16 +20,17 @@ from schemas.limits import LONGEST_STATEMENT_SECONDS
 
 WATCH_SECONDS = 8.0
 """Four times as long as a worker takes from one report to the next."""
-
-
 POLL_SECONDS = 0.05
+ACCESS_DENIED = 497
+PROBES = ("migrations/drop_probe", "migrations/make_probe", "migrations/rename_probe", "migrations/drop_probe")
+_MISSING_GRANT = re.compile(r"to have the grant (.+?)\.(?:\s|$)")
 
 
 class Guard(Protocol):
     """Keeps others away from a migration."""
 
     def renew(self) -> None:
-        """Keep other maintenance away; to be called often."""
+        """Keep other maintenance away; to be called before every statement."""
 
     def await_inserts(self) -> None:
         """Wait until every insert that is under way has ended."""
@@ -47,11 +51,11 @@ class Stopped:
 
     def await_inserts(self) -> None:
         """Raises Refused where one does not end."""
-        deadline = time.monotonic() + LONGEST_STATEMENT_SECONDS
+        deadline = monotonic() + LONGEST_STATEMENT_SECONDS
         ((asked_at,),) = self._client.query(sql("migrations/clock")).result_rows
         # On a cluster a server lists its own statements only, so their time limit is waited for.
-        while (older := self._cluster or self._older_inserts(asked_at)) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+        while (older := self._cluster or self._older_inserts(asked_at)) and monotonic() < deadline:
+            sleep(POLL_SECONDS)
             self.renew()
         if older and not self._cluster:
             raise Refused(
@@ -64,16 +68,28 @@ class Stopped:
 
 
 class _Statements:
-    """A client as the lease of maintenance commands uses it."""
+    """A client as the lease of maintenance commands uses it: its errors are those of the pipeline."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def rows(self, doing: str, statement: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
-        return self._client.query(statement, parameters=parameters).result_rows
+        with _translated(doing):
+            return self._client.query(statement, parameters=parameters).result_rows
 
     def write(self, doing: str, statement: str, /, **parameters: Any) -> None:
-        self._client.command(statement, parameters=parameters)
+        with _translated(doing):
+            self._client.command(statement, parameters=parameters)
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    from pipeline.clickhouse.errors import sink_error
+
+    try:
+        yield
+    except (ClickHouseError, OSError) as error:
+        raise sink_error(error, doing) from error
 
 
 @contextmanager
@@ -86,7 +102,7 @@ def stopped(client: Client, name: str, cluster: str) -> Iterator[Stopped]:
             _try_rights(client)
             before = _reports(client)
             if before:
-                time.sleep(WATCH_SECONDS)
+                sleep(WATCH_SECONDS)
             if working := reporting(before, _reports(client)):
                 raise Refused(
                     f"{name} needs a stop, and a worker is running ({', '.join(working)}); stop all workers, migrate, "
@@ -99,10 +115,24 @@ def stopped(client: Client, name: str, cluster: str) -> Iterator[Stopped]:
 
 def _try_rights(client: Client) -> None:
     """Try what only such a migration does, while nothing has changed: rights may be those of an older version."""
-    for name in ("migrations/drop_probe", "migrations/make_probe", "migrations/rename_probe", "migrations/drop_probe"):
-        client.command(sql(name))
-    client.query(sql("migrations/older_inserts"), parameters={"asked_at": 0})
-    client.query(sql("migrations/row_bytes"), parameters={"table": "probe"})
+    try:
+        for name in PROBES:
+            client.command(sql(name))
+        client.query(sql("migrations/older_inserts"), parameters={"asked_at": 0})
+        client.query(sql("migrations/row_bytes"), parameters={"table": "probe"})
+    except DatabaseError as error:
+        if error.code != ACCESS_DENIED:
+            raise
+        raise Refused(_rights_sentence(str(error))) from None
+
+
+def _rights_sentence(error: str) -> str:
+    """The sentence on a missing right, with the grant that ClickHouse names."""
+    found = _MISSING_GRANT.search(error)
+    return (
+        "give the user that migrates the rights of this version (deploy/clickhouse_server/users.sql, or users.xml), "
+        f"and migrate again; nothing has changed. It lacks {found[1] if found else error.splitlines()[0][:300]}"
+    )
 
 
 def reporting(before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:

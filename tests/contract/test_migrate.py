@@ -4,7 +4,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from deploy.errors import Refused
-from deploy.migrations.apply import migrate, pending, read_migrations
+from deploy.migrations.apply import half_applied, ledger_definition, migrate, pending, read_migrations
 from schemas.connection import connect
 
 
@@ -44,15 +44,21 @@ def test_a_database_of_a_newer_version_is_refused(url: str) -> None:
 @pytest.fixture
 def interrupted(empty_url: str) -> str:
     """A database in which the first migration stopped between a statement and its entry in the ledger."""
-    client = connect(empty_url)
-    client.command(read_migrations()[0].statements[0])
+    client, first = connect(empty_url), read_migrations()[0]
+    client.command(ledger_definition()[0])
+    for number, statement in enumerate(first.statements[:3]):
+        client.command(statement)
+        row = [first.number, number, first.name, first.checksum]
+        if number < 2:
+            client.insert("schema_migrations", [row], column_names=["number", "statement", "name", "checksum"])
     return empty_url
 
 
 def test_an_interrupted_migration_goes_on(interrupted: str) -> None:
     client = connect(interrupted)
-    migrate(client, 35, 90)
-    assert pending(client) == []
+    assert half_applied(client) == [read_migrations()[0].name]
+    assert migrate(client, 35, 90) == [m.name for m in read_migrations()]
+    assert pending(client) == half_applied(client) == []
 
 
 def test_a_shorter_retention_raises_the_floor_by_the_old_one_first(url: str) -> None:

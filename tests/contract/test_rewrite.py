@@ -1,10 +1,15 @@
 """A table gets another sort key: every row is there afterwards, whatever interrupts it and whoever is at work."""
 
 import threading
+from collections.abc import Callable
+from itertools import pairwise
+from time import monotonic
 from typing import Any
 
+import pytest
 from clickhouse_connect.driver.client import Client
 
+from deploy.errors import Refused
 from deploy.migrations.rewrite import Rewrite, rewriting_of, slices
 from deploy.migrations.stop import Stopped, Unguarded
 from schemas.connection import connect_writer
@@ -57,6 +62,68 @@ def test_one_that_is_done_and_was_not_noted_changes_nothing(empty_url: str) -> N
     assert client.query("SELECT * FROM small ORDER BY id").result_rows == rows
 
 
+class Watched:
+    """A client, and the guard of who works with it: every statement and every renewal is noted, in order."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self.noted = client, list[str]()
+
+    def renew(self) -> None:
+        self.noted.append("renewed")
+
+    def await_inserts(self) -> None: ...
+
+    def query(self, statement: str, **named: Any) -> Any:
+        self.noted.append(statement)
+        return self._client.query(statement, **named)
+
+    def command(self, statement: str, **named: Any) -> Any:
+        self.noted.append(statement)
+        return self._client.command(statement, **named)
+
+
+def test_the_lease_is_renewed_before_each_statement_where_it_is_due(empty_url: str) -> None:
+    client = connect_writer(empty_url)
+    assert PIECE is not None
+    small(client)
+    watched = Watched(client)
+    Rewrite(watched, PIECE, 7, "", watched, lambda _: None).run()  # type: ignore[arg-type]
+    long = [(before, s) for before, s in pairwise(watched.noted) if s.startswith(("-- Copies", "-- How many", "ALTER"))]
+    assert len(long) == 10, "three partitions, each counted, copied and dropped, and the settings"
+    assert {before for before, _ in long} == {"renewed"}
+
+
+class Overtaken(Watched):
+    """A client that another `migrate` overtakes at a renaming, the first or a later one."""
+
+    def __init__(self, client: Client, overtake: Callable[[], None], at: int) -> None:
+        super().__init__(client)
+        self._overtake, self._left = overtake, at
+
+    def command(self, statement: str, **named: Any) -> Any:
+        if statement.startswith("RENAME"):
+            self._left -= 1
+            if self._left < 0:
+                self._overtake()
+        return super().command(statement, **named)
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_the_slower_of_two_is_refused_and_the_rows_are_there(empty_url: str, at: int) -> None:
+    client = connect_writer(empty_url)
+    piece = PIECE
+    assert piece is not None
+    rows = small(client)
+
+    def overtake() -> None:
+        Rewrite(client, piece, 7, "", Unguarded(), lambda _: None).run()
+
+    slower = Overtaken(client, overtake, at)
+    with pytest.raises(Refused, match="another `migrate` moves the rows of small as well"):
+        Rewrite(slower, piece, 7, "", Unguarded(), lambda _: None).run()  # type: ignore[arg-type]
+    assert client.query("SELECT * FROM small ORDER BY id").result_rows == rows
+
+
 def test_what_is_inserted_meanwhile_under_the_name_is_not_lost(empty_url: str) -> None:
     """A worker that was cut off and comes back: by name it reaches the new table."""
     client = connect_writer(empty_url)
@@ -81,10 +148,10 @@ def test_an_insert_that_is_under_way_when_the_table_is_renamed_is_waited_for(emp
     )
     inserting = threading.Thread(target=other.command, args=(slow,))
     inserting.start()
-    while not client.query(
-        "SELECT count() FROM system.processes WHERE query LIKE '%sleepEach%' AND query_id != queryID()"
-    ).result_rows[0][0]:
-        pass
+    asked = "SELECT count() FROM system.processes WHERE query LIKE '%sleepEach%' AND query_id != queryID()"
+    until = monotonic() + 30
+    while not client.query(asked).result_rows[0][0]:
+        assert monotonic() < until, "the insert has not begun"
     Rewrite(client, PIECE, 7, "", Stopped(client, "", lambda: None), lambda _: None).run()
     inserting.join()
     assert client.query("SELECT count() FROM small").result_rows == [(len(rows) + 4,)]

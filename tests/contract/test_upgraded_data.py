@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import OperationalError
 
 import deploy.migrations.apply
 import deploy.migrations.rewrite
@@ -13,7 +14,7 @@ import deploy.migrations.stop
 from deploy.cli.backup import create
 from deploy.errors import Refused
 from deploy.migrations.apply import half_applied, migrate, pending, read_migrations
-from deploy.migrations.stop import reporting
+from deploy.migrations.stop import reporting, stopped
 from pipeline.clickhouse.store import Store
 from pipeline.core.protocol import order_erasure_steps, rebuild_steps, sweep_steps
 from pipeline.errors import NotMigrated
@@ -151,7 +152,7 @@ def test_interrupted_anywhere_it_goes_on(old: Client, monkeypatch: pytest.Monkey
         except KeyboardInterrupt:
             deaths += 1
             assert deaths < 100
-            old.command("TRUNCATE TABLE leases")  # its claim would end by itself in a minute
+            old.command("TRUNCATE TABLE leases")  # its claim would end by itself, later
     assert deaths > 8
     assert identities(facts_of(old)) == expected
     assert letters_of(old) == letters
@@ -179,11 +180,11 @@ def test_a_first_run_that_died_early_is_no_reason_to_look_for_workers(empty_url:
 def test_a_worker_at_work_is_a_reason_not_to_begin(old: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     report = "INSERT INTO worker_status (worker, updated_at) VALUES ('w-1', now64(3))"
     old.command(report)
-    monkeypatch.setattr("deploy.migrations.stop.time.sleep", lambda _: old.command(report))
+    monkeypatch.setattr(deploy.migrations.stop, "sleep", lambda _: old.command(report))
     with pytest.raises(Refused, match=r"needs a stop, and a worker is running \(w-1\)"):
         migrate(old, 35, 90)
     assert pending(old)
-    monkeypatch.setattr("deploy.migrations.stop.time.sleep", lambda _: None)
+    monkeypatch.setattr(deploy.migrations.stop, "sleep", lambda _: None)
     assert migrate(old, 35, 90)
 
 
@@ -211,6 +212,21 @@ def test_so_is_another_maintenance_command(old: Client) -> None:
     )
     with pytest.raises(Refused, match="`erase acme` is running"):
         migrate(old, 35, 90)
+
+
+def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_work_ended(
+    old: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = old.command
+
+    def command(statement: str, **named: Any) -> Any:
+        if named.get("parameters", {}).get("seconds") == 0:
+            raise OperationalError("gone")
+        return write(statement, **named)
+
+    monkeypatch.setattr(old, "command", command)
+    with pytest.raises(ZeroDivisionError), stopped(old, "0007", ""):
+        raise ZeroDivisionError
 
 
 def test_on_a_cluster_every_shard_rewrites_its_part(
