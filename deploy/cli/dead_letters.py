@@ -1,6 +1,7 @@
 """``msgmetrics dead-letters``: list, show and export them; redrive.py sends them back."""
 
 import base64
+from collections.abc import Iterable, Sequence
 
 import click
 
@@ -16,6 +17,7 @@ from deploy.cli.letters import (
     letter_id,
     read_letters,
     say_left_out,
+    told_incarnations,
 )
 from deploy.cli.redrive import redrive
 from deploy.errors import Refused, Usage
@@ -66,6 +68,8 @@ def letters_list(context: Context, wanted: Filter, limit: int) -> None:
 def letters_show(context: Context, name: str, cluster: str) -> None:
     """Everything about the dead letter ID, which is topic/partition/offset, its bytes included.
 
+    Of a topic that was made anew there may be several at one place; the newest comes first.
+
     \b
     Example:
       msgmetrics dead-letters show message-events/0/1234
@@ -111,8 +115,9 @@ def listing(store: Store, wanted: Filter, limit: int) -> list[str]:
     lines = [f"{number:>8} {reason}" + (f", {sent} sent back" if sent else "") for reason, number, sent in by_reason]
     lines += ["", f"{'id':<32} {'reason':<17} {'organization':<16} {'record time':<24} why"]
     lines += [
-        f"{letter_id(x):<32} {x.reason:<17} {x.org_id[:16]:<16} {rfc3339(x.record_ms) or '':<24} {x.detail}{_state(x)}"
-        for x in letters
+        f"{letter_id(x):<32} {x.reason:<17} {x.org_id[:16]:<16} {rfc3339(x.record_ms) or '':<24} "
+        f"{x.detail}{_state(x, made)}"
+        for x, made in _with_incarnations(letters)
     ]
     wanted_in_all = sum(number for reason, number, _ in by_reason if wanted.reason in ("", reason))
     return [*lines, *_not_shown(wanted_in_all - len(letters), wanted_in_all), *others]
@@ -132,22 +137,35 @@ def counts(store: Store, wanted: Filter) -> list[tuple[str, int, int]]:
     return [(reason, int(letters), int(redriven)) for reason, letters, redriven in rows]
 
 
-def _state(letter: Letter) -> str:
-    words = ["its event is counted by now"] if letter.is_resolved else []
+def _with_incarnations(letters: Sequence[Letter]) -> Iterable[tuple[Letter, str]]:
+    return zip(letters, told_incarnations((letter_id(x), x.incarnation) for x in letters), strict=True)
+
+
+def _state(letter: Letter, incarnation: str = "") -> str:
+    words = [incarnation] if incarnation else []
+    words += ["its event is counted by now"] if letter.is_resolved else []
     words += [f"sent back {letter.redrives} times" if letter.redrives > 1 else "sent back"] if letter.redrives else []
     words += ["is itself a record that was sent back"] if letter.was_redriven else []
     return f" [{'; '.join(words)}]" if words else ""
 
 
 def describe(store: Store, at: tuple[Place, int], cluster: str = "") -> list[str]:
-    """Lines with everything about one letter, its bytes included. Raises Refused where there is none."""
-    letter = next(read_letters(store, Filter(cluster=cluster), limit=1, at=at), None)
-    if letter is None:
+    """Lines with everything about the letters at a place, their bytes included. Raises Refused where there is none.
+
+    There are several where a topic was made anew: that of its newest incarnation comes first.
+    """
+    letters = sorted(read_letters(store, Filter(cluster=cluster), at=at), key=lambda x: x.incarnation, reverse=True)
+    if not letters:
         raise Refused(
             f"no dead letter is at {store.topic}/{at[0].number}/{at[1]}; `msgmetrics dead-letters list` shows which are"
         )
+    described = [_described(letter, incarnation) for letter, incarnation in _with_incarnations(letters)]
+    return [line for n, lines in enumerate(described) for line in ([""] if n else []) + lines]
+
+
+def _described(letter: Letter, incarnation: str) -> list[str]:
     facts = {
-        "id": letter_id(letter),
+        "id": letter_id(letter) + (f" ({incarnation})" if incarnation else ""),
         "reason": letter.reason,
         "why": letter.detail,
         "organization": letter.org_id or "cannot be told",
@@ -192,6 +210,7 @@ def as_line(letter: Letter) -> str:
         "topic": letter.place.topic,
         "partition": letter.place.number,
         "offset": letter.offset,
+        "incarnation": letter.incarnation,
         "reason": letter.reason,
         "detail": letter.detail,
         "org_id": letter.org_id or None,

@@ -9,6 +9,7 @@ import click
 from deploy.cli.arguments import EVENT, ORGANIZATION, choice
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import INSTANT, Context, say
+from deploy.cli.letters import told_incarnations
 from deploy.errors import Usage
 from deploy.sql import sql
 from pipeline.clickhouse.store import Store
@@ -132,25 +133,27 @@ def explain_event(store: Store, org: str, event: str) -> list[str]:
         for kind, times in Counter(fact[2] for fact in facts).items()
         if times > 1
     ]
-    named = [_letter(x, store.cluster_id) for x in letters[:SHOWN_LETTERS] if x[-1]]
+    told = told_incarnations(((cluster, *place), n) for *place, n, _, _, _, _, cluster, _ in letters)
+    shown = [(_letter(x, made, store.cluster_id), x[-1]) for x, made in zip(letters, told, strict=True)][:SHOWN_LETTERS]
+    named = [line for line, is_named in shown if is_named]
     lines += named
     if erased_ms:
         lines.append(f"{org} was erased up to {rfc3339(erased_ms)}: records until then are gone, and are dropped")
     if not facts and not named:
         lines.append(_never_seen(store))
-    lines += [
-        f"perhaps it, since its bytes hold the id: {_letter(x, store.cluster_id)}"
-        for x in letters[:SHOWN_LETTERS]
-        if not x[-1]
-    ]
+    lines += [f"perhaps it, since its bytes hold the id: {line}" for line, is_named in shown if not is_named]
     return lines + (["… and more"] if len(letters) > SHOWN_LETTERS else [])
 
 
-def _letter(row: Any, cluster_in_use: str) -> str:
-    topic, partition, offset, reason, detail, record_ms, cluster, _ = row
-    time = rfc3339(int(record_ms)) or "none"
-    whose = "" if cluster == cluster_in_use else f", of Kafka cluster {cluster}"
-    return f"dead letter {topic}/{partition}/{offset}: {reason}: {detail} (record time {time}{whose})"
+def _letter(row: Any, incarnation: str, cluster_in_use: str) -> str:
+    topic, partition, offset, _, kind, reason, detail, record_ms, cluster, _ = row
+    about = [
+        kind,
+        f"record time {rfc3339(int(record_ms)) or 'none'}",
+        incarnation,
+        "" if cluster == cluster_in_use else f"of Kafka cluster {cluster}",
+    ]
+    return f"dead letter {topic}/{partition}/{offset}: {reason}: {detail} ({', '.join(filter(None, about))})"
 
 
 def _never_seen(store: Store) -> str:

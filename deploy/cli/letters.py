@@ -2,7 +2,8 @@
 
 import base64
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any
@@ -127,7 +128,7 @@ def _letter(row: Sequence[Any]) -> Letter:
 def read_letters(
     store: Store, wanted: Filter, *, limit: int = ALL, at: tuple[Place, int] | None = None
 ) -> Iterator[Letter]:
-    """The letters of a filter, oldest first, in constant memory; or the one at a place and offset."""
+    """The letters of a filter, oldest first, in constant memory; or all those at a place and offset."""
     parameters = wanted.parameters(store) | {
         "reason": wanted.reason,
         "limit": limit,
@@ -141,6 +142,16 @@ def read_letters(
 def letter_id(letter: Letter) -> str:
     """The id by which people name a letter: topic/partition/offset."""
     return f"{letter.place.topic}/{letter.place.number}/{letter.offset}"
+
+
+def told_incarnations(places: Iterable[tuple[Hashable, int]]) -> list[str]:
+    """Words on the topic's incarnation for each letter, given as (id, incarnation); '' where they tell nothing.
+
+    A topic that was never made anew has incarnation 0 only.
+    """
+    known = list(places)
+    letters_of = Counter(name for name, _ in set(known))
+    return [f"incarnation {n} of the topic" if n or letters_of[name] > 1 else "" for name, n in known]
 
 
 def left_out(store: Store, wanted: Filter) -> list[str]:

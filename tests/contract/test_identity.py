@@ -1,9 +1,11 @@
 """A fact is known by organization, type, id and minute; a dead letter by its place and its topic's incarnation."""
 
+import json
 from typing import Any
 
 import pytest
 
+from deploy.cli.dead_letters import as_line, counts, describe, listing
 from deploy.cli.explain import explain_event
 from deploy.cli.letters import Filter, Letter, read_letters
 from deploy.cli.reconcile import as_text
@@ -35,6 +37,10 @@ def store(request: pytest.FixtureRequest) -> Store:
 def letter(offset: int, event: str = "", kind: str = "", value: bytes = b"x") -> DeadLetter:
     reason = DeadLetterReason.INVALID_FIELD
     return DeadLetter(P0, offset, reason, "why", NOON * 1000, None, value, (), "a", event, kind)
+
+
+def said(*answers: list[str]) -> str:
+    return "\n".join(line for lines in answers for line in lines)
 
 
 def letters(store: Store) -> list[Letter]:
@@ -115,3 +121,28 @@ def test_letters_and_marks_of_a_topic_made_anew_hide_none_and_are_hidden_by_none
     assert known_letters(store, [letter(0), letter(1)]) == 1
     found = {(x.offset, x.incarnation): (x.value, x.redrives) for x in letters(store)}
     assert found == {(0, 0): (b"old", 1), (1, 0): (b"old", 0), (0, 1): (b"new", 0)}
+    assert counts(store, Filter()) == [("invalid_field", 3, 1)]
+
+
+def test_of_letters_at_one_place_none_hides_another(store: Store) -> None:
+    begin_anew(store, P0, 0)
+    of_old = (letter(0, "1", "message.sent", b"old"), letter(1, "1", "message.sent", b"only"))
+    store.perform(InsertDeadLetters(of_old))
+    assert "incarnation" not in said(
+        describe(store, (P0, 0)), listing(store, Filter(), 9), explain_event(store, "a", "1")
+    )
+    begin_anew(store, P0, 1)
+    store.perform(InsertDeadLetters((letter(0, "1", "message.delivered", b"new"), letter(2, "1"))))
+    ids = [line for line in describe(store, (P0, 0)) if line.startswith("id ") or line in ("old", "new")]
+    place = f"{TOPIC}/0/0"
+    first, second = (f"id            {place} (incarnation {n} of the topic)" for n in (1, 0))
+    assert ids == [first, "new", second, "old"]
+    listed = [line.split(" why")[-1] for line in listing(store, Filter(), 9) if line.startswith(TOPIC)]
+    told = [" [incarnation 0 of the topic]", "", *[" [incarnation 1 of the topic]"] * 2]
+    assert sorted(listed) == sorted(told)
+    lines = explain_event(store, "a", "1")
+    assert sum("(message.sent, record time" in line for line in lines) == 2
+    assert [line.count("incarnation 1 of the topic)") for line in lines if place in line] == [0, 1]
+    assert [line.count("incarnation 0 of the topic)") for line in lines if place in line] == [1, 0]
+    exported = [json.loads(as_line(x)) for x in letters(store)]
+    assert sorted((x["offset"], x["incarnation"]) for x in exported) == [(0, 0), (0, 1), (1, 0), (2, 1)]

@@ -48,5 +48,5 @@ WHERE l.topic = {topic:String} AND l.cluster_id = {cluster_id:String}
   AND l.record_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
   AND l.record_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
   AND ({partition:Int64} < 0 OR (l.partition = {partition:Int64} AND l.offset = {offset:Int64}))
-ORDER BY l.seen_at, l.partition, l.offset
+ORDER BY l.seen_at, l.partition, l.offset, l.incarnation
 LIMIT {limit:UInt64}

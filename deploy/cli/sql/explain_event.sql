@@ -3,4 +3,4 @@ SELECT toUnixTimestamp64Milli(occurred_at), toUnixTimestamp64Milli(record_at), t
     partition, offset
 FROM facts FINAL
 WHERE org_id = {org:String} AND event_id = {event:String}
-ORDER BY occurred_at
+ORDER BY occurred_at, type
