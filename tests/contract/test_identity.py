@@ -9,11 +9,13 @@ from deploy.cli.dead_letters import as_line, counts, describe, listing
 from deploy.cli.explain import explain_event
 from deploy.cli.letters import Filter, Letter, read_letters
 from deploy.cli.reconcile import as_text
+from deploy.sql import sql as deploy_sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import CloseBuckets, InsertDeadLetters, InsertFacts, Progress, WriteProgress
 from pipeline.core.flush import Chunk
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter
+from pipeline.core.start import Gap
 from pipeline.repair.reconcile import Reconciler, Reconciliation
 from pipeline.repair.replay_forecast import DryRun, Forecast, known_letters
 from pipeline.repair.replay_reading import Wanted
@@ -37,6 +39,15 @@ def store(request: pytest.FixtureRequest) -> Store:
 def letter(offset: int, event: str = "", kind: str = "", value: bytes = b"x") -> DeadLetter:
     reason = DeadLetterReason.INVALID_FIELD
     return DeadLetter(P0, offset, reason, "why", NOON * 1000, None, value, (), "a", event, kind)
+
+
+def test_losses_of_a_topic_made_anew_are_those_of_its_newest_incarnation(store: Store) -> None:
+    for life in (0, 1):
+        begin_anew(store, P0, life)
+        store.record_gap(P0, Gap(10 * life, 10 * life + 5))
+    where = {"topic": TOPIC, "cluster_id": "cluster"}
+    found = store.rows("looking", deploy_sql("cli/status_gaps"), **where)
+    assert [tuple(row[:3]) for row in found] == [(P0.number, 10, 15)]
 
 
 def said(*answers: list[str]) -> str:

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
+import deploy.migrations.rewrite
 from deploy.errors import Refused
+from deploy.migrations.retention import definition_of
 from deploy.migrations.rewrite import Rewrite, rewriting_of, slices
 from deploy.migrations.stop import Stopped, Unguarded
 from schemas.connection import connect_writer
@@ -60,6 +63,47 @@ def test_one_that_is_done_and_was_not_noted_changes_nothing(empty_url: str) -> N
         Rewrite(client, PIECE, 7, "", Unguarded(), told.append).run()
     assert len(told) == 3
     assert client.query("SELECT * FROM small ORDER BY id").result_rows == rows
+
+
+def settings_of(client: Client, table: str) -> str:
+    """What stands behind SETTINGS in a table's definition."""
+    return definition_of(client, table).split("SETTINGS")[1]
+
+
+def test_rows_are_on_the_disk_before_what_they_were_copied_from_is_dropped(empty_url: str) -> None:
+    client, seen = connect_writer(empty_url), list[str]()
+    assert PIECE is not None
+    small(client)
+    Rewrite(client, PIECE, 7, "", Unguarded(), lambda _: seen.append(settings_of(client, "small"))).run()
+    assert {"fsync_after_insert = 1" in s and "fsync_part_directory = 1" in s for s in seen} == {True}
+    assert "fsync" not in settings_of(client, "small")
+
+
+def test_a_partition_is_dropped_whatever_its_size(empty_url: str) -> None:
+    client = connect_writer(empty_url)
+    assert PIECE is not None
+    rows = small(client)
+    client.set_client_setting("max_partition_size_to_drop", 1)
+    with pytest.raises(DatabaseError, match="TABLE_SIZE_EXCEEDS"):
+        client.command("ALTER TABLE small DROP PARTITION ID '202601'")
+    Rewrite(client, PIECE, 7, "", Unguarded(), lambda _: None).run()
+    assert client.query("SELECT * FROM small ORDER BY id").result_rows == rows
+
+
+def test_a_second_with_more_rows_than_a_slice_is_moved_in_parts(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy.migrations.rewrite, "SLICE_ROWS", 7)
+    client = connect_writer(empty_url)
+    assert PIECE is not None
+    small(client)
+    client.command(
+        "INSERT INTO small SELECT toDateTime('2026-02-05 00:00:00', 'UTC'), 100 + number, 1 FROM numbers(90)"
+    )
+    rows, watched = client.query("SELECT * FROM small ORDER BY id").result_rows, Watched(client)
+    Rewrite(watched, PIECE, 7, "", Unguarded(), lambda _: None).run()  # type: ignore[arg-type]
+    assert client.query("SELECT * FROM small ORDER BY id").result_rows == rows
+    assert sum(s.startswith("-- Copies") for s in watched.noted) > 13
 
 
 class Watched:

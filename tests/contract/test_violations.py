@@ -15,6 +15,7 @@ from pipeline.worker import violations
 from pipeline.worker.violations import SPAN_SECONDS, count_violations, watch_violations
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain
+from schemas.message_event import DELIVERED, SENT
 from tests.support.places import TOPIC
 from tests.support.stores import DAY, facts
 
@@ -54,6 +55,13 @@ def test_an_id_at_two_minutes_is_one_violation_and_nothing_else_is(
     assert count_violations(store.look, AS_OF * 1000) == 1
     monkeypatch.setattr(violations, "SCANNED_FACTS", 2)
     assert math.isnan(count_violations(store.look, AS_OF * 1000)), "not 0: nobody has looked at the newest minute"
+
+
+def test_one_id_of_two_types_at_two_minutes_is_none(store: Store) -> None:
+    at_two = [("a", f"both types {n}", kind, 0, END - 60 * kind) for n in range(20) for kind in (SENT, DELIVERED)]
+    store.perform(InsertFacts(facts(*at_two)))
+    publish(store)
+    assert count_violations(store.look, AS_OF * 1000) == 0
 
 
 def test_of_many_events_a_share_is_looked_at_and_the_rest_estimated(

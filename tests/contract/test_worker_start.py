@@ -34,3 +34,11 @@ def test_a_database_that_is_not_migrated_is_waited_for_and_said_to_be(empty_url:
 def test_an_absent_clickhouse_is_waited_for() -> None:
     with pytest.raises(SinkUnavailable):
         worker_on("http://127.0.0.1:9/default")._open_store("cluster")
+
+
+def test_a_worker_reports_its_consumer_group_and_what_waits(url: str) -> None:
+    begun = Worker(read_settings({PREFIX + "CLICKHOUSE_URL": url, PREFIX + "KAFKA_GROUP": "a-group"}))
+    begun._open_store("cluster")
+    begun._report({}, {}, 7)
+    asked = "SELECT group, pending_recomputes FROM worker_status"
+    assert begun._store.rows("looking", asked) == [("a-group", 7)]

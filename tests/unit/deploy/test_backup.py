@@ -1,10 +1,16 @@
 """Backups: names and places, and whether Kafka's commits have passed what is stored."""
 
-import pytest
+from types import SimpleNamespace
+from typing import cast
 
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from deploy.cli import backup
 from deploy.cli.backup import PROGRESS, _behind, _destination
-from deploy.errors import Usage
+from deploy.errors import Refused, Usage
 from schemas import tables
+from schemas.settings import read_settings
 from tests.support.places import P0, P1, P2
 
 
@@ -32,3 +38,20 @@ def test_a_partition_is_behind_until_what_is_stored_is_committed() -> None:
 
 def test_progress_is_what_readers_and_starts_rest_on() -> None:
     assert set(PROGRESS) == {tables.PARTITION_WATERMARKS, tables.WATERMARK}
+
+
+def test_a_migration_that_ran_meanwhile_makes_the_backup_one_of_two_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    client = SimpleNamespace(
+        query=lambda _, **__: SimpleNamespace(result_rows=[(name,) for name in (*PROGRESS, tables.FACTS)]),
+        command=ran.append,
+    )
+    monkeypatch.setattr(backup, "half_applied", lambda _: [])
+    monkeypatch.setattr(backup, "stored_offsets", lambda *_: {})
+    monkeypatch.setattr(backup, "wait_until_committed", lambda *_: None)
+    monkeypatch.setattr(backup, "ledger", lambda _: len(ran))
+    with pytest.raises(Refused, match="a migration ran meanwhile, so that x is of two versions"):
+        backup.create(cast(Client, client), read_settings({}), "x", "File('{}')", lambda _: None)
+    assert len(ran) == 2
+    monkeypatch.setattr(backup, "ledger", lambda _: 0)
+    backup.create(cast(Client, client), read_settings({}), "x", "File('{}')", lambda _: None)

@@ -12,8 +12,8 @@ from deploy.cli.endings import ended
 from deploy.cli.erase import erase_organization
 from deploy.cli.rebuild import rebuild_span
 from deploy.errors import Interrupted
-from pipeline.core.effects import Effect, EraseRollups, EraseRows, RaiseState, RebuildBuckets, State
-from pipeline.errors import SinkRefuses, SinkUnavailable
+from pipeline.core.effects import Effect, EraseRollups, EraseRows, RaiseState, ReadState, RebuildBuckets, State
+from pipeline.errors import NotMigrated, SinkRefuses, SinkUnavailable
 from pipeline.repair import lease
 from pipeline.repair.lease import LeaseTaken
 from schemas.endpoint import Endpoint
@@ -119,3 +119,11 @@ def test_a_clickhouse_that_hangs_does_not_hold_a_command_that_ends(monkeypatch: 
         with pytest.raises(Interrupted):
             run_rebuild(store)
     assert time.monotonic() - began < 5
+
+
+def test_an_erasure_is_not_even_ordered_in_a_database_that_is_being_migrated() -> None:
+    store = Ends(ReadState, NotMigrated("run `msgmetrics migrate`"))
+    with pytest.raises(NotMigrated):
+        run_erase(store)
+    assert store.erasures == {}
+    assert store.holder, "the lease came first, so that nobody migrates from here on"

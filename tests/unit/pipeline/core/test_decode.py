@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.core.decode import Decoded, decode_batch
 from pipeline.core.records import Columns
-from schemas.message_event import MAX_EVENT_BYTES
+from schemas.message_event import MAX_EVENT_BYTES, TYPE_CODES
 from tests.support.places import P3
 from tests.support.record import NOW_MS, Record
 
@@ -237,3 +237,9 @@ def test_times_agree_with_the_standard_library(naive: datetime, offset_minutes: 
     expected = (instant - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
     assert abs(rows.occurred_ms[0] / 1000 - expected) < 0.001
     assert rows.occurred_ms[0] % 1000 == naive.microsecond // 1000
+
+
+@pytest.mark.parametrize("told", [*TYPE_CODES, "message.read", "", "x" * 9000, None, 5])
+def test_a_letter_tells_a_type_of_the_contract_or_none(told: Any) -> None:
+    _, decoded = decode(event(type=told, channel="NOT ONE"))
+    assert [x.type for x in decoded.letters] == [told if told in TYPE_CODES else ""]

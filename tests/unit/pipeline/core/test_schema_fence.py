@@ -14,8 +14,10 @@ from pipeline.core.effects import (
     CloseBuckets,
     Effect,
     EraseRollups,
+    EraseRows,
     FinishErasure,
     InsertFacts,
+    OrderErasure,
     Progress,
     RaiseState,
     ReadState,
@@ -34,6 +36,7 @@ from pipeline.core.protocol import (
     rebuild_steps,
     recompute_steps,
     roll_steps,
+    sweep_steps,
 )
 from pipeline.errors import NewerSchema, NotMigrated
 from pipeline.runner import drive
@@ -72,6 +75,11 @@ PROTOCOLS: dict[str, tuple[Callable[[], Steps[Any]], tuple[type, ...], Callable[
         (EraseRollups, RebuildBuckets),
         lambda effect: isinstance(effect, FinishErasure),
     ),
+    "sweep": (
+        lambda: sweep_steps(0),
+        (EraseRollups, RebuildBuckets),
+        lambda effect: isinstance(effect, FinishErasure),
+    ),
 }
 """What each protocol does, and the claim that it makes in the end; None where its end is one, since it is acted on."""
 
@@ -80,12 +88,12 @@ def store() -> FakeStore:
     made = FakeStore(state=State(closing_ms=(DAY + 86_400) * 1000))
     made.perform(InsertFacts(facts(("a", "0", 1, 0, DAY))))
     made.perform(WriteProgress((Progress(P0, 1, (DAY + 7200) * 1000),)))
+    made.perform(OrderErasure("b", DAY * 1000))
     return made
 
 
-@pytest.mark.parametrize("name", PROTOCOLS)
-def test_the_state_is_read_between_what_is_done_and_the_claim(name: str) -> None:
-    begin, doing, claim = PROTOCOLS[name]
+def effects_of(name: str) -> list[Effect]:
+    """The effects of a protocol, in order, as it runs to its end."""
     done: list[Effect] = []
     fake = store()
 
@@ -93,11 +101,24 @@ def test_the_state_is_read_between_what_is_done_and_the_claim(name: str) -> None
         done.append(effect)
         return fake.perform(effect)
 
-    drive(begin(), perform)
+    drive(PROTOCOLS[name][0](), perform)
+    return done
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_state_is_read_between_what_is_done_and_the_claim(name: str) -> None:
+    _, doing, claim = PROTOCOLS[name]
+    done = effects_of(name)
     last = max(n for n, effect in enumerate(done) if isinstance(effect, doing))
     claimed = [n for n, effect in enumerate(done) if claim(effect)] if claim else [len(done)]
     assert claimed
     assert any(isinstance(effect, ReadState) for effect in done[last : claimed[0]])
+
+
+@pytest.mark.parametrize("name", ["erase", "order an erasure", "sweep"])
+def test_the_state_is_read_before_anything_is_deleted(name: str) -> None:
+    done = effects_of(name)
+    assert ReadState() in done[: next(n for n, effect in enumerate(done) if isinstance(effect, EraseRows))]
 
 
 def test_an_older_version_ends_and_a_newer_one_waits() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
@@ -16,8 +16,10 @@ from pipeline.core.place import Place
 from pipeline.core.start import Gap
 from pipeline.errors import LogGap
 from pipeline.kafka.fetcher import Taken
+from pipeline.kafka.log_consumer import LogConsumer
 from pipeline.repair import replay_reading
-from pipeline.repair.replay_reading import Bounds, Wanted, find_bounds, read_batches
+from pipeline.repair.replay_reading import Bounds, Reading, Wanted, find_bounds, read_batches
+from schemas.settings import read_settings
 from tests.support.fake_broker import Broker, close, consumer_on, tp_of
 from tests.support.places import P0, P1, TOPIC
 from tests.support.record import Record
@@ -248,3 +250,16 @@ def test_a_replay_waits_for_a_leader_that_moves_and_does_not_ask_without_a_pause
         await close(consumer)
 
     asyncio.run(run())
+
+
+def test_every_chunk_of_a_replay_is_a_second_reading() -> None:
+    log = Log({P0: log_of([(5, 1)] * 20)}, {P0: 20})
+    reading = Reading(read_settings({"MSGMETRICS_FLUSH_EVENTS": "5"}), Wanted(0, 30), lambda: 0, 0, {})
+
+    async def run() -> list[bool]:
+        bounds = await find_bounds(cast(LogConsumer, log), TOPIC, reading.wanted)
+        return [chunk.is_second_reading async for chunk in reading.chunks(cast(LogConsumer, log), bounds)]
+
+    found = asyncio.run(run())
+    assert len(found) > 2
+    assert all(found)
