@@ -1,7 +1,9 @@
 """Moves the rows of a table to one with another sort key, which ClickHouse cannot change.
 
 A migration asks for it in the words ``REWRITE TABLE name BY column``, followed by what stands behind ``CREATE TABLE
-name`` and ends with settings; ``column`` is a time that the old table's rows are spread over.
+name`` and ends with settings; ``column`` is a time that the old table's rows are spread over. Lines ``FILLING new WITH
+expression`` in between (its further lines are indented) say what a column that the old table lacks gets, from the
+columns that it has; otherwise it gets its default.
 
 ::
 
@@ -39,22 +41,30 @@ OVERTAKEN = (57, 60)
 UNKNOWN_ROW_BYTES = 4096
 """Taken where the rows are on other servers than the one that is asked."""
 _SORTED_BY = re.compile(r"ORDER BY \(([^()]*)\)", re.ASCII)
-_WORDS = re.compile(r"REWRITE TABLE (\w+) BY (\w+)\s+(?=\()", re.ASCII)
+_WORDS = re.compile(r"REWRITE TABLE (\w+) BY (\w+)\s+((?:FILLING .*\n(?:[ \t]+.*\n)*)*)(?=\()", re.ASCII)
+_FILLING = re.compile(r"^FILLING (\w+) WITH\s+((?:.*\n)(?:[ \t]+.*\n)*)", re.ASCII | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """A table that is to get another layout: its name, the time that slices go by, and its definition."""
+    """A table that is to get another layout: its name, the time that slices go by, and its definition.
+
+    ``filled`` are (new column, expression over the old ones).
+    """
 
     table: str
     column: str
     definition: str
+    filled: tuple[tuple[str, str], ...] = ()
 
 
 def rewriting_of(statement: str) -> Rewriting | None:
     """The rewriting that a statement asks for, or None."""
     found = _WORDS.match(statement)
-    return Rewriting(found[1], found[2], statement[found.end() :]) if found else None
+    if found is None:
+        return None
+    filled = tuple((column, " ".join(expression.split())) for column, expression in _FILLING.findall(found[3]))
+    return Rewriting(found[1], found[2], statement[found.end() :], filled)
 
 
 Slice = tuple[int, int, int]
@@ -134,9 +144,13 @@ class Rewrite:
 
     def _move(self, partition: str) -> None:
         columns = self._rows("migrations/common_columns", old=self._stored(self._before), new=self._stored(self._now))
-        # In Python, since columns and ON CLUSTER take no parameters; the names come from ClickHouse.
-        copy = sql("migrations/move_rows").replace("COLUMNS", ", ".join(f"`{name}`" for (name,) in columns))
+        # In Python, since columns and ON CLUSTER take no parameters; the names come from ClickHouse and the migration.
+        named, filled = [f"`{name}`" for (name,) in columns], self._wanted.filled
+        copy = sql("migrations/move_rows").replace("COLUMNS", ", ".join([*named, *(column for column, _ in filled)]))
+        copy = copy.replace("VALUES", ", ".join([*named, *(expression for _, expression in filled)]))
         copy = copy.replace("KEY", self._sorted_by(self._before))
+        if filled:  # else each shard runs it, and would look into its own copy of a small table
+            copy += "SETTINGS parallel_distributed_insert_select = 0"
         where = {"old": self._before, "new": self._now, "column": self._wanted.column, "partition": partition}
         for start, end, parts in slices(self._steps(partition), self._rows_a_slice()):
             for part in range(parts):

@@ -34,7 +34,21 @@ SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 0;
 -- A topic made anew begins again at offset 0, and its letters hide none of the old one's: hence the incarnation.
 -- `type` is '' where the record does not tell it. There are no partitions: a record's time is for its producer to choose,
 -- and may be spread over more months than a statement can go through.
+-- Letters of before count as those of the topic as it is now: a record of it that is read again finds its own letter.
 REWRITE TABLE dead_letters BY seen_at
+FILLING incarnation WITH
+    (
+        SELECT mapFromArrays(groupArray(toString((cluster_id, topic, partition))), groupArray(newest))
+        FROM
+        (
+            SELECT cluster_id, topic, partition, max(incarnation) AS newest
+            FROM partition_watermarks
+            GROUP BY cluster_id, topic, partition
+        )
+    )[toString((cluster_id, topic, partition))]
+FILLING type WITH
+    if(JSONExtractString(value, 'type') IN ('message.sent', 'message.delivered', 'message.failed'),
+       JSONExtractString(value, 'type'), '')
 (
     cluster_id String,
     topic String,
@@ -71,6 +85,21 @@ ALTER TABLE replays
 ALTER TABLE redrives
     ADD COLUMN IF NOT EXISTS incarnation UInt32,
     MODIFY ORDER BY (cluster_id, topic, partition, offset, incarnation);
+
+-- Marks follow their letters. Those under 0 stay, and mark nothing; run twice, this adds nothing.
+INSERT INTO redrives (cluster_id, topic, partition, offset, incarnation, redriven_at)
+SELECT r.cluster_id, r.topic, r.partition, r.offset, p.newest, r.redriven_at
+FROM redrives AS r
+INNER JOIN
+(
+    SELECT cluster_id, topic, partition, max(incarnation) AS newest
+    FROM partition_watermarks
+    GROUP BY cluster_id, topic, partition
+    HAVING newest > 0
+) AS p ON p.cluster_id = r.cluster_id AND p.topic = r.topic AND p.partition = r.partition
+WHERE r.incarnation = 0
+  AND (r.cluster_id, r.topic, r.partition, r.offset) NOT IN
+      (SELECT cluster_id, topic, partition, offset FROM redrives WHERE incarnation > 0);
 
 ALTER TABLE replay_keys
     ADD COLUMN IF NOT EXISTS type Int8,

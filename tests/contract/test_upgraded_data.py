@@ -1,5 +1,6 @@
 """A database of the version before, full of data, becomes one of this version: nothing is lost, wherever it stops."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ import deploy.migrations.apply
 import deploy.migrations.rewrite
 import deploy.migrations.stop
 from deploy.cli.backup import create
+from deploy.cli.letters import Filter, read_letters
 from deploy.errors import Refused
 from deploy.migrations.apply import half_applied, migrate, pending, read_migrations
 from deploy.migrations.rewrite import slices
@@ -76,11 +78,17 @@ def fill(client: Client) -> None:
         client.insert("facts", [*facts[first : first + 1500], *facts[:50]], column_names=FACTS.split(", "))
     letters = [
         ("k", "t", n % 4, n, "malformed_json", f"why {n}", "", "", NOON, datetime(1970 + n % 30, 3, 1, tzinfo=UTC),
-         b"\xff", 1, bytes([n % 256]) * n, n % 2, ["a", "a"], ["", "\xe9"], [1, 0], NOON + timedelta(days=n % 40))
+         b"\xff", 1, value_of(n), n % 2, ["a", "a"], ["", "\xe9"], [1, 0], NOON + timedelta(days=n % 40))
         for n in range(300)
     ]  # fmt: skip
     client.insert("dead_letters", letters, column_names=LETTERS.split(", "))
-    client.insert("redrives", [("k", "t", 1, 5)], column_names=["cluster_id", "topic", "partition", "offset"])
+    marks = [("k", "t", 1, 5), ("k", "t", 1, 5), ("k", "t", 2, 6), ("k", "of before", 1, 5)]
+    client.insert("redrives", marks, column_names=["cluster_id", "topic", "partition", "offset"])
+    lives = [("k", "t", 1, 3), ("k", "t", 1, 2), ("k", "t", 2, 0), ("another", "t", 2, 7), ("k", "another", 3, 7)]
+    client.insert(
+        "partition_watermarks", [(*life, 9) for life in lives],
+        column_names=["cluster_id", "topic", "partition", "incarnation", "next_offset"],
+    )  # fmt: skip
     client.command(
         "INSERT INTO accepted_gaps (cluster_id, topic, partition, from_offset, to_offset) VALUES ('k', 't', 1, 2, 9)"
     )
@@ -90,6 +98,22 @@ def fill(client: Client) -> None:
         "groups.delivered, groups.failed, groups.cost_cents) "
         "VALUES ('org-1', '2026-11-20 12:00:00', 5, 5, ['sms', 'mail'], ['', ''], [2, 3], [0, 0], [0, 0], [1, 2])"
     )
+
+
+def value_of(n: int) -> bytes:
+    """What the nth dead letter holds: of every third an event that tells a type, ours or another's."""
+    told = [*TYPES, "message.read"][n % 4]
+    return json.dumps({"type": told, "id": n}).encode() if n % 3 == 0 else bytes([n % 256]) * n
+
+
+def check_letters(client: Client, target: str | Endpoint) -> None:
+    """Letters and marks belong to the topic as it is, each mark once; letters have the type that their bytes tell."""
+    rows = client.query("SELECT partition, incarnation, offset, type FROM dead_letters FINAL").result_rows
+    assert {(partition, life) for partition, life, _, _ in rows} == {(0, 0), (1, 3), (2, 0), (3, 0)}
+    types = {offset: kind for _, _, offset, kind in rows}
+    assert types == {n: TYPES[n % 4] if n % 3 == 0 and n % 4 < 3 else "" for n in range(300)}
+    store = Store(target, "k", "t", "worker", 10)
+    assert {x.offset: x.redrives for x in read_letters(store, Filter()) if x.redrives} == {5: 2, 6: 1}
 
 
 def facts_of(client: Client, table: str = "facts") -> list[Any]:
@@ -112,7 +136,7 @@ def identities(rows: list[Any]) -> dict[Any, Any]:
     return found
 
 
-def test_everything_is_there_afterwards_and_what_was_one_fact_is_two(old: Client) -> None:
+def test_everything_is_there_afterwards_and_what_was_one_fact_is_two(old: Client, empty_url: str) -> None:
     old.command("SYSTEM STOP MERGES facts")
     before, letters = facts_of(old), letters_of(old)
     told: list[str] = []
@@ -127,7 +151,7 @@ def test_everything_is_there_afterwards_and_what_was_one_fact_is_two(old: Client
     ((groups, charged),) = old.query("SELECT groups.charged, charged FROM rollup_minute FINAL").result_rows
     assert (list(groups), charged) == ([0, 0], 0)
     assert old.query("SELECT ordered_at = toDateTime64(announced, 3) FROM erasures FINAL").result_rows == [(1,)]
-    assert old.query("SELECT incarnation FROM redrives").result_rows == [(0,)]
+    check_letters(old, empty_url)
 
 
 def test_what_the_old_retention_kept_is_kept(empty_url: str, as_before: Callable[[], None]) -> None:
@@ -142,7 +166,7 @@ def test_what_the_old_retention_kept_is_kept(empty_url: str, as_before: Callable
     assert client.query("SELECT max(facts_floor) = toDateTime64(0, 3) FROM watermark").result_rows == [(1,)]
 
 
-def test_interrupted_anywhere_it_goes_on(old: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_anywhere_it_goes_on(old: Client, empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each run comes one write further than the one before, so that it dies in another place every time."""
     monkeypatch.setattr(deploy.migrations.rewrite, "SLICE_ROWS", 700)
     old.command("SYSTEM STOP MERGES facts")
@@ -157,6 +181,7 @@ def test_interrupted_anywhere_it_goes_on(old: Client, monkeypatch: pytest.Monkey
     assert deaths > 8
     assert identities(facts_of(old)) == expected
     assert letters_of(old) == letters
+    check_letters(old, empty_url)
 
 
 def test_a_column_of_ones_own_is_not_lost_in_silence(old: Client) -> None:
@@ -246,4 +271,5 @@ def test_on_a_cluster_every_shard_rewrites_its_part(
     migrate(client, 35, 90, CLUSTER)
     assert identities(facts_of(client)) == expected
     assert letters_of(client) == letters
+    check_letters(client, endpoint)
     client.command(f"SYSTEM START MERGES ON CLUSTER {CLUSTER}")
