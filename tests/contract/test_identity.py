@@ -79,7 +79,9 @@ def test_an_id_of_two_types_at_two_times_is_no_violation(store: Store) -> None:
         ("dated anew", "message.delivered", 2)
     ]
     assert result.violations[0].places[0][0] == P0, "facts keep the topic"
-    assert "sent dated anew (message.delivered) at " in "\n".join(as_text(result))
+    said_of_it = next(line for line in as_text(result) if line.startswith("violation"))
+    assert "sent dated anew (message.delivered) at " in said_of_it
+    assert f" ({TOPIC}/0/" in said_of_it
 
 
 def test_an_event_is_explained_type_by_type(store: Store) -> None:
