@@ -30,6 +30,14 @@ def _numbers(places: list[Place]) -> npt.NDArray[np.uint32]:
     return np.fromiter(map(itemgetter(1), places), np.uint32, len(places))
 
 
+def _topics(places: list[Place]) -> pa.Array:
+    """Names of topics. Hot, once per event: mostly there is one, and half the time is saved by converting it once."""
+    names = set(map(itemgetter(0), places))
+    if len(names) == 1:
+        return pa.repeat(names.pop(), len(places))
+    return pa.array(map(itemgetter(0), places), pa.string())
+
+
 def facts_table(columns: Columns) -> pa.Table:
     """The facts of a chunk, in the order of the table's insertable columns."""
     return pa.table(
@@ -42,7 +50,7 @@ def facts_table(columns: Columns) -> pa.Table:
             "cost_cents": _money(columns.cost_micros),
             "occurred_at": pa.array(columns.occurred_ms, pa.int64()).cast(_TIME),
             "record_at": pa.array(columns.record_ms, pa.int64()).cast(_TIME),
-            "topic": pa.array(map(itemgetter(0), columns.place), pa.string()),
+            "topic": _topics(columns.place),
             "partition": pa.array(_numbers(columns.place)),
             "offset": pa.array(columns.offset, pa.uint64()),
         }
