@@ -85,7 +85,7 @@ def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> 
     broker = MockKafka() if own_broker else None  # it lives as long as its object: until the process ends
     settings = replace(_with_topic(settings, broker), clickhouse_url=f"chdb://{directory}", admin_port=_free_port())
     client = connect_writer(settings.clickhouse_url)
-    migrate(client, settings.facts_retention_days, settings.dead_letter_retention_days)
+    migrate(client, settings.facts_retention_days, settings.dead_letter_retention_days, tell=say)
     content = _dev_file(settings, engine.url, _make_orgs(client, now()))
     is_new = not client.query(sql("cli/count_facts")).result_rows[0][0]
 

@@ -123,7 +123,8 @@ ALTER TABLE worker_status
     ADD COLUMN IF NOT EXISTS group LowCardinality(String) AFTER worker,
     MODIFY COLUMN updated_at DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC');
 
--- When an erasure was ordered, by the database's clock; `at` may lie ahead of it. It is not known of those of before.
+-- When an erasure was ordered, by the database's clock; `at` may lie ahead of it. For those of before, of which it is not
+-- known, their newest announcement stands for it.
 ALTER TABLE erasures
     ADD COLUMN IF NOT EXISTS ordered_at SimpleAggregateFunction(max, DateTime64(3, 'UTC')) AFTER at;
 

@@ -152,6 +152,9 @@ def test_everything_is_there_afterwards_and_what_was_one_fact_is_two(old: Client
     assert (list(groups), charged) == ([0, 0], 0)
     assert old.query("SELECT ordered_at = toDateTime64(announced, 3) FROM erasures FINAL").result_rows == [(1,)]
     check_letters(old, empty_url)
+    (marks,) = (s for m in read_migrations() for s in m.statements if s.startswith("INSERT INTO redrives"))
+    old.command(marks)  # as where it was interrupted before it was noted
+    check_letters(old, empty_url)
 
 
 def test_what_the_old_retention_kept_is_kept(empty_url: str, as_before: Callable[[], None]) -> None:
