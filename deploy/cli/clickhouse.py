@@ -81,11 +81,17 @@ def _client(settings: Settings, org: str, timeout_seconds: float = LONGEST_STATE
 
 
 def open_store(settings: Settings, cluster_id: str) -> Store:
-    """The pipeline's store for a command."""
+    """The pipeline's store for a command. Raises Stop where the database is of another version, or half migrated.
+
+    Then letters and facts may be in a table where nobody looks for them, and an answer would lack them in silence.
+    """
     from pipeline.clickhouse.store import Store  # brings pyarrow, which takes as long as all else together
+    from pipeline.core.effects import ReadState
 
     name = f"command-{os.getpid()}"
-    return Store(settings.clickhouse, cluster_id, settings.kafka_topic, name, LONGEST_STATEMENT_SECONDS)
+    store = Store(settings.clickhouse, cluster_id, settings.kafka_topic, name, LONGEST_STATEMENT_SECONDS)
+    store.perform(ReadState())
+    return store
 
 
 def with_store(context: Context, work: Callable[[Store, Settings], T], *, org: str = "") -> T:

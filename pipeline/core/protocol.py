@@ -160,7 +160,11 @@ def roll_steps(partitions: Iterable[Place], retention_floor_ms: int) -> Steps[Ro
 
 
 def progress_steps(progress: Iterable[Progress]) -> Steps[None]:
-    """Say how far partitions are that had nothing to flush: they are caught up."""
+    """Say how far partitions are that had nothing to flush: they are caught up.
+
+    The state need not be read: this speaks for what was flushed, under a state that was read, and beyond it claims only
+    that there are no records, which is so under the rules of any version.
+    """
     yield WriteProgress(tuple(progress))
 
 

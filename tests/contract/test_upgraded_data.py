@@ -13,6 +13,7 @@ import deploy.migrations.apply
 import deploy.migrations.rewrite
 import deploy.migrations.stop
 from deploy.cli.backup import create
+from deploy.cli.clickhouse import open_store
 from deploy.cli.letters import Filter, read_letters
 from deploy.errors import Refused
 from deploy.migrations.apply import half_applied, migrate, pending, read_migrations
@@ -226,6 +227,8 @@ def test_nobody_works_on_a_database_whose_migration_has_not_ended(old: Client, e
     for steps in (order_erasure_steps("org-1", 10**13, 0), sweep_steps(0), rebuild_steps(0, 86400, 0)):
         with pytest.raises(NotMigrated, match="run `msgmetrics migrate`"):
             drive(steps, store.perform)
+    with pytest.raises(NotMigrated, match="run `msgmetrics migrate`"):
+        open_store(read_settings({"MSGMETRICS_CLICKHOUSE_URL": empty_url}), "k")
     with pytest.raises(Refused, match="has begun and not ended"):
         create(old, read_settings({}), "name", "File('{}')", print)
 
