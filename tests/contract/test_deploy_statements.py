@@ -47,7 +47,7 @@ def test_a_statement_runs_with_parameters_bound_by_the_server(database: Client, 
     parameters = bound | NAMED.get(name, {})
     if name in WRITES:
         assert WRITES[name] in statement
-        named = statement.replace("COLUMNS", "org_id").replace("KEY", "org_id")
+        named = statement.replace("COLUMNS", "org_id").replace("VALUES", "org_id").replace("KEY", "org_id")
         database.command(named, parameters=parameters)  # a refused statement raises
     else:
         database.query(statement, parameters=parameters)
