@@ -156,9 +156,7 @@ def describe(store: Store, at: tuple[Place, int], cluster: str = "") -> list[str
     """
     letters = sorted(read_letters(store, Filter(cluster=cluster), at=at), key=lambda x: x.incarnation, reverse=True)
     if not letters:
-        raise Refused(
-            f"no dead letter is at {store.topic}/{at[0].number}/{at[1]}; `msgmetrics dead-letters list` shows which are"
-        )
+        raise Refused(f"no dead letter is at {at[0].at(at[1])}; `msgmetrics dead-letters list` shows which are")
     described = [_described(letter, incarnation) for letter, incarnation in _with_incarnations(letters)]
     return [line for n, lines in enumerate(described) for line in ([""] if n else []) + lines]
 

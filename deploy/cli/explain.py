@@ -15,6 +15,7 @@ from deploy.sql import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadErasures, ReadState, State
 from pipeline.core.generation import generation_of
+from pipeline.core.place import Place
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.instant import rfc3339, second
@@ -103,7 +104,7 @@ def _plain(value: int | Decimal) -> str:
 
 def _place(store: Store, topic: str, number: int, offset: int) -> str:
     """A record's place, as a dead letter's id; facts of before topics were kept have no topic."""
-    return f"{topic or store.topic}/{number}/{offset}"
+    return Place(topic or store.topic, number).at(offset)
 
 
 def _facts(store: Store, facts: Any) -> list[str]:
@@ -153,7 +154,7 @@ def _letter(row: Any, incarnation: str, cluster_in_use: str) -> str:
         incarnation,
         "" if cluster == cluster_in_use else f"of Kafka cluster {cluster}",
     ]
-    return f"dead letter {topic}/{partition}/{offset}: {reason}: {detail} ({', '.join(filter(None, about))})"
+    return f"dead letter {Place(topic, partition).at(offset)}: {reason}: {detail} ({', '.join(filter(None, about))})"
 
 
 def _never_seen(store: Store) -> str:

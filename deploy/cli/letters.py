@@ -141,7 +141,7 @@ def read_letters(
 
 def letter_id(letter: Letter) -> str:
     """The id by which people name a letter: topic/partition/offset."""
-    return f"{letter.place.topic}/{letter.place.number}/{letter.offset}"
+    return letter.place.at(letter.offset)
 
 
 def told_incarnations(places: Iterable[tuple[Hashable, int]]) -> list[str]:

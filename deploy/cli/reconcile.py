@@ -127,7 +127,6 @@ def _difference(d: Difference) -> str:
 
 def _violation(v: Violation) -> str:
     seen = ", ".join(
-        f"{rfc3339(at)} ({place.topic}/{place.number}/{offset})"
-        for at, (place, offset) in zip(v.times_ms, v.places, strict=True)
+        f"{rfc3339(at)} ({place.at(offset)})" for at, (place, offset) in zip(v.times_ms, v.places, strict=True)
     )
     return f"violation: {v.org_id} sent {v.event_id} ({v.type}) at {seen}"

@@ -116,7 +116,7 @@ def read_status(client: Client, settings: Settings) -> Status:
         reasons += _workers_reasons(client)
     pending = client.query(sql("cli/status_pending"), parameters={"seconds": STALE_SECONDS})
     dead = client.query(sql("cli/status_dead_letters"), parameters={"hours": DEAD_LETTER_HOURS}).result_rows
-    gaps = client.query(sql("cli/status_gaps"), parameters=where).result_rows
+    gaps = client.query(pipeline_sql("state/gaps"), parameters=where).result_rows
     return Status(
         as_of=rfc3339(as_of_ms),
         as_of_age_seconds=age,
@@ -126,7 +126,7 @@ def read_status(client: Client, settings: Settings) -> Status:
         partitions=partitions,
         pending_recomputes=int(pending.result_rows[0][0]),
         dead_letters={reason: int(count) for reason, count in dead},
-        accepted_gaps=[AcceptedGap(int(p), int(start), int(end), rfc3339(int(at))) for p, start, end, at in gaps],
+        accepted_gaps=[AcceptedGap(int(p), int(start), int(end), rfc3339(int(at))) for _, p, start, end, at in gaps],
     )
 
 

@@ -8,7 +8,7 @@ that move the rows of a table, the slower one is refused.
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.resources import files
@@ -39,6 +39,10 @@ class Migration:
     statements: tuple[str, ...]
     checksum: str
     needs_a_stop: bool = False
+
+    def missing(self, done: Collection[tuple[int, int]]) -> list[tuple[int, str]]:
+        """The statements that are not among those done, with their places."""
+        return [(place, text) for place, text in enumerate(self.statements) if (self.number, place) not in done]
 
 
 def read_migrations() -> list[Migration]:
@@ -81,13 +85,13 @@ def migrate(
     migrations = read_migrations()
     done = ledger(client)
     _check(migrations, done)
-    missing = [m for m in migrations if any((m.number, i) not in done for i in range(len(m.statements)))]
+    missing = [m for m in migrations if m.missing(done)]
     guard: Guard = Unguarded()
     with ExitStack() as stack:
         for migration in missing:
             if migration.needs_a_stop and done and isinstance(guard, Unguarded):
                 guard = stack.enter_context(stopped(client, migration.name, cluster))
-            _apply(client, migration, {s for n, s in done if n == migration.number}, cluster, guard, tell)
+            _apply(client, migration, done, cluster, guard, tell)
     _make_secret(client)
     set_retention(client, tables.FACTS, "minute", facts_days, cluster)
     set_retention(client, tables.DEAD_LETTERS, "toDateTime(seen_at, 'UTC')", dead_letter_days, cluster)
@@ -99,18 +103,13 @@ def pending(client: Client) -> list[str]:
     if not client.command(sql("migrations/has_ledger")):
         return [m.name for m in read_migrations()]
     done = ledger(client)
-    return [m.name for m in read_migrations() if any((m.number, i) not in done for i in range(len(m.statements)))]
+    return [m.name for m in read_migrations() if m.missing(done)]
 
 
 def half_applied(client: Client) -> list[str]:
     """Names of the migrations that have begun and not ended."""
     done = ledger(client)
-    numbers = {number for number, _ in done}
-    return [
-        m.name
-        for m in read_migrations()
-        if m.number in numbers and any((m.number, i) not in done for i in range(len(m.statements)))
-    ]
+    return [m.name for m in read_migrations() if 0 < len(m.missing(done)) < len(m.statements)]
 
 
 def ledger(client: Client) -> dict[tuple[int, int], tuple[str, str]]:
@@ -129,9 +128,14 @@ def _check(migrations: Sequence[Migration], done: dict[tuple[int, int], tuple[st
 
 
 def _apply(
-    client: Client, migration: Migration, done: set[int], cluster: str, guard: Guard, tell: Callable[[str], None]
+    client: Client,
+    migration: Migration,
+    done: Collection[tuple[int, int]],
+    cluster: str,
+    guard: Guard,
+    tell: Callable[[str], None],
 ) -> None:
-    for index, statement in _missing(migration, done):
+    for index, statement in migration.missing(done):
         guard.renew()
         if wanted := rewriting_of(statement):
             Rewrite(client, wanted, migration.number, cluster, guard, tell).run()
@@ -148,10 +152,6 @@ def _run(client: Client, statement: str) -> None:
     except DatabaseError as error:
         if error.code != TABLE_EXISTS:
             raise
-
-
-def _missing(migration: Migration, done: set[int]) -> Iterator[tuple[int, str]]:
-    return ((i, s) for i, s in enumerate(migration.statements) if i not in done)
 
 
 def _make_secret(client: Client) -> None:

@@ -17,6 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 from deploy.errors import Refused
 from deploy.sql import sql
 from schemas.limits import LONGEST_STATEMENT_SECONDS
+from schemas.statements import load
 
 WATCH_SECONDS = 8.0
 """Four times as long as a worker takes from one report to the next."""
@@ -52,7 +53,7 @@ class Stopped:
     def await_inserts(self) -> None:
         """Raises Refused where one does not end."""
         deadline = monotonic() + LONGEST_STATEMENT_SECONDS
-        ((asked_at,),) = self._client.query(sql("migrations/clock")).result_rows
+        ((asked_at,),) = self._client.query(load("pipeline.clickhouse", "state/clock")).result_rows
         # On a cluster a server lists its own statements only, so their time limit is waited for.
         while (older := self._cluster or self._older_inserts(asked_at)) and monotonic() < deadline:
             sleep(POLL_SECONDS)

@@ -66,7 +66,7 @@ class ProgressStore(ClickHouse):
         """Losses that operators have accepted, of the topic as it is: one made anew inherits none."""
         gaps: dict[Place, list[Gap]] = {}
         rows = self.rows("reading gaps", sql("state/gaps"), cluster_id=self.cluster_id, topic=self.topic)
-        for topic, number, start, end in rows:
+        for topic, number, start, end, _ in rows:
             gaps.setdefault(Place(topic, int(number)), []).append(Gap(int(start), int(end)))
         return gaps
 

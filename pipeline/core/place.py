@@ -10,6 +10,10 @@ class Place(NamedTuple):
     topic: str
     number: int
 
+    def at(self, offset: int) -> str:
+        """An offset of it, as people name it and as commands take it: topic/partition/offset."""
+        return f"{self.topic}/{self.number}/{offset}"
+
 
 def is_leading(places: Iterable[Place]) -> bool:
     """Whether a worker that is assigned these rolls, sweeps and looks for violations.

@@ -54,18 +54,16 @@ def broker_error(error: type[errors.KafkaError], tp: TopicPartition) -> Cause:
 
 def bad_batch(place: Place, position: int, refused: BatchRefused) -> Cause:
     """The cause of a batch that cannot be read, with how to accept its loss."""
-    name = f"{place.topic}/{place.number}/{position}"
-    last = "" if refused.next_offset is None else f"-{refused.next_offset - 1}"
-    accept = f"accept the loss with `msgmetrics skip {name}{last or '-LAST'}`"
+    last = "LAST" if refused.next_offset is None else refused.next_offset - 1
+    accept = f"accept the loss with `msgmetrics skip {place.at(position)}-{last}`"
     return Cause(f"the batch there cannot be read: {refused}", f"a new leader may have a better copy; else {accept}")
 
 
 def gap_cause(place: Place, gap: Gap) -> Cause:
     """The cause of a gap, with how to accept the loss."""
-    lost = f"{gap.from_offset}-{gap.to_offset - 1}"
     return Cause(
         f"the offsets {gap.from_offset} to {gap.to_offset - 1} were deleted from the log before they were read",
-        f"restore them, or accept the loss with `msgmetrics skip {place.topic}/{place.number}/{lost}`",
+        f"restore them, or accept the loss with `msgmetrics skip {place.at(gap.from_offset)}-{gap.to_offset - 1}`",
     )
 
 

@@ -35,7 +35,7 @@ class Loss:
 
     def gap(self, last: int | None) -> Gap:
         """The gap up to ``last``, or up to the end that is known. Raises NothingLost where that is too much."""
-        name = f"{self.place.topic}/{self.place.number}/{self.start}"
+        name = self.place.at(self.start)
         if last is None:
             if self.end is None:
                 raise NothingLost(

@@ -9,7 +9,7 @@ from deploy.cli.dead_letters import as_line, counts, describe, listing
 from deploy.cli.explain import explain_event
 from deploy.cli.letters import Filter, Letter, read_letters
 from deploy.cli.reconcile import as_text
-from deploy.sql import sql as deploy_sql
+from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import CloseBuckets, InsertDeadLetters, InsertFacts, Progress, WriteProgress
 from pipeline.core.flush import Chunk
@@ -46,8 +46,8 @@ def test_losses_of_a_topic_made_anew_are_those_of_its_newest_incarnation(store: 
         begin_anew(store, P0, life)
         store.record_gap(P0, Gap(10 * life, 10 * life + 5))
     where = {"topic": TOPIC, "cluster_id": "cluster"}
-    found = store.rows("looking", deploy_sql("cli/status_gaps"), **where)
-    assert [tuple(row[:3]) for row in found] == [(P0.number, 10, 15)]
+    found = store.rows("looking", sql("state/gaps"), **where)
+    assert [tuple(row[1:4]) for row in found] == [(P0.number, 10, 15)]
 
 
 def said(*answers: list[str]) -> str:

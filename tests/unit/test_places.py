@@ -30,7 +30,6 @@ BY_NUMBER = {
     "pipeline/kafka/topic_ids.py: dict[int, bytes]": "by tag of an optional field",
     "pipeline/peer.py: dict[int, int]": "by the number of a question",
     "deploy/migrations/apply.py: dict[tuple[int, int], tuple[str, str]]": "by migration and statement",
-    "deploy/migrations/apply.py: set[int]": "of the statements of a migration",
     "tests/sim/world.py: dict[int, Order]": "by the number of an order",
 }
 """What is kept by numbers that are no partitions, with the numbers' meaning."""
