@@ -52,6 +52,13 @@ def test_the_id_of_a_topic_tells_it_from_one_that_was_made_anew_and_has_outgrown
     assert other.perform(ReadWatermarks()) == {}
 
 
+def test_a_topic_made_anew_whose_id_is_told_for_the_first_time_inherits_no_offset(store: Store) -> None:
+    """Progress of before ids were stored: the shorter log tells that it is another topic."""
+    store.perform(WriteProgress((Progress(P0, 500, 5_000),)))
+    assert starts(store).choose({P0: Offsets(500, 0, 10, "new")}) == {P0: Start(0, recreated=True)}
+    assert store.read_stored()[P0] == Stored(0, 1, "new")
+
+
 def test_what_is_deleted_before_anything_of_its_partition_was_stored_is_a_gap(store: Store) -> None:
     assert starts(store).choose({P0: Offsets(None, 7, 60)}) == {P0: Start(7)}
     assert starts(store).choose({P0: Offsets(None, 7, 60)}) == {P0: Start(7)}
