@@ -81,7 +81,7 @@ def dev_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(scope="module")
 def kafka_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Broker, ClickHouse, a worker and the API, each a process, with six hours of events."""
+    """Broker, ClickHouse, a worker and the API, each a process; events of 36 hours, so of yesterday at any time."""
     require_kafka()
     directory = tmp_path_factory.mktemp("operators")
     (directory / "users.xml").write_text(USERS)
@@ -92,7 +92,9 @@ def kafka_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         url = system.start_api()
         now = datetime.now(UTC)
         traffic = Traffic(["acme", "globex"], seed=1)
-        events = [traffic.event(int((now - timedelta(seconds=n)).timestamp() * 1000)) for n in range(21_600, 0, -30)]
+        events = [
+            traffic.event(int((now - timedelta(seconds=n)).timestamp() * 1000)) for n in range(36 * 3600, 0, -180)
+        ]
         broken = [b"{", INVALID, b""]
         system.produce(Produced(None, value) for value in (*events, *broken))
         settings = {name: value for name, value in system.environment.items() if name.startswith("MSGMETRICS_")}

@@ -11,11 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import pytest
-from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError
 from confluent_kafka.admin import (
     AclBinding,
@@ -31,17 +28,16 @@ from deploy.cli.accounts import create_key, set_tier
 from deploy.cli.clickhouse import open_clickhouse
 from deploy.cli.kafka import describe_topic
 from deploy.errors import Unreachable
-from pipeline.kafka.client import read_cluster_id
 from schemas.api_key import READ_SCOPE
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
-from schemas.settings import Settings, SettingsError, read_settings
+from schemas.settings import SettingsError, read_settings
 from schemas.tiers import Tier
 from tests.support.certificates import Authority, Identity, TlsFront
 from tests.support.kafka_broker import free_port
 from tests.support.ledger import Ledger
 from tests.support.recount import check_api, check_everything
-from tests.support.secured import LOGIN_MODULES, PASSWORDS, SecuredBroker, write_token
+from tests.support.secured import LOGIN_MODULES, PASSWORDS, SecuredBroker, read_until_closed, write_token
 from tests.support.system import ROOT, TOPIC, Process, System, require_kafka, wait_until
 
 pytestmark = pytest.mark.timeout(240)
@@ -201,7 +197,7 @@ def test_a_client_certificate_is_a_credential_for_kafka(secured: Secured) -> Non
     files = {"kafka_ssl_certfile": str(secured.client.cert), "kafka_ssl_keyfile": str(secured.client.key)}
     settings = read_settings(secured.settings("worker", **mutual, **files))
     assert describe_topic(settings).partitions == 4
-    assert asyncio.run(_read_until_closed(settings)) == describe_cluster_id(secured)
+    assert asyncio.run(read_until_closed(settings)) == describe_cluster_id(secured)
 
 
 @pytest.mark.parametrize("mechanism", BY_PASSWORD)
@@ -211,10 +207,10 @@ def test_both_clients_get_in_by_every_mechanism_and_not_with_anothers_password(
     """librdkafka, which the commands use, and aiokafka, which the worker uses."""
     settings = read_settings(secured.settings("worker", kafka_sasl_mechanism=mechanism))
     assert describe_topic(settings).partitions == 4
-    assert asyncio.run(_read_until_closed(settings)) == describe_cluster_id(secured)
+    assert asyncio.run(read_until_closed(settings)) == describe_cluster_id(secured)
     wrong = dataclasses.replace(settings, kafka_sasl_password=PASSWORDS["operator"])
     with pytest.raises(KafkaError):
-        asyncio.run(_read_until_closed(wrong))
+        asyncio.run(read_until_closed(wrong))
 
 
 def test_every_mechanism_of_the_settings_is_tried_here() -> None:
@@ -222,26 +218,6 @@ def test_every_mechanism_of_the_settings_is_tried_here() -> None:
         read_settings({"MSGMETRICS_KAFKA_SASL_MECHANISM": "x"})
     (named,) = re.findall(r"SASL_MECHANISM must be one of (.+), not", str(refused.value))
     assert set(named.split(", ")) == set(LOGIN_MODULES) == {*BY_PASSWORD, "OAUTHBEARER"}
-
-
-async def _read_until_closed(settings: Settings) -> str:
-    """The cluster's id, once what aiokafka closes is closed: over TLS that takes a word with the broker.
-
-    It waits neither for a refused connection nor for the one it began with, and the loop ends here.
-    """
-    closed: list[asyncio.Future[None]] = []
-    original = AIOKafkaConnection.close
-
-    def close(connection: AIOKafkaConnection, *args: Any, **how: Any) -> Any:
-        future = original(connection, *args, **how)
-        closed.append(future)
-        return future
-
-    with mock.patch.object(AIOKafkaConnection, "close", close):
-        try:
-            return await read_cluster_id(settings)
-        finally:
-            await asyncio.gather(*(future for future in closed if future))
 
 
 def describe_cluster_id(secured: Secured) -> str:

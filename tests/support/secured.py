@@ -1,5 +1,6 @@
 """A real broker that lets nobody in without TLS and a name, and nobody do what the ACLs do not say."""
 
+import asyncio
 import base64
 import json
 import os
@@ -7,9 +8,14 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
+from aiokafka.conn import AIOKafkaConnection
 from confluent_kafka.admin import AclBinding, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
+from pipeline.kafka.client import read_cluster_id
+from schemas.settings import Settings
 from tests.support.certificates import Authority
 from tests.support.kafka_broker import KafkaBroker, free_port
 from tests.support.system import ROOT
@@ -104,3 +110,23 @@ def write_token(path: Path, subject: str, seconds: float) -> None:
     draft = path.with_suffix(".draft")
     draft.write_text(text + ".\n")
     draft.rename(path)
+
+
+async def read_until_closed(settings: Settings) -> str:
+    """The cluster's id, once what aiokafka closes is closed: over TLS that takes a word with the broker.
+
+    It waits neither for a refused connection nor for the one it began with, and the loop ends here.
+    """
+    closed: list[asyncio.Future[None]] = []
+    original = AIOKafkaConnection.close
+
+    def close(connection: AIOKafkaConnection, *args: Any, **how: Any) -> Any:
+        future = original(connection, *args, **how)
+        closed.append(future)
+        return future
+
+    with mock.patch.object(AIOKafkaConnection, "close", close):
+        try:
+            return await read_cluster_id(settings)
+        finally:
+            await asyncio.gather(*(future for future in closed if future))
