@@ -1,8 +1,8 @@
 """The embedded engine behind HTTP, in a process of its own, with a fresh database per test; and the API on it."""
 
 import os
-import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from deploy.migrations.apply import migrate
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.tiers import Tier
-from tests.support.cluster import Shards, migrated, two_shards
+from tests.support.cluster import CLUSTER, Shards, migrate_cluster, two_shards
+from tests.support.databases import Databases, new_name
 from tests.support.endpoint import AS_OF, NOW, PATH, Ask, CheckedClient, Clock, store
 from tests.support.engine import clickhouse_process
 from tests.support.stores import Case, fake, real
@@ -30,32 +31,30 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def new_database(engine: str) -> str:
-    """The URL of a database that did not exist before."""
-    name = new_name()
-    connect(f"{engine}/default").command(f"CREATE DATABASE {name}")
-    return f"{engine}/{name}"
+@pytest.fixture(scope="session")
+def databases(engine: str) -> Databases:
+    return Databases(engine, lambda url: migrate(connect(url), 35, 90))
 
 
 @pytest.fixture
-def empty_url(engine: str) -> str:
+def empty_url(databases: Databases) -> Iterator[str]:
     """The URL of a fresh database."""
-    return new_database(engine)
+    with databases.empty() as url:
+        yield url
 
 
 @pytest.fixture
-def url(empty_url: str) -> str:
+def url(databases: Databases) -> Iterator[str]:
     """The URL of a fresh database with all migrations."""
-    migrate(connect(empty_url), 35, 90)
-    return empty_url
+    with databases.migrated() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
-def module_url(engine: str) -> str:
+def module_url(databases: Databases) -> Iterator[str]:
     """The URL of a database with all migrations that the tests of a module share, since they only read."""
-    made = new_database(engine)
-    migrate(connect(made), 35, 90)
-    return made
+    with databases.migrated() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -65,27 +64,36 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shards]:
         yield shards
 
 
-def new_name() -> str:
-    """A name that no database has."""
-    return f"t{uuid.uuid4().hex}"
+@pytest.fixture(scope="session")
+def cluster_databases(shards: Shards) -> Databases:
+    return Databases(shards.url, migrate_cluster, [node.url for node in shards.nodes])
 
 
-def new_cluster(request: pytest.FixtureRequest) -> Endpoint:
+@contextmanager
+def new_cluster(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     """A fresh database with all migrations as a cluster has them, on the cluster that the variable names or on ours."""
-    named = os.environ.get("MSGMETRICS_TEST_CLUSTER_URL")
-    return migrated(f"{named or request.getfixturevalue('shards').url}/{new_name()}")
+    if named := os.environ.get("MSGMETRICS_TEST_CLUSTER_URL"):
+        name = new_name()
+        connect(f"{named}/default").command(f"CREATE DATABASE {name} ON CLUSTER {CLUSTER}")
+        migrate_cluster(f"{named}/{name}")
+        yield Endpoint(f"{named}/{name}", cluster=CLUSTER)
+        return
+    with request.getfixturevalue("cluster_databases").migrated() as url:
+        yield Endpoint(url, cluster=CLUSTER)
 
 
 @pytest.fixture
-def cluster(request: pytest.FixtureRequest) -> Endpoint:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     """A fresh database of a cluster with all migrations."""
-    return new_cluster(request)
+    with new_cluster(request) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(scope="module")
-def module_cluster(request: pytest.FixtureRequest) -> Endpoint:
+def module_cluster(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     """The same for all tests of a module."""
-    return new_cluster(request)
+    with new_cluster(request) as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(params=["fake", "clickhouse", "cluster"])

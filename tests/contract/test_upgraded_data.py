@@ -27,9 +27,8 @@ from schemas import tables
 from schemas.connection import connect_writer
 from schemas.endpoint import Endpoint
 from schemas.settings import read_settings
-from tests.contract.conftest import new_name
-from tests.support.cluster import CLUSTER
-from tests.support.cluster import migrated as migrated_cluster
+from tests.support.cluster import CLUSTER, migrate_cluster
+from tests.support.databases import Databases
 from tests.support.dying import Dying
 
 BEFORE = 6
@@ -262,20 +261,22 @@ def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_work_ended(
 
 
 def test_on_a_cluster_every_shard_rewrites_its_part(
-    request: pytest.FixtureRequest, as_before: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    cluster_databases: Databases, as_before: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deploy.migrations.stop, "LONGEST_STATEMENT_SECONDS", 0.0)  # there, waited for to its end
-    endpoint: Endpoint = migrated_cluster(f"{request.getfixturevalue('shards').url}/{new_name()}")
-    client = connect_writer(endpoint)
-    monkeypatch.setattr(  # as if each had more rows than one statement may move
-        deploy.migrations.rewrite, "slices", lambda steps, most: [(a, b, 3) for a, b, _ in slices(steps, most)]
-    )
-    fill(client)
-    client.command(f"SYSTEM STOP MERGES ON CLUSTER {CLUSTER}")
-    expected, letters = identities(facts_of(client)), letters_of(client)
-    as_before()
-    migrate(client, 35, 90, CLUSTER)
-    assert identities(facts_of(client)) == expected
-    assert letters_of(client) == letters
-    check_letters(client, endpoint)
-    client.command(f"SYSTEM START MERGES ON CLUSTER {CLUSTER}")
+    with cluster_databases.empty() as url:
+        migrate_cluster(url)
+        endpoint = Endpoint(url, cluster=CLUSTER)
+        client = connect_writer(endpoint)
+        monkeypatch.setattr(  # as if each had more rows than one statement may move
+            deploy.migrations.rewrite, "slices", lambda steps, most: [(a, b, 3) for a, b, _ in slices(steps, most)]
+        )
+        fill(client)
+        client.command(f"SYSTEM STOP MERGES ON CLUSTER {CLUSTER}")
+        expected, letters = identities(facts_of(client)), letters_of(client)
+        as_before()
+        migrate(client, 35, 90, CLUSTER)
+        assert identities(facts_of(client)) == expected
+        assert letters_of(client) == letters
+        check_letters(client, endpoint)
+        client.command(f"SYSTEM START MERGES ON CLUSTER {CLUSTER}")

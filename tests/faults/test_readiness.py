@@ -66,6 +66,7 @@ def test_clickhouse_hung(system: System, worker: Process) -> None:
         starting = system.start_worker("starting")
         not_ready_soon(worker, "sink ")
         assert worker.is_alive
+        wait_until("a start that tells its health", lambda: starting.readiness()[0] == 503, START_SECONDS)
         assert starting.end(seconds=11) == 0, "SIGTERM ends it though it hangs in its first question"
     finally:
         system.clickhouse.send(signal.SIGCONT)

@@ -18,10 +18,8 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from deploy.migrations.apply import migrate
-from deploy.migrations.cluster_ddl import spanning_table
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
-from schemas.sharding import SHARDED
 from tests.support.clickhouse_node import Node, clickhouse_node
 from tests.support.kafka_broker import free_port
 
@@ -150,12 +148,6 @@ def two_shards(directory: Path) -> Iterator[Shards]:
         shards.close()
 
 
-def migrated(url: str, cluster: str = CLUSTER) -> Endpoint:
-    """The cluster's tables in the database of the URL, which is made, and how the program reaches them."""
-    place, _, database = url.rpartition("/")
-    connect(f"{place}/default").command(f"CREATE DATABASE {database} ON CLUSTER {cluster}")
+def migrate_cluster(url: str) -> None:
+    """Make the cluster's tables in the database of the URL."""
     migrate(connect(Endpoint(url, cluster=CLUSTER)), 35, 90, CLUSTER)
-    endpoint = Endpoint(url, cluster=cluster)
-    for name, key in SHARDED.items() if cluster != CLUSTER else ():  # made while all servers answered
-        connect(endpoint).command(spanning_table("CREATE OR REPLACE TABLE ", name, key, cluster))
-    return endpoint
