@@ -139,7 +139,7 @@ def roll_steps(partitions: Iterable[Place], retention_floor_ms: int) -> Steps[Ro
         return Rolled(state.as_of_ms, holding=holding(watermarks, expected))
     if state.as_of_ms:
         target = min(target, state.as_of_ms + MAX_ROLL_MS)
-    if state.as_of_ms and Grain.MINUTE.floor_ms(target) == Grain.MINUTE.floor_ms(state.as_of_ms):
+    if Grain.MINUTE.floor_ms(target) == Grain.MINUTE.floor_ms(state.as_of_ms):
         yield RaiseState(State(closing_ms=target, as_of_ms=target))  # no bucket ends here: nothing to announce or read
         return Rolled(target)
     yield RaiseState(State(closing_ms=target))

@@ -69,6 +69,13 @@ def cluster_databases(shards: Shards) -> Databases:
     return Databases(shards.url, migrate_cluster, [node.url for node in shards.nodes])
 
 
+@pytest.fixture
+def empty_cluster_url(cluster_databases: Databases) -> Iterator[str]:
+    """The URL of a fresh database on both of our shards."""
+    with cluster_databases.empty() as url:
+        yield url
+
+
 @contextmanager
 def new_cluster(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     """A fresh database with all migrations as a cluster has them, on the cluster that the variable names or on ours."""

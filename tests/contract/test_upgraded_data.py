@@ -28,7 +28,6 @@ from schemas.connection import connect_writer
 from schemas.endpoint import Endpoint
 from schemas.settings import read_settings
 from tests.support.cluster import CLUSTER, migrate_cluster
-from tests.support.databases import Databases
 from tests.support.dying import Dying
 
 BEFORE = 6
@@ -261,22 +260,21 @@ def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_work_ended(
 
 
 def test_on_a_cluster_every_shard_rewrites_its_part(
-    cluster_databases: Databases, as_before: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    empty_cluster_url: str, as_before: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deploy.migrations.stop, "LONGEST_STATEMENT_SECONDS", 0.0)  # there, waited for to its end
-    with cluster_databases.empty() as url:
-        migrate_cluster(url)
-        endpoint = Endpoint(url, cluster=CLUSTER)
-        client = connect_writer(endpoint)
-        monkeypatch.setattr(  # as if each had more rows than one statement may move
-            deploy.migrations.rewrite, "slices", lambda steps, most: [(a, b, 3) for a, b, _ in slices(steps, most)]
-        )
-        fill(client)
-        client.command(f"SYSTEM STOP MERGES ON CLUSTER {CLUSTER}")
-        expected, letters = identities(facts_of(client)), letters_of(client)
-        as_before()
-        migrate(client, 35, 90, CLUSTER)
-        assert identities(facts_of(client)) == expected
-        assert letters_of(client) == letters
-        check_letters(client, endpoint)
-        client.command(f"SYSTEM START MERGES ON CLUSTER {CLUSTER}")
+    migrate_cluster(empty_cluster_url)
+    endpoint = Endpoint(empty_cluster_url, cluster=CLUSTER)
+    client = connect_writer(endpoint)
+    monkeypatch.setattr(  # as if each had more rows than one statement may move
+        deploy.migrations.rewrite, "slices", lambda steps, most: [(a, b, 3) for a, b, _ in slices(steps, most)]
+    )
+    fill(client)
+    client.command(f"SYSTEM STOP MERGES ON CLUSTER {CLUSTER}")
+    expected, letters = identities(facts_of(client)), letters_of(client)
+    as_before()
+    migrate(client, 35, 90, CLUSTER)
+    assert identities(facts_of(client)) == expected
+    assert letters_of(client) == letters
+    check_letters(client, endpoint)
+    client.command(f"SYSTEM START MERGES ON CLUSTER {CLUSTER}")

@@ -13,7 +13,7 @@ import pytest
 from tests.sim.loops.world import World, run
 from tests.support.engine import ROOT
 
-SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "500"))
+SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "1000"))
 CHUNK = 100
 
 
