@@ -107,7 +107,8 @@ def test_a_partition_without_a_leader_holds_nothing_but_itself(system: System, l
     end = system.offsets()[1 - failing][1]
     heal = system.broker.fail_disk()
     wait_until("the reason", lambda: reason(worker, f"partition {failing}", "leader"), 60)
-    again = system.start_worker("at-a-start")  # and at a start
+    again = system.start_worker("at-a-start")
+    wait_until("a start without a leader", lambda: "is running" in again.log.read_text(), 60)
     send(system, ledger, 1 - failing, 20)
     # Asked in ClickHouse, since the broker tells no end of the other one.
     wait_until("the other partition", lambda: durable(system, 1 - failing) == end + 20, 60)
