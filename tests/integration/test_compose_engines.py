@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -56,8 +57,16 @@ def test_the_real_broker_starts_with_the_properties_and_makes_the_topic(tmp_path
             _check_compacted(broker, dataclasses.replace(settings, kafka_topic=name), policy)
         unknown = re.findall(r"unknown|unrecognized", (broker.data / "broker.log").read_text(), re.IGNORECASE)
         assert not unknown
+        assert _is_healthy(broker)
     finally:
         broker.kill()
+    assert not _is_healthy(broker)
+
+
+def _is_healthy(broker: KafkaBroker) -> bool:
+    """The word of the container's health check."""
+    script = ROOT / "deploy" / "kafka" / "healthy.sh"
+    return subprocess.run(["bash", script, broker.bootstrap.rpartition(":")[2]], check=False).returncode == 0
 
 
 def _check_producers_times(broker: KafkaBroker, settings: Settings) -> None:
