@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 ARGS ?=
 
-.PHONY: help setup run test check bench load cluster chaos soak picture audit lock clean
+.PHONY: help setup run test check bench load cluster chaos soak picture audit lock pin clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -63,10 +63,15 @@ soak: setup ## a steady load, sampled and drawn as a picture (ARGS="--minutes 10
 LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links \
 	--no-emit-trusted-host --no-emit-options --no-header
 
-lock: ## write both lock files anew from pyproject.toml
+lock: ## write the lock files anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile $(LOCK) --extra embedded --extra test --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile $(LOCK) -c requirements.lock --output-file requirements-runtime.lock pyproject.toml
+	$(BIN)/pip-compile $(LOCK) -c requirements.lock --only-build-deps --build-deps-for wheel \
+		--output-file requirements-build.lock pyproject.toml
+
+pin: ## the digests of the images, as registries serve them; needs Docker and the internet
+	deploy/pin-images.sh
 
 clean: ## remove what make made; .data stays
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

@@ -122,7 +122,6 @@ def test_each_service_is_contained(name: str) -> None:
     assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
     assert service.get("restart") in ("unless-stopped", "on-failure:5", "no")
     assert not service.get("privileged")
-    assert re.fullmatch(r"[\w./-]+:v?[\d.]+|message-metrics:latest", service["image"])
 
 
 @pytest.mark.parametrize("name", [*OURS, "prometheus", "grafana"])
@@ -173,7 +172,6 @@ def test_the_image_has_neither_root_nor_the_embedded_engine_nor_the_tests_tools(
     assert not re.search(r"^(chdb|chdb-core|pytest|mypy)==", locked, re.MULTILINE)
     dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
     assert re.findall(r"^USER (.+)$", dockerfile, re.MULTILINE) == ["10001:10001"]
-    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"python:3.11-slim"}
     copied = [word for line in re.findall(r"^COPY (?!--)(.+) \S+$", dockerfile, re.MULTILINE) for word in line.split()]
     assert all((ROOT / name).exists() for name in copied)
     assert {"schemas", "pipeline", "api", "deploy"} <= set(copied)
@@ -181,7 +179,7 @@ def test_the_image_has_neither_root_nor_the_embedded_engine_nor_the_tests_tools(
 
 
 def test_locks_name_no_index() -> None:
-    for name in ("requirements.lock", "requirements-runtime.lock"):
+    for name in ("requirements.lock", "requirements-runtime.lock", "requirements-build.lock"):
         assert not re.search(r"https?://|--(extra-)?index|--find-links", (ROOT / name).read_text())
 
 
