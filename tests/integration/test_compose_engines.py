@@ -95,6 +95,16 @@ def _create(broker: KafkaBroker, settings: Settings, partitions: int, config: di
     wait_until("the topic", lambda: describe_topic(settings).partitions, 20)
 
 
+LOGS_OF_THE_IMAGE = (
+    *("aggregated_zookeeper_log", "asynchronous_insert_log", "asynchronous_metric_log", "background_schedule_pool_log"),
+    *("backup_log", "blob_storage_log", "crash_log", "error_log", "metric_log", "opentelemetry_span_log", "part_log"),
+    *("processors_profile_log", "query_log", "query_metric_log", "query_thread_log", "query_views_log", "s3queue_log"),
+    *("text_log", "trace_log", "zookeeper_connection_log"),
+)
+"""The logs that the image's own configuration turns on, for ever or for a month."""
+LOGS_KEPT = {"backup_log", "crash_log", "error_log", "part_log", "query_log"}
+
+
 def test_the_engine_heeds_clickhouses_configuration(tmp_path: Path) -> None:
     """With the files where the compose file mounts them; the engine's own defaults stand in for the image's."""
     mounts = {m["target"]: Path(m["source"]) for m in services()["clickhouse"]["volumes"] if m["type"] == "bind"}
@@ -106,11 +116,18 @@ def test_the_engine_heeds_clickhouses_configuration(tmp_path: Path) -> None:
         "<clickhouse><profiles><default/></profiles><quotas><default/></quotas>"
         "<users><default><password/><profile>default</profile><quota>default</quota></default></users></clickhouse>"
     )
+    logs = "".join(f"<{name}><database>system</database><table>{name}</table></{name}>" for name in LOGS_OF_THE_IMAGE)
     (tmp_path / "config.xml").write_text(
-        f"<clickhouse><users_config>{tmp_path}/users.xml</users_config><mysql_port>9004</mysql_port></clickhouse>"
+        f"<clickhouse><users_config>{tmp_path}/users.xml</users_config><mysql_port>9004</mysql_port>{logs}</clickhouse>"
     )
     with clickhouse_process(tmp_path, tmp_path / "config.xml") as url:
         client = connect(f"{url}/default")
         client.command(f"CREATE DATABASE {DATABASE}")
         settings = client.query("SELECT name, value FROM system.server_settings").result_rows
+        client.command("SYSTEM FLUSH LOGS")
+        made = client.query(
+            "SELECT name, engine_full FROM system.tables WHERE name LIKE '%_log' AND engine = 'MergeTree'"
+        ).result_rows
     assert {name: value for name, value in settings}["max_server_memory_usage_to_ram_ratio"] == "0.8"  # noqa: C416
+    assert {name for name, _ in made} == LOGS_KEPT
+    assert all(re.search(r" TTL event_date \+ toIntervalDay\((7|90)\)", engine) for _, engine in made), made
