@@ -64,26 +64,34 @@ def api_server(settings: Settings) -> Server:
 
 
 def admin_server(settings: Settings) -> Server:
-    """/livez, /readyz (ready means that ClickHouse answers) and /metrics."""
+    """/livez, /readyz (ready once ClickHouse has answered this process) and /metrics.
+
+    A process with a wrong password is never ready, so that a new version with one replaces nothing. One that has been
+    ready stays so: an outage of ClickHouse concerns all at once, and clients get a 503 that says when to come again,
+    rather than nobody to ask.
+    """
     reader = Reader(settings.clickhouse)
+    has_answered = False
 
     async def livez(_: Request) -> Response:
         return PlainTextResponse("alive\n")
 
-    async def is_ready() -> bool:
+    async def answers() -> bool:
+        nonlocal has_answered
         try:
             await asyncio.to_thread(reader.as_of_ms)
         except ApiError:
             return False
+        has_answered = True
         return True
 
     async def readyz(_: Request) -> Response:
-        if not await is_ready():
-            return JSONResponse({"ready": False, "reasons": ["ClickHouse does not answer"]}, 503)
+        if not (has_answered or await answers()):
+            return JSONResponse({"ready": False, "reasons": ["ClickHouse has not answered this process yet"]}, 503)
         return JSONResponse({"ready": True, "reasons": []})
 
     async def metrics(_: Request) -> Response:
-        READY.set(await is_ready())
+        READY.set(await answers())
         return Response(generate_latest(REGISTRY), media_type="text/plain; version=0.0.4")
 
     routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
