@@ -1,5 +1,6 @@
 """The Kubernetes manifests fit the API's own schema and say nothing that the code does not know."""
 
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ import yaml
 from deploy.clickhouse_server.make_users import DATABASE
 from schemas.settings import API_ADMIN_PORT, WORKER_ADMIN_PORT, Settings, read_settings
 from tests.support.commands import COMMANDS
+from tests.support.compose import services
 from tests.support.engine import ROOT
 
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -157,6 +159,45 @@ def test_one_goes_at_a_time_when_nodes_are_drained_or_versions_change(name: str)
     budget = MANIFESTS["PodDisruptionBudget", name]["spec"]
     assert deployment["replicas"] >= 2
     assert budget["maxUnavailable"] == 1
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
     assert budget["selector"] == deployment["selector"]
     assert deployment["selector"]["matchLabels"].items() <= _labels(name).items()
-    assert pod(name)["terminationGracePeriodSeconds"] > 10, "a worker may take 10 s to leave"
+    pause = container(name).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    assert pause == (10 if name == "api" else 0), "clients are sent to the API for a while after it was told to go"
+    assert pod(name)["terminationGracePeriodSeconds"] > pause + 10, "it may take 10 s to leave"
+
+
+def test_nothing_goes_out_but_to_where_the_settings_point(tmp_path: Path) -> None:
+    """By namespace and port, of the cluster's DNS, ClickHouse and Kafka."""
+    rules = [
+        rule
+        for (kind, _), policy in MANIFESTS.items()
+        if kind == "NetworkPolicy"
+        for rule in policy["spec"].get("egress", ())
+    ]
+    allowed = {
+        (peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], port["port"])
+        for rule in rules
+        for peer in rule["to"]
+        if "ipBlock" not in peer
+        for port in rule["ports"]
+    }
+    settings = settings_of("worker", tmp_path)
+    clickhouse, kafka = urlsplit(settings.clickhouse_url).netloc, settings.kafka_bootstrap
+    expected = {(place.split(".")[1], int(place.rpartition(":")[2])) for place in (clickhouse, kafka)}
+    assert allowed == {*expected, ("kube-system", 53)}
+    blocks = {peer["ipBlock"]["cidr"] for rule in rules for peer in rule["to"] if "ipBlock" in peer}
+    assert blocks == {"169.254.20.10/32"}
+
+
+def test_memory_is_as_much_as_was_measured() -> None:
+    """The API stays below 400 MiB whatever strangers do, a worker takes 700 with millions of late events."""
+    (measured,) = re.findall(r"with\s+millions of late events (\d+) MiB", (ROOT / "docs" / "capacity.md").read_text())
+    for name, needed in (("api", 400), ("worker", int(measured))):
+        memory = {kind: _mebibytes(container(name)["resources"][kind]["memory"]) for kind in ("requests", "limits")}
+        assert needed == memory["requests"] <= 0.8 * memory["limits"]
+        assert int(services()[name]["mem_limit"]) == memory["limits"] << 20
+
+
+def _mebibytes(text: str) -> int:
+    return int(text[:-2]) << {"Mi": 0, "Gi": 10}[text[-2:]]
