@@ -53,6 +53,13 @@ AS_OF = Gauge(PREFIX + "as_of_seconds", "as_of in epoch seconds, as last seen; 0
 AS_OF_AGE = Gauge(
     PREFIX + "as_of_age_seconds", "How far as_of is behind the clock; NaN before the first", registry=REGISTRY
 )
+CLOCK_SKEW = Gauge(
+    PREFIX + "clock_skew_seconds",
+    "How far this machine's clock is ahead of ClickHouse's: the largest skew of the last minute, by any server; NaN "
+    "before the first reading",
+    registry=REGISTRY,
+)
+CLOCK_SKEW.set(math.nan)
 READY = Gauge(PREFIX + "ready", "1 when /readyz says ready", registry=REGISTRY)
 LAG = Gauge(
     PREFIX + "partition_lag_records", "Records in the log that are not durable", ["partition"], registry=REGISTRY

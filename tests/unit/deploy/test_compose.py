@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,7 +86,8 @@ def members(network: str) -> set[str]:
 
 def test_whoever_takes_over_what_people_reach_is_on_no_network_with_kafka() -> None:
     """Kafka asks nobody for a name there: who reaches it can write events for any organization."""
-    assert members("kafka") == {"kafka", "migrate", "worker", "operator"}
+    assert members("kafka") == {"kafka", "migrate", "worker", "operator", "kafka-exporter"}
+    assert members("engines") == {"clickhouse", "kafka-exporter", "prometheus"}
     assert members("clickhouse") == {"clickhouse", "migrate", "worker", "operator", "api"}
     assert members("monitoring") == {"worker", "api", "prometheus", "grafana"}
 
@@ -124,7 +126,7 @@ def test_each_service_is_contained(name: str) -> None:
     assert not service.get("privileged")
 
 
-@pytest.mark.parametrize("name", [*OURS, "prometheus", "grafana"])
+@pytest.mark.parametrize("name", [*OURS, "kafka-exporter", "prometheus", "grafana"])
 def test_what_writes_nothing_has_a_read_only_root(name: str) -> None:
     assert services()[name]["read_only"] is True
 
@@ -142,6 +144,9 @@ def test_what_is_mounted_exists_and_data_is_in_volumes() -> None:
     assert volumes == set(compose()["volumes"])
 
 
+SCRAPED_OVER = {"worker": "monitoring", "api": "monitoring", "clickhouse": "engines", "kafka-exporter": "engines"}
+
+
 def test_prometheus_scrapes_the_ports_that_are_served_and_grafana_reads_from_it() -> None:
     config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
     scraped = {
@@ -150,7 +155,13 @@ def test_prometheus_scrapes_the_ports_that_are_served_and_grafana_reads_from_it(
         for lookup in job["dns_sd_configs"]
         for name in lookup["names"]
     }
-    assert scraped == {("worker", WORKER_ADMIN_PORT), ("api", API_ADMIN_PORT)}
+    assert scraped == {
+        ("worker", WORKER_ADMIN_PORT), ("api", API_ADMIN_PORT), ("clickhouse", 9363), ("kafka-exporter", 9308),
+    }  # fmt: skip
+    assert all(members(network) >= {"prometheus", name} for name, network in SCRAPED_OVER.items())
+    clickhouse = ET.parse(ROOT / "deploy" / "clickhouse_server" / "config.xml").find("prometheus")
+    assert clickhouse is not None
+    assert (clickhouse.findtext("endpoint"), clickhouse.findtext("port")) == ("/metrics", "9363")
     targets = {mount["target"] for mount in services()["prometheus"]["volumes"]}
     assert {str(Path(rule).parent) for rule in config["rule_files"]} <= targets
     assert "--config.file=/etc/prometheus/prometheus.yml" in services()["prometheus"]["command"]

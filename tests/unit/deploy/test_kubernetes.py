@@ -190,6 +190,17 @@ def test_nothing_goes_out_but_to_where_the_settings_point(tmp_path: Path) -> Non
     assert blocks == {"169.254.20.10/32"}
 
 
+def test_prometheus_asks_clickhouse_where_the_settings_point(tmp_path: Path) -> None:
+    file = ROOT / "deploy" / "prometheus" / "kubernetes.yml"
+    jobs = {
+        job["job_name"]: job["dns_sd_configs"][0]["names"] for job in yaml.safe_load(file.read_text())["scrape_configs"]
+    }
+    settings = settings_of("worker", tmp_path)
+    assert jobs["clickhouse"] == [urlsplit(settings.clickhouse_url).hostname]
+    ((exporter,), kafka) = jobs["kafka"], settings.kafka_bootstrap
+    assert exporter.partition(".")[2] == kafka.partition(".")[2].partition(":")[0], "it stands beside Kafka"
+
+
 def test_memory_is_as_much_as_was_measured() -> None:
     """The API stays below 400 MiB whatever strangers do, a worker takes 700 with millions of late events."""
     (measured,) = re.findall(r"with\s+millions of late events (\d+) MiB", (ROOT / "docs" / "capacity.md").read_text())

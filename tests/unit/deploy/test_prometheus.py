@@ -9,18 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry
 
 from api.metrics import REGISTRY as API
 from api.metrics import route_of
+from pipeline.core.late import MAX_PENDING_KEYS
 from pipeline.metrics import REGISTRY as WORKER
 from pipeline.metrics import Stage
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
+CONFIGS = {name: DEPLOY / "prometheus" / f"{name}.yml" for name in ("prometheus", "kubernetes")}
 ALERTS = DEPLOY / "prometheus" / "alerts.yml"
 TESTS = Path(__file__).parent / "alerts_test.yml"
 DASHBOARD = DEPLOY / "grafana" / "message-metrics.json"
 GIVEN_BY_PROMETHEUS = {"instance", "job", "le"}
+OF_OTHERS = {
+    *("up", "kubelet_volume_stats_available_bytes", "kubelet_volume_stats_capacity_bytes"),
+    *("kafka_topic_partition_current_offset", "kafka_topic_partition_under_replicated_partition"),
+    *(f"ClickHouseAsyncMetrics_FilesystemMainPath{part}Bytes" for part in ("Available", "Total")),
+}
+"""Series of Prometheus, Kubernetes, kafka-exporter and ClickHouse, as their documentation names them."""
+LABELS_OF_OTHERS = {"topic", "namespace"}
 SUFFIXES = {
     "counter": ("_total",),
     "gauge": ("",),
@@ -46,17 +56,17 @@ def expressions() -> Iterator[str]:
 
 
 def test_the_expressions_are_found() -> None:
-    assert len(list(expressions())) >= 13 + 20
+    assert len(list(expressions())) >= 22 + 20
 
 
 @pytest.mark.parametrize("expression", list(expressions()))
 def test_an_expression_names_metrics_and_labels_that_exist(expression: str) -> None:
-    names = set(re.findall(r"msgmetrics_\w+", expression))
+    names = set(re.findall(r"\b(?:msgmetrics|kafka|kubelet|ClickHouse\w+?)_\w+|\bup\b", expression))
     assert names
-    assert names <= exported(WORKER) | exported(API)
+    assert names <= exported(WORKER) | exported(API) | OF_OTHERS
     used = {name for group in re.findall(r"by \(([^)]*)\)", expression) for name in group.split(", ")}
     used |= set(re.findall(r"[{,](\w+)=", expression))
-    assert used <= labels() | GIVEN_BY_PROMETHEUS
+    assert used <= labels() | GIVEN_BY_PROMETHEUS | LABELS_OF_OTHERS
 
 
 def test_the_unit_tests_of_the_rules_try_every_alert() -> None:
@@ -103,6 +113,29 @@ def promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:
 def test_promtool_accepts_the_rules() -> None:
     found = promtool("check", "rules", ALERTS)
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("file", CONFIGS.values(), ids=CONFIGS)
+def test_promtool_accepts_what_is_scraped(file: Path) -> None:
+    found = promtool("check", "config", "--syntax-only", file)
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_the_same_jobs_are_on_the_same_ports_wherever_prometheus_runs() -> None:
+    """An alert goes by a job's name; our own pods are found on Kubernetes by their annotations."""
+    ports: dict[str, dict[str, int]] = {
+        name: {
+            job["job_name"]: job["dns_sd_configs"][0]["port"] for job in yaml.safe_load(f.read_text())["scrape_configs"]
+        }
+        for name, f in CONFIGS.items()
+    }
+    assert ports["kubernetes"] == {name: ports["prometheus"][name] for name in ("clickhouse", "kafka")}
+    assert set(re.findall(r'job="(\w+)"', ALERTS.read_text())) <= ports["kubernetes"].keys()
+
+
+def test_a_threshold_is_a_share_of_the_limit_that_it_warns_of() -> None:
+    (recomputes,) = re.findall(r"pending_recomputes > (\d+)", ALERTS.read_text())
+    assert int(recomputes) == MAX_PENDING_KEYS // 2
 
 
 def test_each_alert_fires_when_it_should_and_not_before() -> None:
