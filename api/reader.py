@@ -26,6 +26,7 @@ from schemas.tables import CURSOR_SECRET, rollup_table
 log = logging.getLogger(__name__)
 
 QUERY_SECONDS = 2
+AS_OF = "as_of"
 READ_ONLY = 2  # reads only, and settings may still be sent along
 
 
@@ -45,8 +46,8 @@ class Account:
 
 
 def sql(name: str) -> str:
-    """The statement in ``api/sql/NAME.sql``."""
-    return statements.load("api", name)
+    """The statement in ``api/sql/NAME.sql``, or one that others share."""
+    return statements.load("schemas" if name == AS_OF else "api", name)
 
 
 class Reader:
@@ -81,7 +82,7 @@ class Reader:
 
     def as_of_ms(self) -> int:
         """`as_of` in epoch milliseconds; 0 before the first watermark."""
-        return int(self._rows("as_of")[0][0])
+        return int(self._rows(AS_OF)[0][0])
 
     def cursor_secret(self) -> bytes:
         """The secret that signs cursors, made by `migrate` and never changed. Raises Unavailable without one."""

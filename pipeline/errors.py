@@ -10,7 +10,6 @@
         ├── NewerSchema      the database was migrated for a newer version
         ├── LogGap           records are gone from the log that were never read
         ├── KafkaUnavailable Kafka went away while the worker was starting
-        ├── WrongClock       this machine's clock disagrees with ClickHouse's
         └── Stalled          a partition stands still although both answer; a new process may do better
 """
 
@@ -53,10 +52,6 @@ class KafkaUnavailable(Stop):
     """Kafka answered, and went away before the start was complete; a new process waits for it."""
 
     exit_code = EXIT_UNREACHABLE
-
-
-class WrongClock(Stop):
-    """The local clock differs too much from ClickHouse's."""
 
 
 class Stalled(Stop):

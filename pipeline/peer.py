@@ -17,7 +17,7 @@ SUSPECT_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Peer:
-    """Availability of one of the two. May be called from any thread; times are epoch milliseconds."""
+    """Availability of one of the two. For any thread; times are milliseconds of a clock that only runs."""
 
     name: str
     problem: str = ""

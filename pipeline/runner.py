@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from pipeline import metrics
+from pipeline.clock import running_ms
 from pipeline.core.effects import Effect, Steps
 from pipeline.errors import SinkUnavailable
 from pipeline.peer import Peer
-from schemas.instant import wall_clock_ms
 
 T = TypeVar("T")
 
@@ -57,12 +57,13 @@ class Retrying:
 
     ``wait`` blocks for some seconds and returns whether to give up: then SinkUnavailable gets through. ``jitter`` is
     the share of a delay that is waited, so that workers do not come in step. ``warn`` is told of every failure.
+    ``clock_ms`` is a clock that only runs.
     """
 
     perform: Perform
     peer: Peer
     wait: Callable[[float], bool] = _wait_and_go_on
-    clock_ms: Callable[[], int] = wall_clock_ms
+    clock_ms: Callable[[], int] = running_ms
     jitter: Callable[[], float] = lambda: random.uniform(0.5, 1)
     warn: Callable[[str], None] = lambda _: None
 

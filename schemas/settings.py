@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from schemas.endpoint import Endpoint
-from schemas.limits import LONGEST_STATEMENT_SECONDS
+from schemas.limits import FACTS_RETENTION_DAYS, LONGEST_STATEMENT_SECONDS
 
 PREFIX = "MSGMETRICS_"
 Parsed = TypeVar("Parsed")
@@ -167,7 +167,7 @@ class Settings:
         "10", _seconds(0, 3600), "how long a bucket stays open for events that are under way"
     )
     facts_retention_days: int = setting(
-        "35", _whole(1, 3650), "days facts are kept; later corrections are dead letters"
+        str(FACTS_RETENTION_DAYS), _whole(1, 3650), "days facts are kept; later corrections are dead letters"
     )
     dead_letter_retention_days: int = setting("90", _whole(1, 3650), "days dead letters are kept")
     future_skew_seconds: float = setting("300", _seconds(0, 3600), "how far an event may be ahead of its record")

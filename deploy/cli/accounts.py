@@ -1,15 +1,15 @@
 """``msgmetrics orgs`` and ``keys``: organizations, their tiers and their API keys."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import click
 from clickhouse_connect.driver.client import Client
 from ulid import ULID
 
 from deploy.cli.arguments import KEY, ORG, ORG_ARGUMENT
-from deploy.cli.clickhouse import connected
-from deploy.cli.context import INSTANT, Context, now, say
+from deploy.cli.clickhouse import clickhouse_now, connected
+from deploy.cli.context import INSTANT, Context, say
 from deploy.cli.known import check_new, organizations
 from deploy.errors import Refused, Usage
 from deploy.sql import sql
@@ -88,24 +88,18 @@ def keys_create(context: Context, org: str, scopes: tuple[str, ...], expires: in
       msgmetrics keys create acme --expires 2099-01-01T00:00:00Z
     """
     wanted = tuple(check_scope(scope) for scope in scopes) or (READ_SCOPE,)
-    until = _parse_expiry(expires)
+    until = None if expires is None else datetime.fromtimestamp(expires, UTC)
 
     def make(client: Client, _: Settings) -> str:
         check_new(client, org)
-        return create_key(client, org, wanted, until, now())
+        now = clickhouse_now(client)
+        if until is not None and until <= now:
+            raise Usage(f"--expires must lie in the future, not {until.isoformat()}")
+        return create_key(client, org, wanted, until, now)
 
     key = connected(context, make)
     say(key)
     say(f"This is the only time the key of {org} is shown; scopes: {', '.join(wanted)}", err=True)
-
-
-def _parse_expiry(seconds: int | None) -> datetime | None:
-    if seconds is None:
-        return None
-    until = datetime.fromtimestamp(seconds, UTC)
-    if until <= now():
-        raise Usage(f"--expires must lie in the future, not {until.isoformat()}")
-    return until
 
 
 @keys.command("list")
@@ -119,7 +113,7 @@ def keys_list(context: Context, org: str, as_json: bool) -> None:
     Example:
       msgmetrics keys list --org acme
     """
-    found = connected(context, lambda client, _: list_keys(client, org), org=org)
+    found, now = connected(context, lambda client, _: (list_keys(client, org), clickhouse_now(client)), org=org)
     if as_json:
         say(safe_json(found))
         return
@@ -127,7 +121,7 @@ def keys_list(context: Context, org: str, as_json: bool) -> None:
     for key in found:
         state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}Z" if key.revoked_at else "valid"
         if not key.revoked_at and key.expires_at:
-            state = f"{'expired' if key.expires_at <= now() else 'expires'} {key.expires_at:%Y-%m-%d %H:%M}Z"
+            state = f"{'expired' if key.expires_at <= now else 'expires'} {key.expires_at:%Y-%m-%d %H:%M}Z"
         say(f"{key.id:<26}  {key.prefix:<12}  {key.org_id:<24}  {state:<28}  {', '.join(key.scopes)}")
 
 
@@ -141,7 +135,7 @@ def keys_revoke(context: Context, name: str) -> None:
     Example:
       msgmetrics keys revoke am_live_p63v
     """
-    key = connected(context, lambda client, _: revoke_key(client, name, now()))
+    key = connected(context, lambda client, _: revoke_key(client, name))
     say(f"revoked {key.id} of {key.org_id}")
 
 
@@ -206,7 +200,7 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= SHOWN_CHARACTERS else f"{name[:SHOWN_CHARACTERS]}…")
 
 
-def revoke_key(client: Client, name: str, now: datetime) -> Key:
+def revoke_key(client: Client, name: str) -> Key:
     """Revoke the key with this id or prefix, or this key. Raises Refused where not one matches, or it is revoked."""
     whole = client.query(sql("cli/key_id"), parameters={"hash": key_hash(name)}).result_rows
     names = {name, *(row[0] for row in whole)}
@@ -219,6 +213,5 @@ def revoke_key(client: Client, name: str, now: datetime) -> Key:
     key = matching[0]
     if key.revoked_at:
         raise Refused(f"key {key.id} was revoked already at {key.revoked_at.isoformat()}")
-    revoked_ms = (now - EPOCH) // timedelta(milliseconds=1)
-    client.command(sql("cli/revoke_key"), parameters={"id": key.id, "now": revoked_ms})
+    client.command(sql("cli/revoke_key"), parameters={"id": key.id})
     return key

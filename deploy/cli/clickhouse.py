@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from deploy.cli.known import check_known
 from deploy.cli.problems import UNKNOWN_DATABASE, clickhouse_problem, command_errors
 from deploy.sql import sql
 from schemas.connection import connect, connect_writer
+from schemas.instant import utc
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
 from schemas.sharding import everywhere
@@ -48,6 +50,11 @@ def open_clickhouse(
             )
             return connect_writer(target)
         raise clickhouse_problem(settings, error) from None
+
+
+def clickhouse_now(client: Client) -> datetime:
+    """ClickHouse's clock: what a command writes or tells of a time rests on it, whatever this machine's clock says."""
+    return utc(int(client.query(sql("cli/server_clock")).result_rows[0][0]))
 
 
 def known_cluster_id(settings: Settings, client: Client) -> str:
@@ -89,7 +96,8 @@ def open_store(settings: Settings, cluster_id: str) -> Store:
     from pipeline.core.effects import ReadState
 
     name = f"command-{os.getpid()}"
-    store = Store(settings.clickhouse, cluster_id, settings.kafka_topic, name, LONGEST_STATEMENT_SECONDS)
+    where, retention = (cluster_id, settings.kafka_topic, name), settings.facts_retention_days
+    store = Store(settings.clickhouse, *where, timeout_seconds=LONGEST_STATEMENT_SECONDS, retention_days=retention)
     store.perform(ReadState())
     return store
 

@@ -1,8 +1,7 @@
-"""Shared by all commands: settings, types of options, the clock, and messages on stderr. Imports nothing slow."""
+"""Shared by all commands: settings, types of options, and messages on stderr. Imports nothing slow."""
 
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,7 @@ import click
 from deploy.cli.dev_file import dev_settings, read_dev_file
 from deploy.errors import CommandError, Interrupted, Refused, Usage
 from deploy.terminal import safe
-from pipeline.core.watermark import RETENTION_MARGIN_MS, retention_floor
-from schemas.grain import Grain
-from schemas.instant import Span, parse_instant, second, wall_clock_ms
+from schemas.instant import Span, parse_instant, second
 from schemas.settings import PREFIX, Settings, SettingsError, read_settings
 
 
@@ -36,11 +33,6 @@ class Context:
     def names_a_broker(self) -> bool:
         """Whether the environment names a Kafka to use: ``dev`` makes its own otherwise."""
         return PREFIX + "KAFKA_BOOTSTRAP" in os.environ
-
-
-def now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
 
 
 class InstantType(click.ParamType):
@@ -71,11 +63,6 @@ def check_span(start: int, end: int) -> Span:
     if start >= end:
         raise Usage("--from must be before --to")
     return Span(start, end)
-
-
-def retention_floor_ms(settings: Settings) -> int:
-    """The earliest instant whose facts are complete under the retention that is set (epoch milliseconds)."""
-    return retention_floor(wall_clock_ms(), settings.facts_retention_days, Grain.DAY.milliseconds, RETENTION_MARGIN_MS)
 
 
 def is_terminal() -> bool:

@@ -21,7 +21,8 @@ from clickhouse_connect.driver.client import Client
 from api.server import Server, api_server
 from deploy.cli.accounts import create_key, set_tier
 from deploy.cli.arguments import DIRECTORY
-from deploy.cli.context import Context, ReaderGone, now, say
+from deploy.cli.clickhouse import clickhouse_now
+from deploy.cli.context import Context, ReaderGone, say
 from deploy.cli.demo import Traffic, run_demo
 from deploy.cli.dev_file import DEV_FILE, DevFile, read_dev_file, remove_dev_file, write_dev_file
 from deploy.cli.endings import ended, leave
@@ -86,7 +87,7 @@ def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> 
     settings = replace(_with_topic(settings, broker), clickhouse_url=f"chdb://{directory}", admin_port=_free_port())
     client = connect_writer(settings.clickhouse_url)
     migrate(client, settings.facts_retention_days, settings.dead_letter_retention_days, tell=say)
-    content = _dev_file(settings, engine.url, _make_orgs(client, now()))
+    content = _dev_file(settings, engine.url, _make_orgs(client, clickhouse_now(client)))
     is_new = not client.query(sql("cli/count_facts")).result_rows[0][0]
 
     def parts(stop: asyncio.Event) -> dict[str, Part]:

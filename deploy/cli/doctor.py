@@ -1,7 +1,7 @@
 """``msgmetrics doctor``: a line for everything that a worker and the API need, with the remedy."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -16,12 +16,11 @@ from deploy.cli.problems import command_errors
 from deploy.errors import CommandError
 from deploy.migrations.apply import pending
 from deploy.sql import sql
-from pipeline.core.start import clock_skew_ms
+from pipeline.clock import this_moment
+from pipeline.core.clocks import MOST_SKEW_MS, ClockReading
 from schemas.connection import redact
-from schemas.instant import wall_clock_ms
 from schemas.settings import Settings
 
-MAX_SKEW_MS = 1000
 LOOPBACK = {"localhost", "127.0.0.1", "::1", "[::1]"}
 
 
@@ -33,7 +32,7 @@ def doctor(context: Context) -> None:
     Settings, Kafka, the topic, ClickHouse, clocks and migrations. Exit code 1 when something fails.
     """
     failed = False
-    for finding in examine(context.settings, wall_clock_ms):
+    for finding in examine(context.settings):
         failed |= finding.verdict is Verdict.FAIL
         say(f"{finding.verdict.value:<5} {finding.text}")
     sys.exit(1 if failed else 0)
@@ -54,7 +53,7 @@ class Finding:
     text: str
 
 
-def examine(settings: Settings, clock_ms: Callable[[], int]) -> Iterator[Finding]:
+def examine(settings: Settings) -> Iterator[Finding]:
     """A finding for everything that was looked at, in the order in which it is needed."""
     yield Finding(Verdict.OK, "settings are complete and agree with each other")
     yield from (Finding(Verdict.WARN, sentence) for sentence in security_warnings(settings))
@@ -62,7 +61,7 @@ def examine(settings: Settings, clock_ms: Callable[[], int]) -> Iterator[Finding
     try:
         with command_errors(settings):
             client = open_clickhouse(settings, timeout_seconds=LOOK_SECONDS)
-            yield from _clickhouse(client, settings, clock_ms)
+            yield from _clickhouse(client, settings)
     except CommandError as error:
         yield Finding(Verdict.FAIL, str(error))
 
@@ -105,13 +104,18 @@ def _kafka(settings: Settings) -> Iterator[Finding]:
     yield from (Finding(Verdict.NOTE, sentence) for sentence in topic_notes(state))
 
 
-def _clickhouse(client: Client, settings: Settings, clock_ms: Callable[[], int]) -> Iterator[Finding]:
+def _clickhouse(client: Client, settings: Settings) -> Iterator[Finding]:
     yield Finding(Verdict.OK, f"ClickHouse {client.server_version} answers at {redact(settings.clickhouse_url)}")
-    before = clock_ms()
+    before = this_moment()
     theirs = int(client.query(sql("cli/server_clock")).result_rows[0][0])
-    skew = clock_skew_ms(before, theirs, clock_ms())
-    if abs(skew) > MAX_SKEW_MS:
-        yield Finding(Verdict.FAIL, f"its clock differs from this machine's by {skew} ms; synchronise both (NTP)")
+    skew_ms = ClockReading("", theirs, before, this_moment().boot_ms - before.boot_ms).skew_ms()
+    if abs(skew_ms) > MOST_SKEW_MS:
+        ahead = "behind" if skew_ms > 0 else "ahead of"
+        yield Finding(
+            Verdict.FAIL,
+            f"its clock is {abs(skew_ms)} ms {ahead} this machine's, and a worker reads nothing until they agree; "
+            "synchronise both (NTP)",
+        )
     else:
         yield Finding(Verdict.OK, "its clock agrees with this machine's")
     if sentence := copies_unasked(int(client.query(sql("cli/replicated_tables")).result_rows[0][0]), settings):

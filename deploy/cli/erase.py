@@ -7,7 +7,7 @@ import click
 from deploy.cli.accounts import list_keys, revoke_key
 from deploy.cli.arguments import ORG_ARGUMENT
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import INSTANT, Context, confirm, retention_floor_ms, say, warn
+from deploy.cli.context import INSTANT, Context, confirm, say, warn
 from deploy.cli.interruption import unfinished
 from deploy.errors import Refused
 from deploy.sql import sql
@@ -18,7 +18,7 @@ from pipeline.core.protocol import order_erasure_steps
 from pipeline.repair.lease import run_leased
 from schemas.connection import connect_writer
 from schemas.grain import MS_PER_SECOND, Grain
-from schemas.instant import rfc3339, second, utc
+from schemas.instant import rfc3339, second
 from schemas.settings import Settings
 
 UNASKED_MS = Grain.HOUR.milliseconds
@@ -56,9 +56,7 @@ def erase(context: Context, org: str, until: int | None, dry_run: bool, yes: boo
     say(
         with_store(
             context,
-            lambda store, settings: erase_organization(
-                store, org, find_instant(store, org, until), retention_floor_ms(settings)
-            ),
+            lambda store, _: erase_organization(store, org, find_instant(store, org, until)),
             org=org,
         )
     )
@@ -125,14 +123,14 @@ def _counts(store: ClickHouse, org: str) -> Any:
     return store.rows("counting", sql("cli/organization_counts"), org=org)[0]
 
 
-def erase_organization(store: Store, org: str, at_ms: int, floor_ms: int) -> str:
+def erase_organization(store: Store, org: str, at_ms: int) -> str:
     """Revoke the keys, delete, and look once more. Raises Refused where something is left."""
     client = connect_writer(store.endpoint)
     with unfinished(UNFINISHED):
         for key in list_keys(client, org):
             if key.revoked_at is None:
-                revoke_key(client, key.id, utc(store.clock_ms()))
-        run_leased(store, f"erase {org}", order_erasure_steps(org, at_ms, floor_ms), lambda _: None, warn)
+                revoke_key(client, key.id)
+        run_leased(store, f"erase {org}", order_erasure_steps(org, at_ms), lambda _: None, warn)
     facts, letters, minutes, hours, days, keys = map(int, _counts(store, org))
     if keys:
         raise Refused(f"{org} has a key again; revoke it and erase once more")

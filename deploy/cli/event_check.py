@@ -8,8 +8,8 @@ from deploy.cli.event_file import LONGEST_LINE
 from deploy.errors import CommandError
 from pipeline.core.decode import decode_event
 from pipeline.core.refusal import excerpt, explain
-from pipeline.core.watermark import RETENTION_MARGIN_MS, retention_floor
-from schemas.grain import MS_PER_SECOND, Grain
+from pipeline.core.watermark import retention_floor
+from schemas.grain import MS_PER_SECOND
 from schemas.instant import second
 from schemas.message_event import MAX_EVENT_BYTES, TIME_BASED, DeadLetterReason
 from schemas.settings import Settings
@@ -24,7 +24,7 @@ class Horizon:
     def __init__(self, settings: Settings, clock: Callable[[], int]) -> None:
         self._clock, self._now_ms = clock, clock()
         self._skew_seconds, self._days = settings.future_skew_seconds, settings.facts_retention_days
-        self._floor_ms = retention_floor(self._now_ms, self._days, Grain.DAY.milliseconds, RETENTION_MARGIN_MS)
+        self._floor_ms = retention_floor(self._now_ms, self._days)
 
     def refusal(self, occurred_at: str, occurred_ms: int) -> tuple[DeadLetterReason, str] | None:
         """Reason and sentence for a time that is sure to be refused; None for any other."""

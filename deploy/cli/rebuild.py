@@ -5,7 +5,7 @@ from tqdm import tqdm
 
 from deploy.cli.arguments import ORG
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, retention_floor_ms, say, warn
+from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, say, warn
 from deploy.cli.interruption import unfinished
 from deploy.errors import Refused
 from pipeline.clickhouse.store import Store
@@ -37,25 +37,24 @@ def rebuild(context: Context, start: int, end: int, org: str) -> None:
     say(
         with_store(
             context,
-            lambda store, settings: rebuild_span(store, span, org, retention_floor_ms(settings), is_terminal()),
+            lambda store, _: rebuild_span(store, span, org, is_terminal()),
             org=org,
         )
     )
 
 
-def rebuild_span(store: Store, span: Span, org: str, floor_ms: int, watched: bool) -> str:
+def rebuild_span(store: Store, span: Span, org: str, watched: bool) -> str:
     """Rebuild, and say what was rebuilt; ``watched`` shows a progress bar.
 
     Raises Refused where facts have expired, and where there is nothing to rebuild.
     """
     state: State = store.perform(ReadState())
-    floor_ms = max(floor_ms, state.facts_floor_ms)
-    if Grain.DAY.floor(span.start) * MS_PER_SECOND < floor_ms:
+    if Grain.DAY.floor(span.start) * MS_PER_SECOND < state.facts_floor_ms:
         raise Refused(
-            f"facts are complete only since {rfc3339(floor_ms)}; what is before cannot be computed from them. "
-            "Its rollups stay as they are; begin the span there"
+            f"facts are complete only since {rfc3339(state.facts_floor_ms)}; what is before cannot be computed from "
+            "them. Its rollups stay as they are; begin the span there"
         )
-    total = len(rebuild_spans(span.start, span.end, state, floor_ms))
+    total = len(rebuild_spans(span.start, span.end, state))
     if not total:
         as_of = rfc3339(state.as_of_ms) or "not set"
         raise Refused(f"nothing of the span is aggregated yet (as_of is {as_of}), so there is nothing to rebuild")
@@ -64,7 +63,7 @@ def rebuild_span(store: Store, span: Span, org: str, floor_ms: int, watched: boo
         def progress(effect: Effect) -> None:
             bar.update(isinstance(effect, RebuildBuckets))
 
-        steps = rebuild_steps(span.start, span.end, floor_ms, org)
+        steps = rebuild_steps(span.start, span.end, org)
         with unfinished(UNFINISHED):
             done = run_leased(store, "rebuild", steps, progress, warn)
     whose = f" of {org}" if org else ""

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from deploy.cli.arguments import ORG
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, retention_floor_ms, say, warn
+from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, say, warn
 from deploy.terminal import safe_json
 from pipeline.repair.reconcile import Difference, Number, Reconciler, Reconciliation, Violation
 from schemas.instant import rfc3339, second
@@ -46,9 +46,7 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
 
         result = with_store(
             context,
-            lambda store, settings: Reconciler(store, org, _wait, show).run(
-                span.start, span.end, retention_floor_ms(settings)
-            ),
+            lambda store, _: Reconciler(store, org, _wait, show).run(span.start, span.end),
             org=org,
         )
     say(*([safe_json(as_document(result))] if as_json else as_text(result)))

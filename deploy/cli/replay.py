@@ -7,10 +7,11 @@ from typing import Any
 import click
 from tqdm import tqdm
 
-from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, retention_floor_ms, say, warn
+from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, say, warn
 from deploy.cli.problems import command_errors
 from deploy.errors import Interrupted, Usage
 from pipeline.clickhouse.store import Store
+from pipeline.clock import this_moment
 from pipeline.core.place import Place
 from pipeline.kafka.client import read_cluster_id
 from pipeline.peer import Peer
@@ -20,7 +21,6 @@ from pipeline.repair.replay_progress import Replays
 from pipeline.repair.replay_reading import Wanted
 from pipeline.runner import Retrying
 from schemas.grain import MS_PER_SECOND
-from schemas.instant import wall_clock_ms
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
 
@@ -54,28 +54,29 @@ def replay(
     wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, places, rate or 0)
     settings = context.settings
     work = forecast if dry_run else run_replay
-    say(work(settings, wanted, retention_floor_ms(settings), resume=resume, watched=is_terminal()))
+    say(work(settings, wanted, resume=resume, watched=is_terminal()))
 
 
 def _open_store(settings: Settings, cluster_id: str) -> Store:
-    return Store(settings.clickhouse, cluster_id, settings.kafka_topic, "replay", LONGEST_STATEMENT_SECONDS)
+    where, retention = (cluster_id, settings.kafka_topic, "replay"), settings.facts_retention_days
+    return Store(settings.clickhouse, *where, timeout_seconds=LONGEST_STATEMENT_SECONDS, retention_days=retention)
 
 
-def run_replay(settings: Settings, wanted: Wanted, floor_ms: int, *, resume: bool, watched: bool) -> str:
+def run_replay(settings: Settings, wanted: Wanted, *, resume: bool, watched: bool) -> str:
     """Replay, and say what was done. Raises Unreachable, Refused or Interrupted."""
     with tqdm(desc="replaying", unit=" records", disable=not watched) as bar:
         try:
-            return _run(settings, _replay(settings, wanted, floor_ms, bar, resume=resume))
+            return _run(settings, _replay(settings, wanted, bar, resume=resume))
         except KeyboardInterrupt:
             raise Interrupted("interrupted; the same command with --resume goes on from there") from None
 
 
-def forecast(settings: Settings, wanted: Wanted, floor_ms: int, *, resume: bool, watched: bool) -> str:
+def forecast(settings: Settings, wanted: Wanted, *, resume: bool, watched: bool) -> str:
     """Say what a replay would do. Raises Unreachable, Refused or Usage."""
     if resume:
         raise Usage("--dry-run looks at a whole span; leave --resume out")
     with tqdm(desc="looking", unit=" records", disable=not watched) as bar:
-        return _run(settings, _forecast(settings, wanted, floor_ms, bar))
+        return _run(settings, _forecast(settings, wanted, bar))
 
 
 def _run(settings: Settings, work: Coroutine[Any, Any, str]) -> str:
@@ -83,7 +84,7 @@ def _run(settings: Settings, work: Coroutine[Any, Any, str]) -> str:
         return asyncio.run(work)
 
 
-async def _replay(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm, *, resume: bool) -> str:
+async def _replay(settings: Settings, wanted: Wanted, bar: tqdm, *, resume: bool) -> str:
     store = _open_store(settings, await read_cluster_id(settings))
     await asyncio.to_thread(store.read_stored)  # which incarnation of the topic it is
     retrying = Retrying(store.perform, Peer("ClickHouse"), warn=warn)
@@ -92,8 +93,7 @@ async def _replay(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm, 
         perform=retrying,
         replays=Replays(store, retrying.call),
         wanted=wanted,
-        clock_ms=wall_clock_ms,
-        floor_ms=floor_ms,
+        clock=this_moment,
         gaps=await asyncio.to_thread(store.read_gaps),
         on_start=bar.reset,
         on_progress=lambda passed: bar.update(passed - bar.n),
@@ -105,15 +105,14 @@ async def _replay(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm, 
     return f"replayed {done.records} records: {done.facts} events, {done.dead_letters} dead letters{late}{erased}"
 
 
-async def _forecast(settings: Settings, wanted: Wanted, floor_ms: int, bar: tqdm) -> str:
+async def _forecast(settings: Settings, wanted: Wanted, bar: tqdm) -> str:
     store = _open_store(settings, await read_cluster_id(settings))
     await asyncio.to_thread(store.read_stored)  # which incarnation of the topic it is
     f = await DryRun(
         settings=settings,
         store=store,
         wanted=wanted,
-        clock_ms=wall_clock_ms,
-        floor_ms=floor_ms,
+        clock=this_moment,
         gaps=await asyncio.to_thread(store.read_gaps),
         on_start=bar.reset,
         on_progress=lambda passed: bar.update(passed - bar.n),

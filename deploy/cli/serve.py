@@ -23,7 +23,7 @@ def worker(context: Context) -> None:
     Example:
       msgmetrics worker
     """
-    from pipeline.worker.worker import run_worker
+    from pipeline.worker.process import run_worker
 
     settings = context.settings
     configure_logs(settings.log_format, settings.log_level)

@@ -45,6 +45,11 @@ class ClickHouse:
             client = self._local.client = connect_writer(self.endpoint, timeout_seconds=self.timeout_seconds)
         return client
 
+    def connect(self) -> None:
+        """Connect this thread, unless it is: the first statement would take longer by that."""
+        with self._asked("connecting"):
+            pass
+
     def rows(self, doing: str, statement: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
         """The rows that a query answers, all at once."""
         with self._asked(doing) as client:

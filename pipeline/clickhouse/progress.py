@@ -8,7 +8,7 @@ from pipeline.core.place import Place
 from pipeline.core.start import Gap, Stored
 from schemas import tables
 from schemas.endpoint import Endpoint
-from schemas.instant import utc
+from schemas.limits import FACTS_RETENTION_DAYS
 
 PROGRESS = "reading or writing progress"
 
@@ -17,13 +17,20 @@ class ProgressStore(ClickHouse):
     """ClickHouse as one (cluster, topic) sees it.
 
     ``timeout_seconds`` bounds every statement; it must be well below the time in which Kafka would take this worker's
-    partitions away.
+    partitions away. ``retention_days`` is what facts are kept for.
     """
 
     def __init__(
-        self, clickhouse: str | Endpoint, cluster_id: str, topic: str, worker: str, timeout_seconds: float
+        self,
+        clickhouse: str | Endpoint,
+        cluster_id: str,
+        topic: str,
+        worker: str,
+        timeout_seconds: float,
+        retention_days: int = FACTS_RETENTION_DAYS,
     ) -> None:
         super().__init__(clickhouse, timeout_seconds)
+        self.retention_days = retention_days
         self.cluster_id, self.topic, self.worker = cluster_id, topic, worker
         self.incarnations: dict[Place, int] = {}
         """Of each partition the life of its topic that it is read in; 0 where none is stored."""
@@ -52,15 +59,14 @@ class ProgressStore(ClickHouse):
         rows = self.rows(doing, sql("state/progress"), cluster_id=self.cluster_id, topic=self.topic)
         return [(Place(topic, int(p)), int(life), int(o), int(mark), name) for topic, p, life, o, mark, name in rows]
 
-    def _write_progress(self, progress: Iterable[Progress]) -> None:
-        names = ["cluster_id", "topic", "partition", "incarnation", "topic_id", "watermark", "next_offset"]
+    def _write_progress(self, progress: Iterable[Progress], lateness_ms: int) -> None:
         lives, ids = self.incarnations, self.topic_ids
-        rows = [
-            (self.cluster_id, *p.place, lives.get(p.place, 0), ids.get(p.place, ""), utc(p.watermark_ms), p.next_offset)
-            for p in progress
+        places = [
+            (*p.place, lives.get(p.place, 0), ids.get(p.place, ""), p.watermark_ms, p.next_offset) for p in progress
         ]
-        if rows:
-            self.insert(PROGRESS, tables.PARTITION_WATERMARKS, names, rows)
+        if places:
+            name = sql("state/write_progress")
+            self.write(PROGRESS, name, cluster_id=self.cluster_id, lateness=lateness_ms, places=places)
 
     def read_gaps(self) -> dict[Place, list[Gap]]:
         """Losses that operators have accepted, of the topic as it is: one made anew inherits none."""
@@ -78,12 +84,12 @@ class ProgressStore(ClickHouse):
 
     # -- reports: shown to people, never read by the pipeline ---------------------------------------------------
 
-    def report_partitions(self, rows: Iterable[tuple[Place, str, int, int]], now_ms: int) -> None:
+    def report_partitions(self, rows: Iterable[tuple[Place, str, int, int]]) -> None:
         """Report rows of (partition, status, next_offset, log_end_offset)."""
-        names = ["cluster_id", "topic", "partition", "owner", "status", "next_offset", "log_end_offset", "updated_at"]
-        full = [(self.cluster_id, *p, self.worker, s, n, e, utc(now_ms)) for p, s, n, e in rows]
-        if full:
-            self.insert("reporting", tables.PARTITION_STATUS, names, full)
+        places = [(*p, status, next_offset, end) for p, status, next_offset, end in rows]
+        if places:
+            where = {"cluster_id": self.cluster_id, "worker": self.worker}
+            self.write("reporting", sql("state/report_partitions"), places=places, **where)
 
     def report_worker(self, group: str, reasons: Sequence[str], pending_recomputes: int) -> None:
         """Report the readiness of this worker, a member of a consumer group."""

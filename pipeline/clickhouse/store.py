@@ -14,6 +14,8 @@ from pipeline.clickhouse.arrow import DEAD_LETTER_COLUMNS, dead_letter_rows, fac
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.progress import PROGRESS, ProgressStore
 from pipeline.clickhouse.schema import check_schema
+from pipeline.clock import this_moment
+from pipeline.core.clocks import ClockReading
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
@@ -42,6 +44,7 @@ from pipeline.core.effects import (
 )
 from pipeline.core.late import KEYS_A_STATEMENT
 from pipeline.core.place import Place
+from pipeline.core.watermark import RETENTION_MARGIN_SECONDS
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.limits import LONGEST_STATEMENT_SECONDS
@@ -88,9 +91,14 @@ class Store(ProgressStore):
 
     @perform.register
     def _read_state(self, effect: ReadState) -> State:
-        *scalars, schema, schema_done = map(int, self.rows(PROGRESS, sql("state/read"))[0])
-        check_schema(schema, schema_done)
-        return State(*scalars)
+        self.connect()  # which takes its time, and is no matter of the clocks
+        before = this_moment()
+        rows = self.rows(PROGRESS, sql("state/read"), days=self.retention_days, margin=RETENTION_MARGIN_SECONDS)
+        took_ms = this_moment().boot_ms - before.boot_ms
+        as_of, closing, facts_floor, generation, schema, schema_done, theirs, server = rows[0]
+        check_schema(int(schema), int(schema_done))
+        clock = ClockReading(server, int(theirs), before, took_ms)
+        return State(int(as_of), int(closing), int(facts_floor), int(generation), clock)
 
     @perform.register
     def _raise_state(self, effect: RaiseState) -> None:
@@ -108,7 +116,7 @@ class Store(ProgressStore):
 
     @perform.register
     def _note_progress(self, effect: WriteProgress) -> None:
-        self._write_progress(effect.progress)
+        self._write_progress(effect.progress, effect.lateness_ms)
 
     @perform.register
     def _answer_watermarks(self, effect: ReadWatermarks) -> dict[Place, int]:

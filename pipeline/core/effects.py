@@ -8,9 +8,10 @@ Instants are epoch milliseconds, bucket starts epoch seconds; 0 means "not yet".
 """
 
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from pipeline.core.clocks import NOT_READ, ClockReading
 from pipeline.core.late_keys import LateKeys
 from pipeline.core.place import Place
 from pipeline.core.records import Columns, DeadLetter
@@ -22,12 +23,16 @@ Erasures = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The scalars of the ``watermark`` table, each only ever rising."""
+    """The scalars of the ``watermark`` table, each only ever rising, and ClickHouse's clock as it was then.
+
+    ``facts_floor_ms`` is where facts are surely complete from on: by what is stored, and by the retention of facts.
+    """
 
     as_of_ms: int = 0
     closing_ms: int = 0
     facts_floor_ms: int = 0
     generation: int = 0
+    clock: ClockReading = field(default=NOT_READ, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,10 @@ class ReadState:
 
 @dataclass(frozen=True, slots=True)
 class WriteProgress:
+    """Store progress. No watermark gets ahead of ClickHouse's clock less ``lateness_ms``, whatever clock it is from."""
+
     progress: tuple[Progress, ...]
+    lateness_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ class ReadWatermarks:
 
 @dataclass(frozen=True, slots=True)
 class RaiseState:
-    """Raise scalars of the ``watermark`` table; a zero changes nothing."""
+    """Raise scalars of the ``watermark`` table; a zero changes nothing. No instant gets ahead of ClickHouse's clock."""
 
     state: State
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from pipeline.core.clocks import ClockReading, Moment
 from pipeline.core.commits import Reached
 from pipeline.core.decode import decode_batch, letter_for
 from pipeline.core.effects import Erasures, Progress
@@ -73,7 +74,8 @@ class Chunk:
     """A growing flush. ``opened_at`` (monotonic seconds) is when its first batch was read; None while empty.
 
     A second reading, as a replay is one, does not judge time again: records that a clock refuses (too late, or in the
-    future) are counted, as ``out_of_time``, and get no dead letter.
+    future) are counted, as ``out_of_time``, and get no dead letter. ``offsets_ms`` are the least and the most that the
+    wall clock was set to when it judged.
     """
 
     is_second_reading: bool = False
@@ -85,9 +87,12 @@ class Chunk:
     records: int = 0
     out_of_time: int = 0
     opened_at: float | None = None
+    offsets_ms: tuple[int, ...] = ()
 
-    def add(self, batch: Batch, rules: Rules, now_ms: int, facts_floor_ms: int, read_at: float) -> None:
+    def add(self, batch: Batch, rules: Rules, now: Moment, facts_floor_ms: int, read_at: float) -> None:
         """Decode a batch into the chunk. Batches of a partition arrive in the order of its log."""
+        now_ms, offsets_ms = now.wall_ms, (now.offset_ms, *self.offsets_ms)
+        self.offsets_ms = min(offsets_ms), max(offsets_ms)
         decoded = decode_batch(batch.place, batch.records, now_ms, rules.future_skew_ms, facts_floor_ms, self.columns)
         letters = [x for x in decoded.letters if not (self.is_second_reading and x.reason in TIME_BASED)]
         self.out_of_time += len(decoded.letters) - len(letters)
@@ -117,6 +122,10 @@ class Chunk:
         rows = zip(self.columns.org_id, self.columns.record_ms, strict=True)
         letters = ((x.org_id, x.record_ms) for x in self.letters)
         return bool(erasures) and any(_is_erased(erasures, org, at) for org, at in chain(rows, letters))
+
+    def was_judged_by(self, clock: ClockReading) -> bool:
+        """Whether the clock that judged its records agreed with this one."""
+        return clock.agrees(*self.offsets_ms)
 
     def _advance(self, batch: Batch, watermark_ms: int) -> None:
         end = self.ends.get(batch.place)

@@ -39,10 +39,11 @@ from pipeline.core.effects import (
 from pipeline.core.flush import Chunk, too_late
 from pipeline.core.generation import next_generation
 from pipeline.core.late import late_keys, late_spans
-from pipeline.core.late_keys import LateKeys
+from pipeline.core.late_keys import NO_KEYS, LateKeys
 from pipeline.core.place import Place
 from pipeline.core.watermark import frontier, holding
 from schemas.grain import MS_PER_SECOND, Grain
+from schemas.message_event import TIME_BASED
 
 MAX_ROLL_MS = Grain.DAY.milliseconds
 """One roll closes at most this much event time, so that `as_of` moves while a backlog is closed."""
@@ -55,6 +56,8 @@ class Flushed:
     """The outcome of a flush: keys to recompute, dead letters written, records dropped since they are erased.
 
     ``erasures`` is what holds from now on; ``sweep`` says that some of it was announced too late for this flush.
+    ``is_doubtful`` says that the clock which judged it is not to be believed: nothing is claimed by it, and its batches
+    are to be read again.
     """
 
     late: LateKeys
@@ -62,11 +65,10 @@ class Flushed:
     erased: int
     erasures: Erasures
     sweep: bool
+    is_doubtful: bool = False
 
 
-def flush_steps(
-    chunk: Chunk, progress: Iterable[Progress], retention_floor_ms: int, erasures: Erasures
-) -> Steps[Flushed]:
+def flush_steps(chunk: Chunk, progress: Iterable[Progress], lateness_ms: int, erasures: Erasures) -> Steps[Flushed]:
     """Make a chunk durable, then say so: ``progress`` is what may be claimed by it (a replay claims nothing).
 
     The state is read *after* the facts are in: either `closing` covers a fact's minute already, and it is late; or it
@@ -75,20 +77,27 @@ def flush_steps(
 
     Erasures are read after the rows are in, for the same reason: either an erasure that was announced meanwhile is
     seen here, or whoever announced it deletes what was inserted before.
+
+    Dead letters that a clock decides are written only if ClickHouse's agrees, as it was read behind the facts: then
+    nothing that happened to either clock while the facts were refused is overlooked.
     """
     erased = chunk.forget(erasures)
     if len(chunk.columns):
         yield InsertFacts(chunk.columns)
     state: State = yield ReadState()
-    floor_ms = max(state.facts_floor_ms, retention_floor_ms)
-    letters = (*chunk.letters, *too_late(chunk, floor_ms))
+    letters = (*chunk.letters, *too_late(chunk, state.facts_floor_ms))
+    if any(letter.reason in TIME_BASED for letter in letters):
+        while not state.clock.tells:
+            state = yield ReadState()
+        if not chunk.was_judged_by(state.clock):
+            return Flushed(NO_KEYS, 0, 0, erasures, sweep=False, is_doubtful=True)
     if letters:
         yield InsertDeadLetters(letters)
     erasures = yield ReadErasures()
     late = late_keys(chunk.columns.occurred_ms, chunk.columns.org_id, state.closing_ms)
     claimed = tuple(progress)
     if claimed:
-        yield WriteProgress(claimed)
+        yield WriteProgress(claimed, lateness_ms)
     return Flushed(late, len(letters), erased, erasures, chunk.touches(erasures))
 
 
@@ -122,19 +131,18 @@ class Rolled:
     holding: tuple[Place, ...] = ()
 
 
-def roll_steps(partitions: Iterable[Place], retention_floor_ms: int) -> Steps[Rolled]:
+def roll_steps(partitions: Iterable[Place]) -> Steps[Rolled]:
     """Close what every partition has passed: announce, read, compute, and only then publish `as_of`.
 
     `closing` is announced before anything is read, so that a fact which arrives too late for this reading sees the
     announcement and is recomputed by its inserter. `as_of` comes last: who sees it sees everything below it.
-    Two rollers at once do the same work twice and nothing else.
+    Two rollers at once do the same work twice and nothing else. No more is closed than was announced: `closing` gets
+    no further than ClickHouse's clock, whatever a watermark says.
     """
     expected = tuple(partitions)
     watermarks: dict[Place, int] = yield ReadWatermarks()
     target = frontier(watermarks, expected)
     state: State = yield ReadState()
-    if retention_floor_ms > state.facts_floor_ms:
-        yield RaiseState(State(facts_floor_ms=retention_floor_ms))
     if target is None or target <= state.as_of_ms:
         return Rolled(state.as_of_ms, holding=holding(watermarks, expected))
     if state.as_of_ms:
@@ -144,7 +152,9 @@ def roll_steps(partitions: Iterable[Place], retention_floor_ms: int) -> Steps[Ro
         return Rolled(target)
     yield RaiseState(State(closing_ms=target))
     state = yield ReadState()
-    start_ms = state.as_of_ms
+    start_ms, target = state.as_of_ms, min(target, state.closing_ms)
+    if target <= start_ms:
+        return Rolled(start_ms)
     if not start_ms:
         earliest: int | None = yield ReadEarliestFact()
         start_ms = target if earliest is None else min(earliest * MS_PER_SECOND, target)
@@ -162,13 +172,13 @@ def roll_steps(partitions: Iterable[Place], retention_floor_ms: int) -> Steps[Ro
     return Rolled(target, more=min(watermarks[p] for p in expected) > target)
 
 
-def progress_steps(progress: Iterable[Progress]) -> Steps[None]:
+def progress_steps(progress: Iterable[Progress], lateness_ms: int) -> Steps[None]:
     """Say how far partitions are that had nothing to flush: they are caught up.
 
     The state need not be read: this speaks for what was flushed, under a state that was read, and beyond it claims only
     that there are no records, which is so under the rules of any version.
     """
-    yield WriteProgress(tuple(progress))
+    yield WriteProgress(tuple(progress), lateness_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +190,14 @@ class Rebuilt:
     generation: int
 
 
-def rebuild_spans(start: int, end: int, state: State, retention_floor_ms: int) -> list[tuple[Grain, int, int]]:
+def rebuild_spans(start: int, end: int, state: State) -> list[tuple[Grain, int, int]]:
     """The steps of a rebuild of [start, end): whole days from the floor of facts to the day that is being closed."""
-    floor_ms = max(state.facts_floor_ms, retention_floor_ms)
-    start_ms = max(Grain.DAY.floor(start) * MS_PER_SECOND, floor_ms)
+    start_ms = max(Grain.DAY.floor(start) * MS_PER_SECOND, state.facts_floor_ms)
     end_ms = min(Grain.DAY.ceil(end), Grain.DAY.ceil(state.closing_ms // MS_PER_SECOND)) * MS_PER_SECOND
     return [(grain, first, last) for grain in Grain for first, last in _spans(grain, start_ms, end_ms)]
 
 
-def rebuild_steps(start: int, end: int, retention_floor_ms: int, org_id: str = "") -> Steps[Rebuilt]:
+def rebuild_steps(start: int, end: int, org_id: str = "") -> Steps[Rebuilt]:
     """Write every bucket of the days that [start, end) touches anew from facts, so that nothing outranks it.
 
     The generation is raised *before* a fact is read. A writer reads it after its own facts are in: so either this
@@ -203,7 +212,7 @@ def rebuild_steps(start: int, end: int, retention_floor_ms: int, org_id: str = "
     highest: int = yield ReadHighestGeneration()
     yield RaiseState(State(generation=next_generation(state.generation, highest)))
     state = yield ReadState()
-    spans = rebuild_spans(start, end, state, retention_floor_ms)
+    spans = rebuild_spans(start, end, state)
     before = None
     while before != state.generation:  # see recompute_steps
         before = state.generation
@@ -214,13 +223,13 @@ def rebuild_steps(start: int, end: int, retention_floor_ms: int, org_id: str = "
     return Rebuilt(days[0][0], days[-1][1], before)
 
 
-def order_erasure_steps(org_id: str, at_ms: int, retention_floor_ms: int) -> Steps[None]:
+def order_erasure_steps(org_id: str, at_ms: int) -> Steps[None]:
     """Order that all is erased that an organization sent up to an instant, and do it."""
     yield OrderErasure(org_id, at_ms)
-    yield from erase_steps(org_id, at_ms, retention_floor_ms)
+    yield from erase_steps(org_id, at_ms)
 
 
-def erase_steps(org_id: str, at_ms: int, retention_floor_ms: int) -> Steps[None]:
+def erase_steps(org_id: str, at_ms: int) -> Steps[None]:
     """Delete what an organization sent up to an instant, and write its rollups anew from what it has sent since.
 
     From below upwards: facts until there are none, then the rollups grain by grain, each time waiting for the
@@ -241,7 +250,7 @@ def erase_steps(org_id: str, at_ms: int, retention_floor_ms: int) -> Steps[None]
     earliest: int | None = yield ReadEarliestFact(org_id)
     if earliest is not None:
         state: State = yield ReadState()
-        yield from rebuild_steps(earliest, state.closing_ms // MS_PER_SECOND, retention_floor_ms, org_id)
+        yield from rebuild_steps(earliest, state.closing_ms // MS_PER_SECOND, org_id)
     yield ReadState()
     yield FinishErasure(org_id, announcement)
 
@@ -257,7 +266,7 @@ def _erase_rollups(org_id: str, announcement: int) -> Steps[int | None]:
     return announcement
 
 
-def sweep_steps(retention_floor_ms: int) -> Steps[tuple[str, ...]]:
+def sweep_steps() -> Steps[tuple[str, ...]]:
     """Go on with erasures that were interrupted, and erase again what came back.
 
     A worker may end between inserting erased facts and looking for erasures; so this is repeated from time to time.
@@ -265,7 +274,7 @@ def sweep_steps(retention_floor_ms: int) -> Steps[tuple[str, ...]]:
     """
     found: Erasures = yield FindErased()
     for org_id, at_ms in sorted(found.items()):
-        yield from erase_steps(org_id, at_ms, retention_floor_ms)
+        yield from erase_steps(org_id, at_ms)
     return tuple(sorted(found))
 
 

@@ -1,4 +1,4 @@
-"""Decisions at the start: whether clocks agree, and where the reading of a partition begins."""
+"""The decision at the start of a partition: where its reading begins."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -74,19 +74,3 @@ def behind_gaps(offset: int, accepted: Iterable[Gap]) -> int:
         if gap.from_offset <= offset < gap.to_offset:
             offset = gap.to_offset
     return offset
-
-
-def clock_skew_ms(before_ms: int, theirs_ms: int, after_ms: int) -> int:
-    """The least by which their clock is behind (positive) or ahead of ours (negative); 0 where it may agree.
-
-    Theirs was read at some moment between our two readings. On a busy machine these may lie seconds apart, which says
-    nothing about the clocks.
-
-    ::
-
-        ours    before ├──────────────┤ after
-        theirs    ^ behind     ^ agrees      ^ ahead
-    """
-    if theirs_ms < before_ms:
-        return before_ms - theirs_ms
-    return min(0, after_ms - theirs_ms)

@@ -13,18 +13,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.core.place import Place
-from schemas.grain import Grain
+from schemas.grain import MS_PER_SECOND, Grain
+
+RETENTION_MARGIN_SECONDS = Grain.HOUR.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """A partition that is caught up: at ``now_ms`` nothing that could be read was unread or undurable.
+    """A partition that is caught up: at ``boot_ms`` nothing that could be read was unread or undurable.
 
-    ``hidden`` counts the offsets behind it that an open transaction hides: then no watermark may be claimed for
-    ``now_ms``.
+    That is of the clock that only runs, since the wall clock may be set before anything is claimed by this. ``hidden``
+    counts the offsets behind it that an open transaction hides: then no watermark may be claimed for that time.
     """
 
-    now_ms: int
+    boot_ms: int
     position: int
     hidden: int = 0
 
@@ -59,14 +61,12 @@ def holding(watermarks: Mapping[Place, int], partitions: Iterable[Place]) -> tup
     return tuple(p for p, mark in marks.items() if mark == min(marks.values()))
 
 
-def retention_floor(now_ms: int, retention_days: int, day_ms: int, margin_ms: int) -> int:
+def retention_floor(now_ms: int, retention_days: int) -> int:
     """The earliest instant whose facts are surely complete under a retention of that many days.
 
     Facts are dropped by whole days at the latest ``retention_days`` after them, so the day that is touched by
     now − retention is incomplete; the margin covers a clock that differs from the engine's.
     """
-    touched = now_ms + margin_ms - retention_days * day_ms
+    day_ms = Grain.DAY.milliseconds
+    touched = now_ms + RETENTION_MARGIN_SECONDS * MS_PER_SECOND - retention_days * day_ms
     return (touched // day_ms + 1) * day_ms
-
-
-RETENTION_MARGIN_MS = Grain.HOUR.milliseconds

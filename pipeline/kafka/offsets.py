@@ -123,7 +123,7 @@ async def caught_up(
 
     First the clock, then the log's ends, then the position: never a claim about a time that was not looked at.
     """
-    now_ms = clock_ms()
+    boot_ms = clock_ms()
     very_ends = await log_ends(consumer, places, with_hidden=True)
     ends = very_ends
     if any((position_of(consumer, p) or 0) < end for p, end in very_ends.items()):
@@ -132,7 +132,7 @@ async def caught_up(
     for place, end in ends.items():
         position = position_of(consumer, place)
         if position is not None and position >= end and is_settled(place):
-            idle[place] = Idle(now_ms, position, max(0, very_ends.get(place, position + 1) - position))
+            idle[place] = Idle(boot_ms, position, max(0, very_ends.get(place, position + 1) - position))
     return idle
 
 

@@ -97,10 +97,10 @@ class Reconciler:
     wait: Callable[[float], None]
     on_progress: Callable[[str, int, int], None] = lambda *_: None
 
-    def run(self, start: int, end: int, retention_floor_ms: int) -> Reconciliation:
+    def run(self, start: int, end: int) -> Reconciliation:
         """Compare the whole, closed buckets that [start, end) touches. Raises SinkUnavailable or Stop."""
         state: State = self.store.perform(ReadState())
-        floor = max(state.facts_floor_ms, retention_floor_ms) // MS_PER_SECOND
+        floor = state.facts_floor_ms // MS_PER_SECOND
         result = Reconciliation(start, end)
         suspects: dict[Step, set[Found]] = {}
         for step in self._steps(plan(start, end, state.as_of_ms // MS_PER_SECOND, floor)):

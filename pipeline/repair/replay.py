@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.core.commits import Commits
-from pipeline.core.effects import Erasures, ReadErasures, ReadState
+from pipeline.core.effects import Erasures, ReadErasures, ReadState, State
 from pipeline.core.flush import Chunk
 from pipeline.core.late import Pace
 from pipeline.core.place import Place
@@ -48,11 +48,11 @@ class Replay(Reading):
 
     async def run(self, *, resume: bool) -> Replayed:
         """Read, flush and recompute to the end. Raises KafkaError, SinkUnavailable or Stop."""
-        await asyncio.to_thread(self.perform, ReadState())  # raises for a database of another version
+        state: State = await asyncio.to_thread(self.perform, ReadState())  # raises for a database of another version
         async with open_consumer(self.settings) as consumer:
             bounds = await (asyncio.to_thread(self.replays.resume, self.wanted) if resume else self._begin(consumer))
             self.on_start(sum(b.end - b.start for b in bounds.values()))
-            await self._read(consumer, bounds)
+            await self._read(consumer, bounds, state)
         return self.done
 
     async def _begin(self, consumer: LogConsumer) -> dict[Place, Bounds]:
@@ -60,10 +60,10 @@ class Replay(Reading):
         await asyncio.to_thread(self.replays.begin, uuid.uuid4(), self.wanted, bounds)
         return bounds
 
-    async def _read(self, consumer: LogConsumer, bounds: Mapping[Place, Bounds]) -> None:
+    async def _read(self, consumer: LogConsumer, bounds: Mapping[Place, Bounds], state: State) -> None:
         self._readings = dict.fromkeys(bounds, EPOCH)
         erasures: Erasures = await asyncio.to_thread(self.perform, ReadErasures())
-        async for chunk in self.chunks(consumer, bounds):
+        async for chunk in self.chunks(consumer, bounds, state):
             erasures = await self._make_durable(chunk, erasures)
         await self._recompute(hot_too=True)
         await asyncio.to_thread(self._store_progress)
@@ -71,9 +71,9 @@ class Replay(Reading):
 
     async def _make_durable(self, chunk: Chunk, erasures: Erasures) -> Erasures:
         """Flush, recompute late keys when that is due, and store the progress."""
-        flushed = await asyncio.to_thread(drive, flush_steps(chunk, (), self.floor_ms, erasures), self.perform)
+        flushed = await asyncio.to_thread(drive, flush_steps(chunk, (), 0, erasures), self.perform)
         if flushed.sweep:
-            await asyncio.to_thread(drive, sweep_steps(self.floor_ms), self.perform)
+            await asyncio.to_thread(drive, sweep_steps(), self.perform)
         self._commits.flushed(flushed.late, chunk.reached(), time.monotonic())
         self.done.records += chunk.records
         self.done.facts += len(chunk.columns)

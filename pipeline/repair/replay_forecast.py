@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
-from pipeline.core.effects import Erasures, ReadErasures, ReadState
+from pipeline.core.effects import Erasures, ReadErasures, ReadState, State
 from pipeline.core.flush import Chunk
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter
@@ -52,13 +52,13 @@ class DryRun(Reading):
     async def run(self) -> Forecast:
         """Read the span and count. Raises KafkaError, SinkUnavailable or Stop."""
         forecast, batch_id, valid = Forecast(), str(uuid.uuid4()), 0
-        await asyncio.to_thread(self.store.perform, ReadState())  # raises for a database of another version
+        state: State = await asyncio.to_thread(self.store.perform, ReadState())  # raises for another version
         erasures: Erasures = await asyncio.to_thread(self.store.perform, ReadErasures())
         reached: dict[Place, int] = {}
         async with open_consumer(self.settings) as consumer:
             bounds = await find_bounds(consumer, self.settings.kafka_topic, self.wanted)
             self.on_start(sum(b.end - b.start for b in bounds.values()))
-            async for chunk in self.chunks(consumer, bounds):
+            async for chunk in self.chunks(consumer, bounds, state):
                 valid += await asyncio.to_thread(self._look_at, chunk, erasures, batch_id, forecast)
                 reached |= {p: end.next_offset for p, end in chunk.reached().items()}
                 self.on_progress(sum(next_offset - bounds[p].start for p, next_offset in reached.items()))

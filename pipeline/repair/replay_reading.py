@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 
+from pipeline.core.clocks import Moment
+from pipeline.core.effects import State
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.place import Place
 from pipeline.core.records import time_of
@@ -60,18 +62,20 @@ class Reading:
 
     settings: Settings
     wanted: Wanted
-    clock_ms: Callable[[], int]
-    floor_ms: int
+    clock: Callable[[], Moment]
     gaps: Mapping[Place, Sequence[Gap]]
 
-    async def chunks(self, consumer: LogConsumer, bounds: Mapping[Place, Bounds]) -> AsyncIterator[Chunk]:
-        """The records of the span, decoded, in chunks of the size of the worker's flushes."""
+    async def chunks(self, consumer: LogConsumer, bounds: Mapping[Place, Bounds], state: State) -> AsyncIterator[Chunk]:
+        """The records of the span, decoded, in chunks of the size of the worker's flushes.
+
+        Time is judged by ClickHouse's clock, as ``state`` had it: this machine's may be anybody's.
+        """
         s = self.settings
         policy = FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds)
         rules = Rules(0, int(s.future_skew_seconds * MS_PER_SECOND))
         chunk = Chunk(is_second_reading=True)
         async for batch in read_batches(consumer, self.wanted, bounds, self.gaps):
-            chunk.add(batch, rules, self.clock_ms(), self.floor_ms, time.monotonic())
+            chunk.add(batch, rules, state.clock.as_theirs(self.clock()), state.facts_floor_ms, time.monotonic())
             if policy.is_due(chunk.records, chunk.size_bytes, chunk.opened_at, time.monotonic()):
                 yield chunk
                 chunk = Chunk(is_second_reading=True)

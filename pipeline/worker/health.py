@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline import metrics
+from pipeline.core.effects import State
 from pipeline.core.flush import Chunk
 from pipeline.core.place import Place
 from pipeline.core.protocol import Flushed
@@ -39,10 +40,18 @@ class Standing:
 
 @dataclass(slots=True)
 class Health:
-    """Reports of the worker's loops, and the verdict. Times are epoch milliseconds unless named otherwise."""
+    """Reports of the worker's loops, and the verdict.
+
+    ``as_of_ms`` is epoch milliseconds; every other time is of a clock that only runs, in milliseconds, so that setting
+    the wall clock changes no interval.
+    """
 
     lateness_seconds: float
     as_of_ms: int = 0
+    epoch_ms: int = 0
+    """To be added to that clock for epoch milliseconds, by ClickHouse's clock as it was last read."""
+    clock_problem: str | None = None
+    """The reason not to believe the wall clock."""
     sink: Peer = field(default_factory=lambda: Peer("sink"))
     kafka: Peer = field(default_factory=lambda: Peer("Kafka"))
     lag: int = 0
@@ -54,6 +63,15 @@ class Health:
     """(time, events, dead letters) of the last minute's flushes. Replaced as a whole, since another thread reads it."""
     _asked_ms: int = 0
     _excused_ms: int = 0
+
+    def saw(self, state: State) -> None:
+        """The state was read."""
+        self.as_of_ms = state.as_of_ms
+        self.epoch_ms = state.clock.theirs_ms - state.clock.before.boot_ms
+
+    def as_of_age_ms(self, now_ms: int) -> int:
+        """The age of `as_of` by ClickHouse's clock; only where it is set."""
+        return now_ms + self.epoch_ms - self.as_of_ms
 
     def counted(self, events: int, dead_letters: int, now_ms: int) -> None:
         """A flush made that many events and dead letters durable."""
@@ -96,7 +114,8 @@ class Health:
 
     def reasons(self, now_ms: int) -> list[str]:
         """Reasons for which this worker is not ready, as sentences; empty when it is."""
-        found = [reason for reason in (self.sink.reason(now_ms), self.kafka.reason(now_ms)) if reason]
+        peers = (self.sink.reason(now_ms), self.kafka.reason(now_ms), self.clock_problem)
+        found = [reason for reason in peers if reason]
         found += self.waiting.values()
         found += self._standing_still(now_ms, STANDING_SECONDS)
         if flood := self._flood(now_ms):
@@ -104,10 +123,8 @@ class Health:
         limit_ms = (self.lateness_seconds + STALE_SECONDS) * MS_PER_SECOND
         if not self.as_of_ms:
             found.append("nothing is aggregated yet: as_of is not set" + self._waiting())
-        elif now_ms - self.as_of_ms > limit_ms:
-            found.append(
-                f"as_of is {(now_ms - self.as_of_ms) // 1000} s old, more than {limit_ms / 1000:g} s" + self._waiting()
-            )
+        elif (age_ms := self.as_of_age_ms(now_ms)) > limit_ms:
+            found.append(f"as_of is {age_ms // 1000} s old, more than {limit_ms / 1000:g} s" + self._waiting())
         if found and not self.sink.reason(now_ms) and (suspicion := self.sink.suspicion(now_ms)):
             found.append(suspicion)
         return found
@@ -135,7 +152,7 @@ def show_health(health: Health, clock_ms: Callable[[], int]) -> None:
     metrics.READY.set_function(lambda: not health.reasons(clock_ms()))
     metrics.AS_OF.set_function(lambda: health.as_of_ms / MS_PER_SECOND)
     metrics.AS_OF_AGE.set_function(
-        lambda: (clock_ms() - health.as_of_ms) / MS_PER_SECOND if health.as_of_ms else math.nan
+        lambda: health.as_of_age_ms(clock_ms()) / MS_PER_SECOND if health.as_of_ms else math.nan
     )
 
 

@@ -10,20 +10,22 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from pipeline import metrics
+from pipeline.core.clocks import Moment
 from pipeline.core.commits import NO_READING, Commits, Reached
-from pipeline.core.effects import Effect, Erasures, Progress, ReadErasures, ReadState, State, Steps
+from pipeline.core.effects import Effect, Erasures, Progress, ReadErasures, ReadState, Steps
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place, is_leading
 from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps, sweep_steps
-from pipeline.core.watermark import RETENTION_MARGIN_MS, Idle, partition_watermark, retention_floor
+from pipeline.core.watermark import Idle, partition_watermark
 from pipeline.runner import Runner
-from pipeline.worker.health import Health, count_flush
-from schemas.grain import Grain
+from pipeline.worker.health import count_flush
+from pipeline.worker.log import Log
+from pipeline.worker.seen import Seen
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,25 +50,15 @@ class Pauses:
     patience: float = PATIENCE_SECONDS
 
 
-class Log(Protocol):
-    """Kafka as the loops need it. Where it does not answer, a method returns nothing (or None) instead of raising."""
-
-    async def caught_up(self) -> dict[Place, Idle]: ...
-    async def log_ends(self) -> dict[Place, int]: ...
-    async def commit_offsets(self, offsets: dict[Place, int]) -> dict[Place, int] | None: ...
-    async def restart(self, place: Place, offset: int) -> None: ...
-    async def start_forgotten(self) -> None: ...
-    async def waiting(self) -> Mapping[Place, str]: ...
-    async def assigned(self) -> frozenset[Place]: ...
-    async def partitions(self) -> frozenset[Place]: ...
-
-
 @dataclass(slots=True)
 class Lanes:
     """State of one worker's loops.
 
-    ``clock_ms`` is the wall clock (epoch milliseconds) for event rules, ``monotonic`` (seconds) is for intervals;
-    ``new_id`` names the batches of late keys, and must never give the same name twice. ``report`` blocks.
+    ``seen`` has the clock for event rules, ``monotonic`` (seconds) is for intervals; ``new_id`` names the batches of
+    late keys, and must never give the same name twice. ``report`` blocks.
+
+    While the clock is in doubt nothing more is read, no partition is called idle and nobody sweeps. What rests on
+    stored marks goes on: rolls, recomputes, commits.
     """
 
     ledger: Ledger
@@ -74,15 +66,12 @@ class Lanes:
     runner: Runner
     policy: FlushPolicy
     rules: Rules
-    retention_days: int
-    health: Health
-    clock_ms: Callable[[], int]
+    seen: Seen
     monotonic: Callable[[], float]
     new_id: Callable[[], str]
     report: Callable[[dict[Place, int], dict[Place, int], int], None]
     pauses: Pauses = field(default_factory=Pauses)
     commits: Commits = field(default_factory=Commits)
-    facts_floor_ms: int = 0
     erasures: Erasures = field(default_factory=dict)
     pace: Pace = Pace.BACKLOG
     chunk: Chunk = field(default_factory=Chunk)
@@ -105,7 +94,7 @@ class Lanes:
 
     def _decode(self, batch: Batch) -> None:
         with metrics.STAGE_SECONDS.labels("decode").time():
-            self.chunk.add(batch, self.rules, self.clock_ms(), self.facts_floor_ms, self.monotonic())
+            self.chunk.add(batch, self.rules, self.seen.clock(), self.seen.facts_floor_ms, self.monotonic())
 
     def _flush_due(self) -> bool:
         chunk = self.chunk
@@ -155,21 +144,21 @@ class Lanes:
         """Resume interrupted erasures: from time to time where partition 0 is, at once where a flush saw one."""
         while not self._is_stopping:
             asked = await self._waited(self._sweep, self.pauses.sweep)
-            if self._is_stopping or not (asked or is_leading(await self.kafka.assigned())):
+            is_asked = asked or is_leading(await self.kafka.assigned())
+            if self._is_stopping or not is_asked or self.seen.is_clock_in_doubt:
                 continue
-            swept = await self._perform(sweep_steps(self._retention_floor_ms()), "sweep")
+            swept = await self._perform(sweep_steps(), "sweep")
             for org in swept:
                 log.info("finished the erasure of an organization: %s", org)
 
     async def _report_loop(self) -> None:
         while not self._is_stopping:
             await asyncio.sleep(self.pauses.report)
-            state: State = await self.runner.perform_steps(_ask(ReadState()))
-            self.health.as_of_ms = state.as_of_ms
-            self.health.waiting = await self.kafka.waiting()  # first, since an answer may take its time
+            await self.runner.perform_steps(self.seen.noting(_ask(ReadState())))
+            self.seen.health.waiting = await self.kafka.waiting()  # first, since an answer may take its time
             assigned, ends = await self.kafka.assigned(), await self.kafka.log_ends()
             durable = dict(self.ledger.durable_offsets())
-            self.health.partitions(assigned, durable, ends, self.clock_ms())
+            self.seen.health.partitions(assigned, durable, ends, self.seen.clock().boot_ms)
             await self.runner.call(self.report, durable, ends, len(self.commits.pending))
 
     # -- what they do -------------------------------------------------------------------------------------------
@@ -180,16 +169,27 @@ class Lanes:
             chunk, self.chunk = self.chunk, Chunk()
         if not chunk.records:
             return
-        steps = flush_steps(chunk, chunk.progress(), self._retention_floor_ms(), self.erasures)
+        steps = flush_steps(chunk, chunk.progress(), self.rules.lateness_ms, self.erasures)
         flushed = await self._perform(steps, "flush")
+        if flushed.is_doubtful:
+            await self._give_back(chunk)
+            return
         self.erasures = flushed.erasures
         if flushed.sweep:
             self._sweep.set()
         self.commits.flushed(flushed.late, chunk.reached(), self.monotonic())
         self.ledger.durable(chunk)
         count_flush(chunk, flushed)
-        self.health.counted(len(chunk.columns), flushed.dead_letters, self.clock_ms())
+        self.seen.health.counted(len(chunk.columns), flushed.dead_letters, self.seen.clock().boot_ms)
         self._flushed.set()
+
+    async def _give_back(self, chunk: Chunk) -> None:
+        """Have what a clock in doubt judged read again, and what was collected behind it meanwhile."""
+        log.warning("the clock that judged %d records is in doubt; reading them again", chunk.records)
+        self.ledger.give_back(chunk)
+        async with self._chunk_lock:
+            behind, self.chunk = self.chunk, Chunk()
+        self.ledger.give_back(behind)
 
     async def tick(self) -> None:
         """Do what time brings: caught-up partitions move on, lost batches are read again, offsets are committed.
@@ -198,12 +198,14 @@ class Lanes:
         """
         readings = self.ledger.readings()  # before Kafka is asked: what begins meanwhile is the next tick's
         idle = await self.kafka.caught_up()
+        if (now := self.seen.now()) is None:
+            idle = {}
         self.hidden = {p: i.hidden for p, i in idle.items() if i.hidden}
-        if idle:
+        if now and idle:
             # Queued before their progress is written: a flush that ends meanwhile reaches further and comes after.
             self.commits.idle({p: Reached(readings.get(p, NO_READING), i.position) for p, i in idle.items()})
-            progress = [Progress(p, i.position, self._idle_mark(i)) for p, i in sorted(idle.items())]
-            await self._perform(progress_steps(progress), "progress")
+            progress = [Progress(p, i.position, self._idle_mark(i, now)) for p, i in sorted(idle.items())]
+            await self._perform(progress_steps(progress, self.rules.lateness_ms), "progress")
             for p, i in idle.items():  # else a log that ends with an aborted transaction would never seem read
                 self.ledger.passed(p, readings.get(p, NO_READING), i.position)
         self.pace = self._pace(is_idle=len(idle) == len(self.ledger.partitions))
@@ -216,12 +218,13 @@ class Lanes:
     def _pace(self, *, is_idle: bool) -> Pace:
         if is_idle:
             return Pace.IDLE
-        is_live = self.health.standing and self.health.lag <= LIVE_FLUSHES * self.policy.events
+        is_live = self.seen.health.standing and self.seen.health.lag <= LIVE_FLUSHES * self.policy.events
         return Pace.LIVE if is_live else Pace.BACKLOG
 
-    def _idle_mark(self, idle: Idle) -> int:
+    def _idle_mark(self, idle: Idle, now: Moment) -> int:
         """The watermark of a caught-up partition: 0, which changes nothing, while something is hidden behind it."""
-        return 0 if idle.hidden else partition_watermark(idle.now_ms, idle.now_ms, self.rules.lateness_ms)
+        at_ms = self.seen.earliest_ms(now, idle.boot_ms)
+        return 0 if idle.hidden else partition_watermark(at_ms, at_ms, self.rules.lateness_ms)
 
     async def _commit(self) -> None:
         """Commit what is durable and has nothing pending, in order."""
@@ -249,26 +252,19 @@ class Lanes:
         partitions = await self.kafka.partitions()
         if not partitions:
             return False
-        rolled = await self._perform(roll_steps(sorted(partitions), self._retention_floor_ms()), "roll")
-        self.health.as_of_ms, self.health.holding = rolled.as_of_ms, rolled.holding
+        rolled = await self._perform(roll_steps(sorted(partitions)), "roll")
+        self.seen.health.holding = rolled.holding
         return rolled.more
 
     # -- helpers ------------------------------------------------------------------------------------------------
 
     def is_blocked(self) -> bool:
-        """Whether fetching must pause because too many recomputes wait."""
-        return self.commits.pending.is_full
-
-    def _retention_floor_ms(self) -> int:
-        day = Grain.DAY.milliseconds
-        self.facts_floor_ms = max(
-            self.facts_floor_ms, retention_floor(self.clock_ms(), self.retention_days, day, RETENTION_MARGIN_MS)
-        )
-        return self.facts_floor_ms
+        """Whether fetching must pause because too many recomputes wait, or the clock is in doubt."""
+        return self.commits.pending.is_full or self.seen.is_clock_in_doubt
 
     async def _perform(self, steps: Steps[T], stage: str) -> T:
         with metrics.STAGE_SECONDS.labels(stage).time():
-            return await self.runner.perform_steps(steps)
+            return await self.runner.perform_steps(self.seen.noting(steps))
 
     @staticmethod
     async def _waited(event: asyncio.Event, seconds: float) -> bool:

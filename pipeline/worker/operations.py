@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline import metrics
 from pipeline.clickhouse.store import Look
+from pipeline.core.clocks import Moment
 from pipeline.errors import SinkUnavailable, Stop
 from pipeline.worker.health import Health
 
@@ -19,33 +20,33 @@ CLOSINGS, LETTERS, EXCERPT_BYTES = 12, 10, 120
 
 @dataclass(slots=True)
 class Operations:
-    """Gathers the page's data. ``clock_ms`` is the wall clock; ``look`` is None until ClickHouse has answered once."""
+    """Gathers the page's data. ``look`` is None until ClickHouse has answered once."""
 
     worker: str
     health: Health
-    clock_ms: Callable[[], int]
+    clock: Callable[[], Moment]
     look: Look | None = None
     _history: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=HISTORY_STEPS))
     _began: float = field(default_factory=time.monotonic)
 
-    def note(self, as_of_ms: int) -> None:
+    def note(self) -> None:
         """Remember how old `as_of` is, at most once per step."""
-        now_ms = self.clock_ms()
-        if as_of_ms and (not self._history or now_ms - self._history[-1][0] >= HISTORY_STEP_MS):
-            self._history.append((now_ms, now_ms - as_of_ms))
+        now, last_ms = self.clock(), self._history[-1][0] if self._history else 0
+        if self.health.as_of_ms and now.wall_ms - last_ms >= HISTORY_STEP_MS:
+            self._history.append((now.wall_ms, self.health.as_of_age_ms(now.boot_ms)))
 
     def now(self) -> dict[str, Any]:
         """This process, as JSON values; instants are epoch milliseconds. For the thread that ``health`` belongs to."""
-        now_ms = self.clock_ms()
-        reasons = self.health.reasons(now_ms)
+        now = self.clock()
+        reasons = self.health.reasons(now.boot_ms)
         as_of_ms = self.health.as_of_ms
         return {
-            "now": now_ms,
+            "now": now.wall_ms,
             "worker": self.worker,
             "ready": not reasons,
             "reasons": reasons,
             "as_of": as_of_ms or None,
-            "as_of_age": now_ms - as_of_ms if as_of_ms else None,
+            "as_of_age": self.health.as_of_age_ms(now.boot_ms) if as_of_ms else None,
             "history": list(self._history),
             "process": self._process(),
         }

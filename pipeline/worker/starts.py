@@ -1,7 +1,7 @@
 """Reads what decides where reading begins, has core decide, and reports it."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import Progress, WriteProgress
@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 class Starts:
     """Chooses starting points. Blocks; raises SinkUnavailable or Stop."""
 
-    def __init__(self, store: Store, clock_ms: Callable[[], int]) -> None:
-        self._store, self._clock_ms = store, clock_ms
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def choose(self, offsets: Mapping[Place, Offsets]) -> dict[Place, Start | Gap]:
         """The start of every partition, by what Kafka and ClickHouse know of it; a Gap where nobody accepted it.
@@ -33,7 +33,7 @@ class Starts:
         named = [Progress(p, stored[p].next_offset) for p in goes_on if not stored[p].topic_id and offsets[p].topic_id]
         self._store.perform(WriteProgress((*first, *named)))
         rows = [(p, "starting", start.offset, offsets[p].log_end) for p, start in starts.items()]
-        self._store.report_partitions(rows, self._clock_ms())
+        self._store.report_partitions(rows)
         return choices
 
     def _choose(self, place: Place, known: Offsets, stored: Stored | None, gaps: Sequence[Gap]) -> Start | Gap:

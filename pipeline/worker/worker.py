@@ -15,6 +15,8 @@ from aiokafka.errors import KafkaError
 
 from pipeline import metrics
 from pipeline.clickhouse.store import Store
+from pipeline.clock import running_ms, this_moment
+from pipeline.core.effects import ReadState
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place, is_leading
@@ -30,15 +32,13 @@ from pipeline.kafka.log import KafkaLog
 from pipeline.kafka.topics import require_topic
 from pipeline.runner import Retrying, Threads
 from pipeline.worker.admin import AdminServer, admin_app
-from pipeline.worker.collector import spare_the_collector
 from pipeline.worker.health import Health, show_health
 from pipeline.worker.lanes import Lanes
-from pipeline.worker.opening import check_store
 from pipeline.worker.operations import Operations
+from pipeline.worker.seen import Seen
 from pipeline.worker.starts import Starts
 from pipeline.worker.violations import watch_violations
 from schemas.grain import MS_PER_SECOND
-from schemas.instant import wall_clock_ms
 from schemas.settings import WORKER_ADMIN_PORT, Settings
 
 log = logging.getLogger(__name__)
@@ -59,10 +59,11 @@ class Worker:
         self.name = f"{socket.gethostname()}-{os.getpid()}"
         self.ledger, self.waiting = Ledger(), Waiting()
         self.health = Health(settings.lateness_seconds)
-        self.operations = Operations(self.name, self.health, wall_clock_ms)
-        show_health(self.health, wall_clock_ms)
+        self.seen = Seen(self.health, this_moment)
+        self.operations = Operations(self.name, self.health, this_moment)
+        show_health(self.health, running_ms)
         self.admin = AdminServer(
-            admin_app(lambda: self.health.reasons(wall_clock_ms()), metrics.REGISTRY, self.operations),
+            admin_app(lambda: self.health.reasons(running_ms()), metrics.REGISTRY, self.operations),
             settings.admin_host,
             settings.admin_port or WORKER_ADMIN_PORT,
         )
@@ -126,7 +127,7 @@ class Worker:
             fatal=self.fatal,
         )
         app = build_app(self.settings, hooks, self._consume)
-        self._lanes = self._build_lanes(KafkaLog(app.kafka_thread, self.health.kafka, wall_clock_ms, time.monotonic))
+        self._lanes = self._build_lanes(KafkaLog(app.kafka_thread, self.health.kafka, running_ms, time.monotonic))
         try:
             await app.start()
         except KafkaError as error:
@@ -148,12 +149,12 @@ class Worker:
             try:
                 cluster_id = await read_cluster_id(self.settings)
                 await require_topic(self.settings)
-                self.health.kafka.outcome(None, wall_clock_ms())
+                self.health.kafka.outcome(None, running_ms())
                 await asyncio.to_thread(self._open_store, cluster_id)
                 return True
             except (KafkaError, SinkUnavailable, NotMigrated) as error:
                 peer = self.health.kafka if isinstance(error, KafkaError) else self.health.sink
-                peer.outcome(error, wall_clock_ms())
+                peer.outcome(error, running_ms())
                 log.warning("waiting to begin: %s", error or type(error).__name__)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), CONNECT_RETRY_SECONDS)
@@ -161,8 +162,15 @@ class Worker:
 
     def _open_store(self, cluster_id: str) -> None:
         s = self.settings
-        store = Store(s.clickhouse, cluster_id, s.kafka_topic, self.name, s.clickhouse_insert_timeout_seconds)
-        check_store(store)
+        store = Store(
+            s.clickhouse,
+            cluster_id,
+            s.kafka_topic,
+            self.name,
+            timeout_seconds=s.clickhouse_insert_timeout_seconds,
+            retention_days=s.facts_retention_days,
+        )
+        self.seen.note(store.perform(ReadState()))  # raises for a database of another version
         self.health.sink.outcome(None, 0)
         self._store = store
         self.operations.look = store.look
@@ -175,9 +183,7 @@ class Worker:
             runner=Threads(Retrying(self._store.perform, self.health.sink, self._abandon.wait)),
             policy=FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds),
             rules=Rules(int(s.lateness_seconds * MS_PER_SECOND), int(s.future_skew_seconds * MS_PER_SECOND)),
-            retention_days=s.facts_retention_days,
-            health=self.health,
-            clock_ms=wall_clock_ms,
+            seen=self.seen,
             monotonic=time.monotonic,
             new_id=lambda: str(uuid.uuid4()),
             report=self._report,
@@ -197,7 +203,7 @@ class Worker:
 
     def _choose_starts(self, offsets: Mapping[Place, Offsets]) -> dict[Place, Start | Gap]:
         """Choose the start of assigned partitions. Blocks; raises SinkUnavailable or Stop, and tells health."""
-        return self._asked(lambda: Starts(self._store, wall_clock_ms).choose(offsets))
+        return self._asked(lambda: Starts(self._store).choose(offsets))
 
     def _read_gaps(self) -> Gaps:
         """The losses that operators have accepted. Blocks; raises SinkUnavailable or Stop, and tells health."""
@@ -205,23 +211,22 @@ class Worker:
 
     def _asked(self, question: Callable[[], T]) -> T:
         try:
-            with self.health.sink.asked(wall_clock_ms):
+            with self.health.sink.asked(running_ms):
                 return question()
         except SinkUnavailable as error:
-            self.health.sink.outcome(error, wall_clock_ms())
+            self.health.sink.outcome(error, running_ms())
             raise
 
     def _report(self, durable: dict[Place, int], ends: dict[Place, int], pending: int) -> None:
         """Leave a trace for `status`. Asked once, and not told to health: an outage is seen by the effects."""
-        now_ms = wall_clock_ms()
         metrics.partitions(durable, ends, self.health.waiting)
         metrics.PENDING.set(pending)
-        self.operations.note(self.health.as_of_ms)
+        self.operations.note()
         rows = [(p, self._status(p, offset, ends), offset, ends.get(p, offset)) for p, offset in durable.items()]
         rows += [(p, "waiting", 0, 0) for p in self.health.waiting.keys() - durable.keys()]  # it has not begun
         try:
-            self._store.report_partitions(rows, now_ms)
-            self._store.report_worker(self.settings.kafka_group, self.health.reasons(now_ms), pending)
+            self._store.report_partitions(rows)
+            self._store.report_worker(self.settings.kafka_group, self.health.reasons(running_ms()), pending)
         except SinkUnavailable as error:
             log.info("this worker's report was not stored: %s", error)
 
@@ -236,7 +241,7 @@ class Worker:
         while not app.crashed:
             await asyncio.sleep(WATCH_SECONDS)
             may_pause = self._lanes is None or self._lanes.is_blocked()
-            if problem := self.health.stalled(wall_clock_ms(), may_pause=may_pause):
+            if problem := self.health.stalled(running_ms(), may_pause=may_pause):
                 self.fatal(Stalled(f"{problem}, although Kafka and ClickHouse answer; ending, to be started anew"))
                 return
         self.fatal(app.crash_reason or RuntimeError("the consumer stopped"))
@@ -281,20 +286,3 @@ def _explain(error: BaseException) -> int:
         return error.exit_code
     log.error("the worker stops because of an unexpected error: %r", error, exc_info=error)
     return EXIT_UNREACHABLE if isinstance(error, KafkaError | SinkUnavailable) else 1
-
-
-def run_worker(settings: Settings, listen: Callable[[asyncio.Event], None]) -> int:
-    """Run a worker until ``listen``, called in its event loop, sets the event it is given: it listens for signals.
-
-    Ends the process itself, since a hung insert must not keep it alive.
-    """
-
-    async def main() -> int:
-        spare_the_collector()
-        stop = asyncio.Event()
-        listen(stop)
-        code = await Worker(settings).run(stop)
-        logging.shutdown()
-        os._exit(code)
-
-    return asyncio.run(main())

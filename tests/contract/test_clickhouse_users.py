@@ -137,7 +137,7 @@ def test_the_worker_does_its_work_and_sees_no_key(place: Path, secrets: Path) ->
             store.perform(effect)
         store.read_stored()
         store.record_gap(P0, Gap(1, 2))
-        store.report_partitions([(P0, "reading", 1, 1)], 1)
+        store.report_partitions([(P0, "reading", 1, 1)])
         store.report_worker("group", [], 0)
         assert count_violations(store.look, end * 1000) == 0
         client = connect(url)
@@ -154,7 +154,7 @@ def test_the_operator_manages_keys_and_deletes_but_drops_nothing(place: Path, se
         client = connect(url)
         set_tier(client, "a", Tier.SCALE)
         create_key(client, "a", ("metrics:read",), None, NOW)
-        revoke_key(client, list_keys(client)[0].id, NOW)
+        revoke_key(client, list_keys(client)[0].id)
         client.command("ALTER TABLE facts DELETE WHERE org_id = 'nobody' SETTINGS mutations_sync = 2")
         refused(client, "DROP TABLE facts", "TRUNCATE TABLE facts", "ALTER TABLE facts DROP COLUMN channel")
         refused(

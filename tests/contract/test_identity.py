@@ -11,6 +11,7 @@ from deploy.cli.letters import Filter, Letter, read_letters
 from deploy.cli.reconcile import as_text
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
+from pipeline.clock import this_moment
 from pipeline.core.effects import CloseBuckets, InsertDeadLetters, InsertFacts, Progress, WriteProgress
 from pipeline.core.flush import Chunk
 from pipeline.core.place import Place
@@ -70,7 +71,7 @@ def reconciled(store: Store) -> Reconciliation:
     store.perform(InsertFacts(facts(("a", "both types", SENT, 0, NOON), ("a", "both types", DELIVERED, 0, NOON + 90))))
     twice = [("a", "dated anew", kind, 0, NOON + 60 * n) for kind in (SENT, DELIVERED) for n in range(kind)]
     store.perform(InsertFacts(facts(*twice)))
-    return Reconciler(store, "", lambda _: None).run(DAY, DAY + Grain.DAY.seconds, 0)
+    return Reconciler(store, "", lambda _: None).run(DAY, DAY + Grain.DAY.seconds)
 
 
 def test_an_id_of_two_types_at_two_times_is_no_violation(store: Store) -> None:
@@ -105,7 +106,7 @@ def test_a_dry_run_tells_types_apart(store: Store) -> None:
     known = facts(("a", "1", SENT, 0, NOON))
     store.perform(InsertFacts(known))
     met = Chunk(columns=facts(("a", "1", SENT, 0, NOON), ("a", "1", DELIVERED, 0, NOON)), records=2)
-    dry_run = DryRun(read_settings({}), Wanted(0, 1), lambda: 0, 0, {}, store)
+    dry_run = DryRun(read_settings({}), Wanted(0, 1), this_moment, {}, store)
     batch = "0f2f3c1e-0000-4000-8000-000000000009"
     assert dry_run._look_at(met, {}, batch, Forecast()) == 2
     assert dry_run._count_new(batch) == 1

@@ -30,7 +30,7 @@ def test_whatever_is_stored_makes_an_organization_known(url: str, client: Client
     case.perform(InsertDeadLetters((letter, nobodys)))
     set_tier(client, "tier", Tier.SCALE)
     create_key(client, "key", ("metrics:read",), None, NOW_AT)
-    revoke_key(client, list_keys(client)[0].id, NOW_AT)
+    revoke_key(client, list_keys(client)[0].id)
     case.perform(EraseRows("erased", NOW * 1000))
     for grain in Grain:
         client.insert(tables.rollup_table(grain), [[f"a {grain}", DAY]], column_names=["org_id", "bucket"])
@@ -53,7 +53,7 @@ def test_whatever_is_stored_makes_an_organization_known(url: str, client: Client
 
 def test_keys_that_are_not_revoked_are_counted(url: str, client: Client) -> None:
     keys = [create_key(client, "a", ("metrics:read",), None, NOW_AT) for _ in range(3)]
-    revoke_key(client, keys[0], NOW_AT)
+    revoke_key(client, keys[0])
     assert organizations(client) == [Organization("a", "payg", 2, False)]
 
 
@@ -61,11 +61,11 @@ def test_a_key_is_revoked_by_itself_its_id_or_its_prefix_and_by_nothing_near(url
     made = [create_key(client, "a", ("metrics:read",), None, NOW_AT) for _ in range(3)]
     for wrong in (made[0] + "x", made[0][:-1], made[0][:11], made[0][:13], "%", "*", "", " "):
         with pytest.raises(Refused, match="no key has the id or prefix") as refused:
-            revoke_key(client, wrong, NOW_AT)
+            revoke_key(client, wrong)
         assert len(wrong) < 13 or wrong not in str(refused.value), "it may be a key"
     stored = {key.prefix: key.id for key in list_keys(client)}
     for name in (made[0], made[1][:12], stored[made[2][:12]]):
-        revoke_key(client, name, NOW_AT)
+        revoke_key(client, name)
     assert all(key.revoked_at for key in list_keys(client))
 
 

@@ -13,6 +13,7 @@ from pipeline.core.flush import Batch, Chunk, Rules
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.instant import rfc3339
+from tests.support.moments import at
 from tests.support.places import P0, TOPIC
 from tests.support.record import Record
 from tests.support.stores import NOW
@@ -34,7 +35,7 @@ def taken(url: str, records: Sequence[tuple[bytes, int | None]]) -> Store:
     """A store with what becomes of records, each given by value and timestamp, in one flush."""
     store, chunk = Store(url, "cluster", TOPIC, "worker", 30), Chunk()
     batch = [Record(offset, value, timestamp) for offset, (value, timestamp) in enumerate(records)]
-    chunk.add(Batch(P0, 1, 0, len(batch), batch, 0), RULES, NOW_MS, 0, read_at=0.0)
+    chunk.add(Batch(P0, 1, 0, len(batch), batch, 0), RULES, at(NOW_MS), 0, read_at=0.0)
     store.perform(InsertFacts(chunk.columns))
     store.perform(InsertDeadLetters(tuple(chunk.letters)))
     return store
@@ -54,11 +55,11 @@ def test_dead_letters_of_any_timestamp_are_stored_listed_shown_and_erased(url: s
     found = letters(store)
     assert [found[n].record_ms for n in range(len(timestamps))] == [0] * len(NO_TIMES) + list(TIMES)
     assert f"{len(timestamps):>8} invalid_field" in said(listing(store, Filter(), 1000))
-    for offset, at in enumerate(timestamps):
+    for offset, stamp in enumerate(timestamps):
         shown = said(describe(store, (P0, offset)))
         assert BROKEN.decode() in shown
         assert f"record time   {rfc3339(found[offset].record_ms) or 'none'}" in shown
-        assert (f"timestamp {at} is not" in shown) is (at in NO_TIMES and at not in (None, -1))
+        assert (f"timestamp {stamp} is not" in shown) is (stamp in NO_TIMES and stamp not in (None, -1))
     assert "(record time none)" in said(explain_event(store, "acme", "b"))
     store.perform(EraseRows("acme", NOW_MS))
     assert {x.record_ms for x in letters(store).values()} == {at for at in TIMES if at > NOW_MS}

@@ -61,7 +61,7 @@ def test_a_revoked_key_is_refused_though_the_answer_is_kept(
 ) -> None:
     other = create_key(client, "a", ("metrics:read",), None, NOW)
     assert request(http, key, query=HOURS).status_code == 200
-    revoke_key(client, key[:12], NOW)
+    revoke_key(client, key[:12])
     clock.now += REMEMBER_SECONDS
     assert request(http, other, query=HOURS).status_code == 200
     before = answers("cache")

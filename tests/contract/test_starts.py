@@ -17,7 +17,7 @@ def store(url: str) -> Store:
 
 
 def starts(store: Store) -> Starts:
-    return Starts(store, lambda: NOW_MS)
+    return Starts(store)
 
 
 def test_a_topic_made_anew_inherits_no_loss_and_no_progress_before_its_first_record(store: Store) -> None:

@@ -21,6 +21,8 @@ VALUES: dict[str, Any] = {
     "String": "x",
     "UUID": "00000000-0000-0000-0000-000000000001",
     "Array(Tuple(String, String, UInt32, UInt64, UInt32))": [("cluster", "topic", 0, 7, 0)],
+    "Array(Tuple(String, UInt32, UInt32, String, Int64, UInt64))": [("topic", 0, 0, "id", 7, 7)],
+    "Array(Tuple(String, UInt32, String, UInt64, UInt64))": [("topic", 0, "reading", 7, 7)],
 }
 
 

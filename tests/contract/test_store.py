@@ -34,10 +34,11 @@ BATCH = "0f2f3c1e-0000-4000-8000-000000000001"
 
 
 def test_state_only_rises(case: Case) -> None:
-    assert case.perform(ReadState()) == State()
-    case.perform(RaiseState(State(closing_ms=50_500, generation=2)))
+    floor_ms, raised_ms = case.perform(ReadState()).facts_floor_ms, NOW * 1000 - 7
+    assert case.perform(ReadState()) == State(facts_floor_ms=floor_ms)
+    case.perform(RaiseState(State(closing_ms=50_500, facts_floor_ms=raised_ms, generation=2)))
     case.perform(RaiseState(State(as_of_ms=40_123, closing_ms=30_000, facts_floor_ms=7_000)))
-    assert case.perform(ReadState()) == State(40_123, 50_500, 7_000, 2)
+    assert case.perform(ReadState()) == State(40_123, 50_500, raised_ms, 2)
 
 
 def test_progress_only_rises_and_a_missing_watermark_is_none(case: Case) -> None:
@@ -50,7 +51,7 @@ def test_progress_only_rises_and_a_missing_watermark_is_none(case: Case) -> None
 def test_scalars_stay_the_highest_when_the_engine_merges_them(url: str) -> None:
     """A reader takes the maximum of what is there; merges must not have thrown it away."""
     store, client, merged = Store(url, "cluster", "merged", "worker", 10), connect(url), Place("merged", 0)
-    highest = State(as_of_ms=NOW * 1000 + 9, closing_ms=NOW * 1000 + 8, facts_floor_ms=NOW * 1000 - 7, generation=6)
+    highest = State(as_of_ms=NOW * 1000 - 9, closing_ms=NOW * 1000 - 8, facts_floor_ms=NOW * 1000 - 7, generation=6)
     for state in (highest, State(as_of_ms=5000, closing_ms=5000, facts_floor_ms=5000, generation=1)):
         store.perform(RaiseState(state))
     for offset, mark in ((70, 7000), (60, 6000)):

@@ -126,7 +126,7 @@ def test_an_erasure_that_died_after_its_order_is_found_where_only_rollups_are_le
     for later in range(ordered):
         case.perform(OrderErasure("a", NOW * 1000 + later))
     assert case.perform(FindErased()) == {"a": NOW * 1000 + ordered - 1}
-    assert drive(sweep_steps(0), case.perform) == ("a",)
+    assert drive(sweep_steps(), case.perform) == ("a",)
     assert set(case.totals(Grain.DAY)) == {("b", DAY)}
     assert case.perform(FindErased()) == {}
 
@@ -134,12 +134,12 @@ def test_an_erasure_that_died_after_its_order_is_found_where_only_rollups_are_le
 def test_what_comes_back_is_found_and_swept(case: Case) -> None:
     case.perform(InsertFacts(facts(("a", "1", 1, 0, DAY), ("b", "2", 1, 0, DAY))))
     close_all(case)
-    drive(erase_steps("a", NOW * 1000, 0), case.perform)
+    drive(erase_steps("a", NOW * 1000), case.perform)
     assert case.perform(FindErased()) == {}
     assert set(case.totals(Grain.DAY)) == {("b", DAY)}
     case.perform(InsertFacts(facts(("a", "1", 1, 0, DAY))))
     assert case.perform(FindErased()) == {"a": NOW * 1000}
-    assert drive(sweep_steps(0), case.perform) == ("a",)
+    assert drive(sweep_steps(), case.perform) == ("a",)
     assert case.perform(FindErased()) == {}
     assert case.perform(ReadEarliestFact("a")) is None
 
@@ -179,7 +179,7 @@ def test_a_rebuild_raises_the_generation_above_whatever_is_stored(url: str, clie
     case.perform(InsertFacts(facts(("a", "1", 1, 0, DAY))))
     close_all(case, generation=6)
     client.command("INSERT INTO watermark (closing, generation) VALUES (now64(3), 4)")
-    rebuilt = drive(rebuild_steps(DAY, DAY + 60, 0), case.perform)
+    rebuilt = drive(rebuild_steps(DAY, DAY + 60), case.perform)
     assert (rebuilt.start, rebuilt.end, rebuilt.generation) == (DAY, NEXT_DAY, 7)
     assert case.perform(ReadHighestGeneration()) == 7
 

@@ -222,7 +222,7 @@ def test_nobody_works_on_a_database_whose_migration_has_not_ended(old: Client, e
         migrate(Dying(old, 8), 35, 90)  # type: ignore[arg-type]
     assert half_applied(old) == [f"{tables.SCHEMA:04}_identity.sql"]
     store = Store(empty_url, "k", "t", "worker", 10)
-    for steps in (order_erasure_steps("org-1", 10**13, 0), sweep_steps(0), rebuild_steps(0, 86400, 0)):
+    for steps in (order_erasure_steps("org-1", 10**13), sweep_steps(), rebuild_steps(0, 86400)):
         with pytest.raises(NotMigrated, match="run `msgmetrics migrate`"):
             drive(steps, store.perform)
     with pytest.raises(NotMigrated, match="run `msgmetrics migrate`"):

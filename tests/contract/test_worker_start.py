@@ -1,11 +1,12 @@
-"""What a worker refuses to begin with."""
+"""What a worker waits for before it begins to read."""
 
 import pytest
 
-from pipeline.errors import NotMigrated, SinkUnavailable, WrongClock
-from pipeline.worker import opening
+from pipeline.clickhouse import store
+from pipeline.clock import running_ms, this_moment
+from pipeline.core.clocks import Moment
+from pipeline.errors import NotMigrated, SinkUnavailable
 from pipeline.worker.worker import Worker
-from schemas.instant import wall_clock_ms
 from schemas.settings import PREFIX, read_settings
 
 
@@ -17,13 +18,21 @@ def test_a_clock_that_agrees_is_accepted(url: str) -> None:
     begun = worker_on(url)
     begun._open_store("cluster")
     assert begun.operations.stored()["problem"] is None, "its store answers"
+    assert not begun.seen.is_clock_in_doubt
 
 
-@pytest.mark.parametrize("skew_ms", [-3000, 3000])
-def test_a_clock_more_than_a_second_off_is_refused(url: str, skew_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "wall_clock_ms", lambda: wall_clock_ms() + skew_ms)
-    with pytest.raises(WrongClock, match="synchronise"):
-        worker_on(url)._open_store("cluster")
+@pytest.mark.parametrize("set_by_ms", [-3000, 3000])
+def test_a_clock_more_than_a_second_off_makes_it_wait(
+    url: str, set_by_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong() -> Moment:
+        return Moment((now := this_moment()).wall_ms + set_by_ms, now.boot_ms)
+
+    monkeypatch.setattr(store, "this_moment", wrong)
+    begun = worker_on(url)
+    begun._open_store("cluster")
+    assert begun.seen.is_clock_in_doubt
+    assert "synchronise both" in begun.health.reasons(running_ms())[0]
 
 
 def test_a_database_that_is_not_migrated_is_waited_for_and_said_to_be(empty_url: str) -> None:

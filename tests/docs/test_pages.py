@@ -9,12 +9,14 @@ import pytest
 
 from api import errors
 from api.params import PARSERS
+from pipeline.core.clocks import Clocks, Moment
 from pipeline.core.decode import decode_event
 from pipeline.worker.health import Health
 from schemas.message_event import DeadLetterReason, MessageEvent
 from schemas.tiers import Tier
 from tests.docs.blocks import ANSWERS, RUN, anchors, blocks, documents, links, read
 from tests.support.commands import COMMANDS
+from tests.support.moments import at, reading
 from tests.support.places import P0
 
 NOT_RUN = {
@@ -115,6 +117,16 @@ def _reasons() -> Iterator[str]:
     yield from flooded.reasons(now_ms)
     yield from health(as_of_ms=0).reasons(now_ms)
     yield from health(as_of_ms=1).reasons(now_ms)
+    yield from _doubts()
+
+
+def _doubts() -> Iterator[str]:
+    new, set_by_hand, ahead = Clocks(), Clocks(), Clocks()
+    yield str(new.problem(at(1000)))
+    set_by_hand.note(reading(1000))
+    yield str(set_by_hand.problem(Moment(3_601_000, 1000)))
+    ahead.note(reading(1000, 3_601_000))
+    yield str(ahead.problem(at(3_601_000)))
 
 
 def test_the_operators_guide_explains_every_reason_for_not_being_ready() -> None:
@@ -122,7 +134,7 @@ def test_the_operators_guide_explains_every_reason_for_not_being_ready() -> None
     rows = re.findall(r"^\| `([^`]+)` \| (?:ClickHouse|brokers|a |it |nothing|the |aggregation)", text, re.MULTILINE)
     patterns = [re.sub(r"\b[NMOP]\b", r"[\\d.]+", re.escape(row).replace("…", ".*")) for row in rows]
     reasons = list(_reasons())
-    assert len(reasons) == 9
+    assert len(reasons) == 12
     for reason in reasons:
         assert any(re.fullmatch(pattern + ".*", reason) for pattern in patterns), reason
 

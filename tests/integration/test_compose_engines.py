@@ -13,7 +13,6 @@ from deploy.cli.kafka import describe_topic, ensure_topic, topic_notes, topic_wa
 from deploy.clickhouse_server.make_users import DATABASE
 from deploy.errors import Refused
 from schemas.connection import connect
-from schemas.instant import wall_clock_ms
 from schemas.settings import Settings, read_settings
 from tests.support.compose import services
 from tests.support.engine import ROOT, clickhouse_process
@@ -72,7 +71,7 @@ def _is_healthy(broker: KafkaBroker) -> bool:
 def _check_producers_times(broker: KafkaBroker, settings: Settings) -> None:
     """CreateTime is the normal case: noted and left; fewer partitions than asked for are refused."""
     _create(broker, settings, 1, {"message.timestamp.type": "CreateTime"})
-    found = {x.verdict: x.text for x in examine(settings, wall_clock_ms) if "LogAppendTime" in x.text}
+    found = {x.verdict: x.text for x in examine(settings) if "LogAppendTime" in x.text}
     assert list(found) == [Verdict.NOTE]
     assert ensure_topic(settings, None).endswith("exists with 1 partition")
     with pytest.raises(Refused, match="--alter --topic own-times --partitions 16"):
@@ -83,9 +82,7 @@ def _check_producers_times(broker: KafkaBroker, settings: Settings) -> None:
 
 def _check_compacted(broker: KafkaBroker, settings: Settings, policy: str) -> None:
     _create(broker, settings, 4, {"cleanup.policy": policy})
-    assert any(
-        x.verdict is Verdict.FAIL and "cleanup.policy=delete" in x.text for x in examine(settings, wall_clock_ms)
-    )
+    assert any(x.verdict is Verdict.FAIL and "cleanup.policy=delete" in x.text for x in examine(settings))
     with pytest.raises(Refused, match=r"cleanup\.policy=delete"):
         ensure_topic(settings, None)
 

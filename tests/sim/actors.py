@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from pipeline.core.clocks import Moment
 from pipeline.core.commits import Commits, Reached
 from pipeline.core.effects import (
     CloseBuckets,
@@ -97,6 +98,7 @@ class Actors:
             content_ignored=flaw is Flaw.CONTENT_IGNORED,
             scalars_fall=flaw is Flaw.SCALARS_FALL,
             bare_generation=flaw is Flaw.BARE_GENERATION,
+            clock_ms=lambda: self.now_ms,
         )
         self.now_ms = milliseconds(START)
         self.log = Log(self.random)
@@ -171,20 +173,20 @@ class Actors:
                     yield
                 chunk = Chunk()
                 batch = Batch(place, EPOCH, position, following, taken, 0)
-                chunk.add(batch, RULES, now_ms, 0, desk.clock)
+                chunk.add(batch, RULES, Moment(now_ms, now_ms), 0, desk.clock)
                 if self.flaw is Flaw.WATERMARK_FIRST:
-                    yield from self.perform(progress_steps(chunk.progress()))
-                flushed = yield from self.perform(flush_steps(chunk, chunk.progress(), 0, erasures))
+                    yield from self.perform(progress_steps(chunk.progress(), RULES.lateness_ms))
+                flushed = yield from self.perform(flush_steps(chunk, chunk.progress(), RULES.lateness_ms, erasures))
                 erasures = flushed.erasures
                 if flushed.sweep and self.flaw is not Flaw.ERASE_UNSEEN:
-                    yield from self.perform(sweep_steps(0))
+                    yield from self.perform(sweep_steps())
                 late = NO_KEYS if self.flaw is Flaw.NO_RECOMPUTE else flushed.late
                 desk.commits.flushed(late, chunk.reached(), desk.clock)
                 position = following
                 yield
             if position >= end:
                 mark = partition_watermark(now_ms, now_ms, RULES.lateness_ms)
-                yield from self.perform(progress_steps([Progress(place, position, mark)]))
+                yield from self.perform(progress_steps([Progress(place, position, mark)], RULES.lateness_ms))
             desk.clock += 2.0
             if may_be := desk.commits.take({place: EPOCH}):
                 self.commit(place, mine, may_be[place].next_offset)
@@ -209,10 +211,10 @@ class Actors:
     def roller(self) -> Moves:
         """Rolls, and now and then goes on with erasures."""
         while True:
-            yield from self.perform(roll_steps(list(self.partitions), 0))
+            yield from self.perform(roll_steps(list(self.partitions)))
             yield
             if self.random.random() < 0.01 and self.flaw is not Flaw.ERASE_UNSEEN:
-                yield from self.perform(sweep_steps(0))
+                yield from self.perform(sweep_steps())
 
     def replay(self) -> Moves:
         """Everything that is visible of a partition, flushed once more without a claim."""
@@ -220,11 +222,11 @@ class Actors:
         taken = self.log.partitions[place][: self.visible[place]]
         chunk, commits = Chunk(is_second_reading=True), Commits()
         if taken:
-            chunk.add(Batch(place, 0, 0, len(taken), taken, 0), RULES, self.now_ms, 0, 0.0)
+            chunk.add(Batch(place, 0, 0, len(taken), taken, 0), RULES, Moment(self.now_ms, self.now_ms), 0, 0.0)
             erasures = yield from self.perform(_read_erasures())
             flushed = yield from self.perform(flush_steps(chunk, (), 0, erasures))
             if flushed.sweep and self.flaw is not Flaw.ERASE_UNSEEN:
-                yield from self.perform(sweep_steps(0))
+                yield from self.perform(sweep_steps())
             commits.flushed(flushed.late, chunk.reached(), 0.0)
             if len(keys := commits.pending.take(0.0)):
                 yield from self.perform(recompute_steps("replay", keys))
@@ -232,11 +234,11 @@ class Actors:
     def rebuild(self) -> Moves:
         """Mends what `corrupt` broke."""
         first, last = milliseconds(START) // 1000, milliseconds(START + STEP * STEPS) // 1000
-        yield from self.perform(rebuild_steps(first, last, 0))
+        yield from self.perform(rebuild_steps(first, last))
 
     def erase(self) -> Moves:
         """Erases one organization up to now."""
-        yield from self.perform(order_erasure_steps("a", self.now_ms, 0))
+        yield from self.perform(order_erasure_steps("a", self.now_ms))
 
 
 def _read_erasures() -> Steps[Any]:

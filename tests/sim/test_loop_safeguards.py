@@ -8,7 +8,7 @@ from tests.sim.loops.world import World, run
 
 SEEDS_TO_NOTICE = 2000
 FAULTS = {
-    *("_kill", "_freeze", "_replace", "_rebalance", "_outage", "_add_partition", "_erase"),
+    *("_kill", "_freeze", "_replace", "_rebalance", "_outage", "_add_partition", "_erase", "_set_clock"),
     *(OLD_BATCH, REPEATED_BATCH, BATCH_BEHIND_A_HOLE),
 }
 EFFECTS_OF_LOOPS = {

@@ -22,6 +22,7 @@ from pipeline.core.protocol import Flushed, erase_steps, flush_steps, progress_s
 from schemas.grain import Grain
 from tests.sim.log import Record
 from tests.support.fake_store import FakeStore
+from tests.support.moments import at as moment
 from tests.support.places import P0
 
 RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
@@ -40,8 +41,8 @@ def finish(store: FakeStore, steps: Steps[Any]) -> Any:
 
 def closed_up_to(store: FakeStore, instant: int) -> None:
     """The only partition is caught up at an instant (epoch seconds), and the roller has run."""
-    finish(store, progress_steps([Progress(P0, 0, instant * 1000)]))
-    finish(store, roll_steps([P0], 0))
+    finish(store, progress_steps([Progress(P0, 0, instant * 1000)], 0))
+    finish(store, roll_steps([P0]))
 
 
 def flush(store: FakeStore, event_id: str, at: int) -> LateKeys:
@@ -49,7 +50,7 @@ def flush(store: FakeStore, event_id: str, at: int) -> LateKeys:
     event = {"event_id": event_id, "org_id": "a", "type": "message.sent", "channel": "sms"}
     value = json.dumps(event | {"occurred_at": datetime.fromtimestamp(at, UTC).isoformat()}).encode()
     chunk = Chunk()
-    chunk.add(Batch(P0, 1, 0, 1, [Record(0, at * 1000, value)], 0), RULES, at * 1000, 0, 0.0)
+    chunk.add(Batch(P0, 1, 0, 1, [Record(0, at * 1000, value)], 0), RULES, moment(at * 1000), 0, 0.0)
     flushed: Flushed = finish(store, flush_steps(chunk, chunk.progress(), 0, {}))
     return flushed.late
 
@@ -109,7 +110,7 @@ def test_a_minute_that_was_being_computed_from_erased_facts_does_not_come_back(w
     flush(store, "erased", HOUR + 600)
     closing: Generator[None, None, Any] = store.steps(CloseBuckets(Grain.MINUTE, HOUR, HOUR + 3600, 0))
     next(closing)
-    erasing, answer = erase_steps("a", (HOUR + 3600) * 1000, 0), None
+    erasing, answer = erase_steps("a", (HOUR + 3600) * 1000), None
     while True:
         try:
             effect: Effect = erasing.send(answer)

@@ -3,11 +3,12 @@ row, nothing spans two statements. Passes the same contract tests as the real st
 """
 
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.core.clocks import ClockReading, Moment
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
@@ -38,7 +39,10 @@ from pipeline.core.generation import counted, generation_of, stamp
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter
 from pipeline.core.start import Stored
+from pipeline.core.watermark import retention_floor
 from schemas.grain import Grain
+from schemas.instant import wall_clock_ms
+from schemas.limits import FACTS_RETENTION_DAYS
 
 Fact = tuple[str, str, int, str, str, int, int]
 """(org_id, event_id, type, channel, error_code, cost_micros, occurred_ms)"""
@@ -68,7 +72,10 @@ class Row:
 class FakeStore:
     """Tables as dictionaries. Each flag takes a protection of the engine away: versions and ranks (``last_wins``), what
     of them comes from content (``content_ignored``), scalars that only rise (``scalars_fall``), the count of finer rows
-    in stamps (``bare_generation``)."""
+    in stamps (``bare_generation``).
+    """
+
+    clock_ms: Callable[[], int] = wall_clock_ms
 
     facts: dict[Identity, Fact] = field(default_factory=dict)
     rollups: dict[Grain, dict[tuple[str, int], Row]] = field(default_factory=lambda: {g: {} for g in Grain})
@@ -110,19 +117,23 @@ class FakeStore:
                     self.letters[letter.place, letter.offset] = letter
                     yield
             case ReadState():
-                return self.state
+                now_ms = self.clock_ms()
+                floor_ms = max(self.state.facts_floor_ms, retention_floor(now_ms, FACTS_RETENTION_DAYS))
+                clock = ClockReading("fake", now_ms, Moment(now_ms, now_ms), 0)
+                return replace(self.state, facts_floor_ms=floor_ms, clock=clock)
             case RaiseState(state=s):
-                old = self.state
+                old, now_ms = self.state, self.clock_ms()
                 self.state = State(
-                    self._raised(old.as_of_ms, s.as_of_ms),
-                    self._raised(old.closing_ms, s.closing_ms),
+                    self._raised(old.as_of_ms, min(s.as_of_ms, now_ms)),
+                    self._raised(old.closing_ms, min(s.closing_ms, now_ms)),
                     self._raised(old.facts_floor_ms, s.facts_floor_ms),
                     self._raised(old.generation, s.generation),
                 )
-            case WriteProgress(progress=progress):
+            case WriteProgress(progress=progress, lateness_ms=lateness_ms):
+                limit_ms = self.clock_ms() - lateness_ms
                 for p in progress:
                     old_p = self.progress.get(p.place, Progress(p.place, 0))
-                    mark = self._raised(old_p.watermark_ms, p.watermark_ms)
+                    mark = self._raised(old_p.watermark_ms, min(p.watermark_ms, limit_ms))
                     offset = self._raised(old_p.next_offset, p.next_offset)
                     self.progress[p.place] = replace(p, watermark_ms=mark, next_offset=offset)
                     yield

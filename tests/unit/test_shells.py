@@ -11,7 +11,7 @@ CLOCKS = (
     *(f"time.{name}{unit}" for name in ("time", "monotonic", "perf_counter", "process_time") for unit in ("", "_ns")),
     *("time.clock_gettime", "time.localtime", "time.gmtime", "time.ctime", "time.asctime"),
     *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today"),
-    *("loop.time", "schemas.instant.wall_clock_ms"),
+    *("loop.time", "schemas.instant.wall_clock_ms", "pipeline.clock.this_moment", "pipeline.clock.running_ms"),
 )
 CHANCE = (
     *("random", "secrets", "numpy.random", "os.urandom", "os.getrandom"),
@@ -21,8 +21,8 @@ ENVIRONMENT = ("os.environ", "os.environb", "os.getenv", "os.getenvb")
 
 CLOCK_SHELLS = {
     "schemas/instant.py": "defines the wall clock in milliseconds",
+    "pipeline/clock.py": "defines the moment, by both clocks",
     "pipeline/worker/worker.py": "composes the worker and hands the clock on",
-    "pipeline/worker/opening.py": "compares the clocks",
     "pipeline/worker/operations.py": "uptime",
     "pipeline/kafka/consumer.py": "when batches were read, and how long a fetch may wait",
     "pipeline/kafka/fetcher.py": "how old an answer is, as aiokafka asks",
@@ -35,7 +35,6 @@ CLOCK_SHELLS = {
     "api/server.py": "composes the API and hands the clocks on",
     "api/app.py": "how long a request took, for its line in the log",
     "deploy/migrations/stop.py": "how long inserts are waited for",
-    "deploy/cli/context.py": "the clock of commands",
     "deploy/cli/replay.py": "composes a replay and hands the clock on",
     "deploy/cli/produce.py": "hands the clock on",
     "deploy/cli/backup.py": "patience with the workers' commits",

@@ -4,9 +4,11 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from pipeline.core.effects import AwaitStatements, Effect, Steps
+from pipeline.core.clocks import Moment
+from pipeline.core.effects import AwaitStatements, Effect, State, Steps
 from tests.sim.loops.virtual import Process, VirtualLoop
 from tests.support.fake_store import FakeStore
 
@@ -71,8 +73,8 @@ class ClickHouse:
 class SteppedRunner:
     """Does a worker's work effect by effect, so that anything may happen in between."""
 
-    def __init__(self, clickhouse: ClickHouse, pick: random.Random) -> None:
-        self._clickhouse, self._pick = clickhouse, pick
+    def __init__(self, clickhouse: ClickHouse, pick: random.Random, clock: Callable[[], Moment]) -> None:
+        self._clickhouse, self._pick, self._clock = clickhouse, pick, clock
         self.under_way: Counter[str] = Counter()
         """Names of the effects that are waited for."""
 
@@ -86,7 +88,12 @@ class SteppedRunner:
                 return done.value  # type: ignore[no-any-return]
             name = type(effect).__name__
             self.under_way[name] += 1
+            before = self._clock()
             answer = await self._clickhouse.ask(effect)
+            if isinstance(answer, State):
+                took_ms = self._clock().boot_ms - before.boot_ms
+                clock = replace(answer.clock, before=before, took_ms=took_ms)
+                answer = replace(answer, clock=clock)
             self.under_way[name] -= 1
 
     async def call(self, work: Callable[..., T], /, *args: Any) -> T:

@@ -4,15 +4,21 @@ Not among them: that a repeated batch is dropped, since taken again it changes n
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any, TypeVar
 
+from pipeline.core.clocks import Moment
 from pipeline.core.commits import Commits, Reached
+from pipeline.core.effects import State, Steps
 from pipeline.core.flush import Batch, Chunk
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
 from pipeline.worker.lanes import Lanes
+from pipeline.worker.seen import Seen
 from tests.sim.actors import EarlyCommits
+
+T = TypeVar("T")
 
 
 class Flaw(StrEnum):
@@ -33,6 +39,8 @@ class Flaw(StrEnum):
     HOT_LEFT = "a worker leaves without recomputing late keys that it recomputed a moment ago"
     RAISES = "a loop raises, which ends a worker"
     NO_SWEEP = "nobody resumes an interrupted erasure"
+    NOT_COMPARED = "a machine's clock is never held against ClickHouse's"
+    NEVER_IN_DOUBT = "claims go on as if the clock were right, whatever it shows"
 
 
 @dataclass(slots=True)
@@ -113,6 +121,26 @@ class NoSweep(Lanes):
         """End at once."""
 
 
+class NotCompared(Seen):
+    def noting(self, steps: Steps[T]) -> Steps[T]:
+        """As if every clock that is read were this machine's."""
+        answer: Any = None
+        while True:
+            try:
+                effect = steps.send(answer)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            answer = yield effect
+            if isinstance(answer, State):
+                answer = replace(answer, clock=replace(answer.clock, theirs_ms=answer.clock.before.wall_ms))
+                self.note(answer)
+
+
+class NeverInDoubt(Seen):
+    def now(self) -> Moment:
+        return self.clock()
+
+
 COMMITS: Mapping[Flaw, type[Commits]] = {
     Flaw.LATE_IDLE: LateIdle,
     Flaw.ANY_READING: AnyReading,
@@ -126,6 +154,7 @@ LEDGERS: Mapping[Flaw, type[Ledger]] = {
     Flaw.OLD_EPOCHS: OldEpochs,
     Flaw.UNSETTLED: Unsettled,
 }
+SEENS: Mapping[Flaw, type[Seen]] = {Flaw.NOT_COMPARED: NotCompared, Flaw.NEVER_IN_DOUBT: NeverInDoubt}
 LANES: Mapping[Flaw, type[Lanes]] = {
     Flaw.NO_RECOMPUTE: NoRecompute,
     Flaw.HOT_LEFT: HotLeft,

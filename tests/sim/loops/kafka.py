@@ -65,7 +65,7 @@ class Member:
         ledger: Ledger,
         thread: Process,
         pick: random.Random,
-        clock_ms: Callable[[], int],
+        running_ms: Callable[[], int],
         read_stored: Callable[[], "asyncio.Task[dict[Place, Stored]]"],
     ) -> None:
         self.thread = thread
@@ -76,7 +76,7 @@ class Member:
         self.is_over = False
         self._lost_commits = 0
         self._loop, self._group, self._ledger, self._pick = loop, group, ledger, pick
-        self._clock_ms, self._read_stored = clock_ms, read_stored
+        self._running_ms, self._read_stored = running_ms, read_stored
         self._generation = 0
         self._assigned: frozenset[Place] = frozenset()
         self._positions: dict[Place, int] = {}
@@ -162,12 +162,12 @@ class Member:
         return self._generation == self._group.generation and self in self._group.members
 
     async def caught_up(self) -> dict[Place, Idle]:
-        now_ms = self._clock_ms()
+        boot_ms = self._running_ms()
         await self._hop()
         ends = self._ends()
         await self._hop()
         return {
-            p: Idle(now_ms, self._positions[p])
+            p: Idle(boot_ms, self._positions[p])
             for p, end in ends.items()
             if self._positions[p] >= end and self._ledger.is_settled(p)
         }

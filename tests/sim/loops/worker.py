@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable
 
+from pipeline.core.clocks import Clocks, Moment
 from pipeline.core.commits import Commits
 from pipeline.core.flush import Batch, FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
@@ -11,16 +12,17 @@ from pipeline.core.place import Place
 from pipeline.core.start import Stored
 from pipeline.worker.health import Health
 from pipeline.worker.lanes import Lanes, Pauses
+from pipeline.worker.seen import Seen
 from tests.sim.loops.clickhouse import ClickHouse, SteppedRunner
-from tests.sim.loops.flaws import COMMITS, LANES, LEDGERS, Flaw
+from tests.sim.loops.flaws import COMMITS, LANES, LEDGERS, SEENS, Flaw
 from tests.sim.loops.kafka import Group, Member
 from tests.sim.loops.virtual import Process, VirtualLoop
 
-RULES = Rules(lateness_ms=60_000, future_skew_ms=10**12)
+RULES = Rules(lateness_ms=60_000, future_skew_ms=300_000)
 OLD_BATCH, REPEATED_BATCH, BATCH_BEHIND_A_HOLE = "an old batch", "a repeated batch", "a batch behind a hole"
 PAUSES = Pauses(tick=0.5, report=5.0, sweep=15.0, patience=4.0)
+HEARD_MS = 30 * 60_000
 POLICY = FlushPolicy(events=6, size_bytes=10**6, seconds=0.5)
-RETENTION_DAYS = 35
 BUSY, BUSY_SECONDS = 0.04, 12.0
 """How often, and for how long, the agent keeps what arrives waiting: also over a rebalance, or until all is read again.
 """
@@ -46,17 +48,16 @@ class Worker:
         self._loop, self._group = loop, group
         self._ids = 0
         ledger = LEDGERS.get(flaw, Ledger)()
+        self._true_ms, self.set_by_ms = clock_ms, 0
         self.member = Member(loop, group, ledger, self.thread, pick, clock_ms, lambda: self._read_stored(clickhouse))
-        self._runner = SteppedRunner(clickhouse, pick)
+        self._runner = SteppedRunner(clickhouse, pick, self.moment)
         self.lanes = LANES.get(flaw, Lanes)(
             ledger=ledger,
             kafka=self.member,
             runner=self._runner,
             policy=POLICY,
             rules=RULES,
-            retention_days=RETENTION_DAYS,
-            health=Health(0.0),
-            clock_ms=clock_ms,
+            seen=SEENS.get(flaw, Seen)(Health(0.0), self.moment, Clocks(HEARD_MS)),
             monotonic=loop.time,
             new_id=self._new_id,
             report=lambda *_: None,
@@ -65,6 +66,11 @@ class Worker:
         )
         self.member.is_blocked = self.lanes.is_blocked
         self._loops: list[asyncio.Task[None]] = []
+
+    def moment(self) -> Moment:
+        """Now, by its machine's clocks: the wall clock is what somebody set it to."""
+        now_ms = self._true_ms()
+        return Moment(now_ms + self.set_by_ms, now_ms)
 
     def _new_id(self) -> str:
         self._ids += 1
@@ -133,6 +139,8 @@ class Worker:
         await asyncio.wait(self._loops)
         collected = self.lanes.chunk.reached()
         await self.lanes.drain()
+        given_back = self.lanes.ledger.lost(self._loop.time(), PAUSES.patience)  # since a clock was set
+        collected = {p: r for p, r in collected.items() if given_back.get(p, r.next_offset) >= r.next_offset}
         if member.is_current() and member.standing() == before:
             for p, reached in collected.items():
                 if readings.get(p) == reached.epoch and self._group.committed.get(p, 0) < reached.next_offset:

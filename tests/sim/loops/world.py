@@ -21,12 +21,15 @@ from tests.sim.loops.virtual import Process, VirtualLoop
 from tests.sim.loops.worker import Worker
 from tests.sim.verdict import verdict
 from tests.support.fake_store import FakeStore
+from tests.support.moments import at
 from tests.support.places import P2
 
 FAULTY_SECONDS, SETTLING_SECONDS = 60.0, 240.0
 SESSION_SECONDS = 3.0
-DAYS_LATER_MS = 2 * Grain.DAY.milliseconds
+HOUR_MS, DAY_MS = Grain.HOUR.milliseconds, Grain.DAY.milliseconds
+DAYS_LATER_MS = 2 * DAY_MS
 ERASED = "b"
+STEPS_MS = tuple(sign * ms for ms in (HOUR_MS, 20 * DAY_MS, 40 * DAY_MS) for sign in (-1, 1))
 
 
 class World:
@@ -35,7 +38,7 @@ class World:
     def __init__(self, seed: int, flaw: Flaw = Flaw.NONE) -> None:
         self.pick, self.flaw = random.Random(seed), flaw
         self.loop = VirtualLoop(self.pick)  # type: ignore[abstract]  # it has what these tasks need
-        self.store, self.log = FakeStore(), Log(self.pick)
+        self.store, self.log = FakeStore(clock_ms=self.clock_ms), Log(self.pick)
         self.clickhouse = ClickHouse(self.loop, self.store, self.pick, self._effect_done)
         self.group = Group(self.log, self._sending, self._committing)
         self.outside, self.operator = Process("outside"), Process("operator")
@@ -69,6 +72,10 @@ class World:
             for p in effect.progress:
                 if not all(map(self._is_stored, self._below(p.place, p.next_offset))):
                     self.blame(f"progress of {p.place} speaks for records that are not stored")
+                reached_ms = min(p.watermark_ms + effect.lateness_ms, self.clock_ms()) if p.watermark_ms else 0
+                behind = self.log.partitions[p.place][p.next_offset :]
+                if any(record.timestamp < reached_ms for record in behind if record is not None):
+                    self.blame(f"the watermark of {p.place} passes records that nobody has read")
 
     def _sending(self, member: Member, offsets: dict[Place, int]) -> None:
         """Where nothing late is pending, all that is durable is committed."""
@@ -144,7 +151,7 @@ class World:
 
     async def faults(self) -> None:
         happenings = [self._kill, self._kill, self._freeze, self._freeze, self._replace, self._rebalance]
-        happenings += [self._outage, self._add_partition, self._stick]
+        happenings += [self._outage, self._add_partition, self._stick, self._set_clock]
         if self.pick.random() < 0.3:
             happenings.append(self._erase)
         while True:
@@ -198,6 +205,13 @@ class World:
         await asyncio.sleep(4 * SESSION_SECONDS * self.pick.random())
         self.log.stuck.discard(place)
 
+    async def _set_clock(self) -> None:
+        """Somebody sets a machine's clock, and later sets it right."""
+        if worker := self._some_worker():
+            worker.set_by_ms = self.pick.choice(STEPS_MS)
+            await asyncio.sleep(10.0 * self.pick.random())
+            worker.set_by_ms = 0
+
     async def _add_partition(self) -> None:
         if len(self.log.partitions) == 2:
             self.log.partitions[P2] = []
@@ -208,8 +222,11 @@ class World:
         """An operator erases an organization, and may be interrupted."""
         if not self.log.erased:
             self.log.erased.add(ERASED)
-            erasing = order_erasure_steps(ERASED, self.clock_ms(), 0)
-            self.loop.spawn(self.operator, SteppedRunner(self.clickhouse, self.pick).perform_steps(erasing))
+            erasing = order_erasure_steps(ERASED, self.clock_ms())
+            self.loop.spawn(
+                self.operator,
+                SteppedRunner(self.clickhouse, self.pick, lambda: at(self.clock_ms())).perform_steps(erasing),
+            )
             await asyncio.sleep(self.pick.random())
             if self.pick.random() < 0.7:
                 self.loop.kill(self.operator)

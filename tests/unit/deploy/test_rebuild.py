@@ -20,7 +20,7 @@ def test_a_span_that_is_not_aggregated_yet_is_not_rebuilt(as_of_ms: int) -> None
     store = FakeStore()
     store.perform(RaiseState(State(as_of_ms=as_of_ms, closing_ms=as_of_ms)))
     with pytest.raises(Refused, match=f"as_of is {rfc3339(as_of_ms) or 'not set'}"):
-        rebuild_span(store, AHEAD, "", 0, watched=False)  # type: ignore[arg-type]
+        rebuild_span(store, AHEAD, "", watched=False)  # type: ignore[arg-type]
 
 
 def test_a_reconciliation_that_compared_nothing_proves_nothing() -> None:

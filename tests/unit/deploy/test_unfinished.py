@@ -55,11 +55,11 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run_rebuild(store: Any) -> None:
-    rebuild_span(store, SPAN, "", 0, watched=False)
+    rebuild_span(store, SPAN, "", watched=False)
 
 
 def run_erase(store: Any) -> None:
-    erase_organization(store, "acme", 1, 0)
+    erase_organization(store, "acme", 1)
 
 
 @pytest.mark.parametrize(

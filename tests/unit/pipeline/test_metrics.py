@@ -14,6 +14,7 @@ from pipeline.peer import Peer
 from pipeline.runner import Retrying
 from pipeline.worker.health import Health, count_flush, show_health
 from pipeline.worker.operations import Operations
+from tests.support.moments import at
 from tests.support.places import P0, P1, P2
 from tests.support.record import NOW_MS, Record
 
@@ -28,7 +29,7 @@ def test_dead_letters_are_counted_by_reason_even_those_found_late() -> None:
     chunk = Chunk()
     values = [b"{", b"", b"[]"]
     records = [Record(n, value) for n, value in enumerate(values)]
-    chunk.add(Batch(P0, 1, 0, 3, records, 3), Rules(0, 0), NOW_MS, 0, 0.0)
+    chunk.add(Batch(P0, 1, 0, 3, records, 3), Rules(0, 0), at(NOW_MS), 0, 0.0)
     names = {reason: sample("msgmetrics_worker_dead_letters_total", reason=reason) for reason in REASONS}
     flushes = sample("msgmetrics_worker_flush_events_count")
     found = Flushed(NO_KEYS, 5, 0, {}, sweep=False)  # two more turned out to be too late when they were written
@@ -99,7 +100,7 @@ class Stored:
 
 
 def test_a_partition_without_a_report_has_an_unknown_lag_and_not_zero() -> None:
-    found = Operations("w", Health(10), lambda: NOW_MS, Stored()).stored()
+    found = Operations("w", Health(10), lambda: at(NOW_MS), Stored()).stored()
     assert [(p["lag"], p["watermark"], p["status"]) for p in found["stored"]["partitions"]] == [
         (2, NOW_MS, "reading"),
         (None, None, "unknown"),
@@ -108,7 +109,7 @@ def test_a_partition_without_a_report_has_an_unknown_lag_and_not_zero() -> None:
 
 @pytest.mark.parametrize("look", [None, Stored(SinkUnavailable("ClickHouse is away"))])
 def test_without_clickhouse_the_process_is_still_told_of(look: Stored | None) -> None:
-    operations = Operations("w", Health(10), lambda: NOW_MS, look)
+    operations = Operations("w", Health(10), lambda: at(NOW_MS), look)
     found = operations.now() | operations.stored()
     assert found["stored"] is None
     assert "ClickHouse" in found["problem"]
@@ -117,10 +118,11 @@ def test_without_clickhouse_the_process_is_still_told_of(look: Stored | None) ->
 
 def test_the_history_spans_an_hour_in_steps() -> None:
     now = [NOW_MS]
-    operations = Operations("w", Health(10), lambda: now[0])
+    operations = Operations("w", health := Health(10), lambda: at(now[0]))
     for _ in range(3600):
         now[0] += 2000
-        operations.note(now[0] - 11_000)
+        health.as_of_ms = now[0] - 11_000
+        operations.note()
     history = operations.now()["history"]
     assert len(history) == 360
     assert history[-1][0] - history[0][0] == 3_590_000

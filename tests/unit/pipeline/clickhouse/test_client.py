@@ -15,6 +15,7 @@ from pipeline.worker.health import Health
 from pipeline.worker.operations import Operations
 from pipeline.worker.worker import Worker
 from schemas.settings import read_settings
+from tests.support.moments import at
 from tests.support.places import P0
 
 CALLS: dict[str, Callable[[ClickHouse], Any]] = {
@@ -68,7 +69,7 @@ def test_every_error_of_the_driver_says_what_to_do_next_and_what_was_done(
 def test_what_only_looks_asks_once_and_health_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     store, client = failing(monkeypatch, ConnectionResetError("reset"), connected=True)
     health = Health(10)
-    found = Operations("worker", health, lambda: 1_000, store.look).stored()
+    found = Operations("worker", health, lambda: at(1_000), store.look).stored()
     assert found == {"stored": None, "problem": "ClickHouse is unavailable while looking: reset"}
     assert client.calls == 1
     assert not health.sink.problem

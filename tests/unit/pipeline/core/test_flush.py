@@ -18,6 +18,7 @@ from pipeline.core.protocol import flush_steps
 from pipeline.core.records import DeadLetter
 from pipeline.runner import drive
 from schemas.message_event import DeadLetterReason
+from tests.support.moments import at
 from tests.support.places import P0, P1
 from tests.support.record import NOW_MS, Record
 
@@ -39,7 +40,7 @@ def batch(*records: Record, epoch: int = 1, place: Place = P0) -> Batch:
 def chunk_of(*batches: Batch, now_ms: int = NOW_MS, is_second_reading: bool = False) -> Chunk:
     chunk = Chunk(is_second_reading=is_second_reading)
     for one in batches:
-        chunk.add(one, RULES, now_ms, 0, read_at=1.0)
+        chunk.add(one, RULES, at(now_ms), 0, read_at=1.0)
     return chunk
 
 
@@ -121,5 +122,5 @@ def test_a_flush_is_due_by_events_by_bytes_or_by_age() -> None:
 def test_what_is_no_record_becomes_a_dead_letter_of_its_flush() -> None:
     letter = DeadLetter(P0, 5, DeadLetterReason.UNREADABLE_RECORD, "broken", 0, None, b"x", ())
     chunk = Chunk()
-    chunk.add(Batch(P0, 1, 5, 6, [], 1, [letter]), RULES, NOW_MS, 0, 0.0)
+    chunk.add(Batch(P0, 1, 5, 6, [], 1, [letter]), RULES, at(NOW_MS), 0, 0.0)
     assert (chunk.letters, chunk.records, chunk.progress()[0].next_offset) == ([letter], 1, 6)

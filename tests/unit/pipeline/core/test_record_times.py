@@ -12,6 +12,7 @@ from pipeline.core.exact import LATEST_MS
 from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.records import Columns, DeadLetter, time_of
 from pipeline.repair.replay_reading import Wanted, is_wanted
+from tests.support.moments import at
 from tests.support.places import P0
 from tests.support.record import NOW_MS, Record
 
@@ -174,7 +175,7 @@ def stored(records: list[Record], now_ms: int) -> dict[int, tuple[str, str, int,
 @given(TIMESTAMPS, st.integers(NOW_MS - 10**7, NOW_MS + 10**7))
 def test_no_timestamp_moves_a_watermark_ahead_of_event_or_clock(timestamp: int | None, now_ms: int) -> None:
     chunk = Chunk()
-    chunk.add(Batch(P0, 1, 0, 1, [Record(0, event(), timestamp)], 1), RULES, now_ms, 0, read_at=1.0)
+    chunk.add(Batch(P0, 1, 0, 1, [Record(0, event(), timestamp)], 1), RULES, at(now_ms), 0, read_at=1.0)
     (progress,) = chunk.progress()
     assert progress.watermark_ms <= min(OCCURRED_MS, now_ms) - RULES.lateness_ms
 
@@ -183,7 +184,7 @@ def test_no_timestamp_moves_a_watermark_ahead_of_event_or_clock(timestamp: int |
 def test_an_erasure_takes_records_without_a_time_by_their_events(timestamp: int | None) -> None:
     for value in (event(), event(type="x"), event("never")):
         chunk = Chunk()
-        chunk.add(Batch(P0, 1, 0, 1, [Record(0, value, timestamp)], 1), RULES, NOW_MS, 0, read_at=1.0)
+        chunk.add(Batch(P0, 1, 0, 1, [Record(0, value, timestamp)], 1), RULES, at(NOW_MS), 0, read_at=1.0)
         assert not chunk.touches({"other": NOW_MS})
         assert chunk.touches({"acme": OCCURRED_MS})
         assert chunk.forget({"acme": OCCURRED_MS}) == 1

@@ -16,6 +16,7 @@ from pipeline.core.effects import (
 )
 from pipeline.core.protocol import Rolled, roll_steps
 from pipeline.runner import drive
+from schemas.grain import Grain
 from tests.support.fake_store import FakeStore
 from tests.support.places import P0
 
@@ -23,15 +24,15 @@ MINUTE = 30_000_000 * 60_000
 BEFORE = State(as_of_ms=MINUTE + 1, closing_ms=MINUTE + 1, facts_floor_ms=1)
 
 
-def roll(mark_ms: int) -> tuple[Rolled, list[Effect], State]:
+def roll(mark_ms: int, now_ms: int = MINUTE + 120_000) -> tuple[Rolled, list[Effect], State]:
     """The outcome of a roll up to a watermark, what it did, and the state behind it."""
-    store, done = FakeStore(state=BEFORE, progress={P0: Progress(P0, 9, mark_ms)}), []
+    store, done = FakeStore(clock_ms=lambda: now_ms, state=BEFORE, progress={P0: Progress(P0, 9, mark_ms)}), []
 
     def perform(effect: Effect) -> Any:
         done.append(effect)
         return store.perform(effect)
 
-    return drive(roll_steps([P0], 0), perform), done, store.state
+    return drive(roll_steps([P0]), perform), done, store.state
 
 
 @pytest.mark.parametrize("mark_ms", [MINUTE + 2, MINUTE + 59_999])
@@ -50,3 +51,19 @@ def test_a_bucket_that_ends_is_announced_before_it_is_read_and_published_last(ma
     order = [type(effect) for effect in done if isinstance(effect, RaiseState | CloseBuckets | LogClosing)]
     assert order == [RaiseState, CloseBuckets, LogClosing, RaiseState]
     assert (state.as_of_ms, state.closing_ms) == (mark_ms, mark_ms)
+
+
+@pytest.mark.parametrize("now_ms", [MINUTE + 30_000, MINUTE + 60_000, MINUTE + 90_000])
+def test_no_more_is_closed_than_was_announced(now_ms: int) -> None:
+    """A watermark that is ahead of ClickHouse's clock, as one that was ahead itself may have left it."""
+    rolled, done, state = roll(MINUTE + 3_600_000, now_ms)
+    assert (rolled.as_of_ms, state.as_of_ms, state.closing_ms) == (now_ms, now_ms, now_ms)
+    closed = [(e.start, e.end) for e in done if isinstance(e, CloseBuckets) and e.grain is Grain.MINUTE]
+    assert closed == ([(MINUTE // 1000, MINUTE // 1000 + 60)] if now_ms >= MINUTE + 60_000 else [])
+
+
+def test_nothing_is_closed_where_nothing_could_be_announced() -> None:
+    """ClickHouse's clock was set back behind what is closed."""
+    rolled, done, state = roll(MINUTE + 3_600_000, MINUTE - 60_000)
+    assert rolled.as_of_ms == state.as_of_ms == BEFORE.as_of_ms
+    assert not any(isinstance(effect, CloseBuckets) for effect in done)

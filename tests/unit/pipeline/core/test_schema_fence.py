@@ -62,21 +62,21 @@ PROTOCOLS: dict[str, tuple[Callable[[], Steps[Any]], tuple[type, ...], Callable[
         (InsertFacts,),
         lambda effect: isinstance(effect, WriteProgress),
     ),
-    "roll": (lambda: roll_steps([P0], 0), (CloseBuckets,), publishes),
+    "roll": (lambda: roll_steps([P0]), (CloseBuckets,), publishes),
     "recompute": (lambda: recompute_steps("batch", LateKeys.listed((DAY // 60, "a"))), (RecomputeLate,), None),
-    "rebuild": (lambda: rebuild_steps(DAY, DAY + 60, 0), (RebuildBuckets,), None),
+    "rebuild": (lambda: rebuild_steps(DAY, DAY + 60), (RebuildBuckets,), None),
     "erase": (
-        lambda: erase_steps("a", DAY * 1000, 0),
+        lambda: erase_steps("a", DAY * 1000),
         (EraseRollups, RebuildBuckets),
         lambda effect: isinstance(effect, FinishErasure),
     ),
     "order an erasure": (
-        lambda: order_erasure_steps("a", DAY * 1000, 0),
+        lambda: order_erasure_steps("a", DAY * 1000),
         (EraseRollups, RebuildBuckets),
         lambda effect: isinstance(effect, FinishErasure),
     ),
     "sweep": (
-        lambda: sweep_steps(0),
+        sweep_steps,
         (EraseRollups, RebuildBuckets),
         lambda effect: isinstance(effect, FinishErasure),
     ),
@@ -85,7 +85,7 @@ PROTOCOLS: dict[str, tuple[Callable[[], Steps[Any]], tuple[type, ...], Callable[
 
 
 def store() -> FakeStore:
-    made = FakeStore(state=State(closing_ms=(DAY + 86_400) * 1000))
+    made = FakeStore(clock_ms=lambda: (DAY + 86_400) * 1000, state=State(closing_ms=(DAY + 86_400) * 1000))
     made.perform(InsertFacts(facts(("a", "0", 1, 0, DAY))))
     made.perform(WriteProgress((Progress(P0, 1, (DAY + 7200) * 1000),)))
     made.perform(OrderErasure("b", DAY * 1000))

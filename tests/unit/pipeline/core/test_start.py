@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.core.start import Gap, Offsets, Start, Stored, behind_gaps, choose_start, clock_skew_ms
+from pipeline.core.start import Gap, Offsets, Start, Stored, behind_gaps, choose_start
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,3 @@ def test_an_accepted_loss_is_left_behind_and_no_other(
 @pytest.mark.parametrize(("offset", "behind"), [(4, 4), (5, 12), (8, 12), (9, 12), (12, 12), (13, 13)])
 def test_gaps_that_follow_each_other_are_left_behind_at_once(offset: int, behind: int) -> None:
     assert behind_gaps(offset, [Gap(9, 12), Gap(5, 8), Gap(7, 9)]) == behind
-
-
-@pytest.mark.parametrize(
-    ("before", "theirs", "after", "skew"),
-    [
-        (1000, 1000, 1000, 0),
-        (1000, 1500, 9000, 0),
-        (1000, 9000, 9000, 0),
-        (1000, 400, 9000, 600),
-        (1000, 9700, 9000, -700),
-    ],
-)
-def test_a_slow_answer_is_no_skew(before: int, theirs: int, after: int, skew: int) -> None:
-    assert clock_skew_ms(before, theirs, after) == skew

@@ -19,6 +19,7 @@ from pipeline.repair.replay_reading import Bounds, NothingToReplay, Wanted
 from pipeline.runner import Retrying
 from schemas import tables
 from schemas.settings import read_settings
+from tests.support.moments import at
 from tests.support.places import P0, P1, TOPIC
 
 SPAN = Wanted(1_000, 2_000)
@@ -106,8 +107,7 @@ def test_the_event_loop_is_not_blocked_by_progress(resume: bool, monkeypatch: py
     work = Replay(
         settings=read_settings({}),
         wanted=SPAN,
-        clock_ms=lambda: 0,
-        floor_ms=0,
+        clock=lambda: at(0),
         gaps={},
         perform=retrying(),
         replays=replays,

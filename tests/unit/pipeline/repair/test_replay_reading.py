@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core import waiting
+from pipeline.core.effects import State
 from pipeline.core.flush import Batch
 from pipeline.core.place import Place
 from pipeline.core.start import Gap
@@ -21,6 +22,7 @@ from pipeline.repair import replay_reading
 from pipeline.repair.replay_reading import Bounds, Reading, Wanted, find_bounds, read_batches
 from schemas.settings import read_settings
 from tests.support.fake_broker import Broker, close, consumer_on, tp_of
+from tests.support.moments import at
 from tests.support.places import P0, P1, TOPIC
 from tests.support.record import Record
 from tests.support.record_batch import BatchSpec, Part
@@ -101,9 +103,9 @@ LOGS = st.lists(st.tuples(TIMES, st.integers(1, 3)), max_size=25)
 
 def log_of(times: Sequence[tuple[int | None, int]]) -> list[Record]:
     offset, records = -1, []
-    for at, step in times:
+    for stamp, step in times:
         offset += step
-        records.append(Record(offset, b"{}", at))
+        records.append(Record(offset, b"{}", stamp))
     return records
 
 
@@ -254,11 +256,11 @@ def test_a_replay_waits_for_a_leader_that_moves_and_does_not_ask_without_a_pause
 
 def test_every_chunk_of_a_replay_is_a_second_reading() -> None:
     log = Log({P0: log_of([(5, 1)] * 20)}, {P0: 20})
-    reading = Reading(read_settings({"MSGMETRICS_FLUSH_EVENTS": "5"}), Wanted(0, 30), lambda: 0, 0, {})
+    reading = Reading(read_settings({"MSGMETRICS_FLUSH_EVENTS": "5"}), Wanted(0, 30), lambda: at(0), {})
 
     async def run() -> list[bool]:
         bounds = await find_bounds(cast(LogConsumer, log), TOPIC, reading.wanted)
-        return [chunk.is_second_reading async for chunk in reading.chunks(cast(LogConsumer, log), bounds)]
+        return [chunk.is_second_reading async for chunk in reading.chunks(cast(LogConsumer, log), bounds, State())]
 
     found = asyncio.run(run())
     assert len(found) > 2

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.core.effects import Effect, ReadErasures, ReadState, RecomputeLate, State, WriteProgress
@@ -15,6 +15,8 @@ from pipeline.core.watermark import Idle
 from pipeline.runner import Threads
 from pipeline.worker.health import Health
 from pipeline.worker.lanes import LIVE_FLUSHES, Lanes
+from pipeline.worker.seen import Seen
+from tests.support.moments import at, reading
 from tests.support.places import P0
 from tests.support.record import NOW_MS, Record
 from tests.unit.pipeline.core.test_flush import RULES, event
@@ -73,7 +75,7 @@ class ClickHouse:
     def __call__(self, effect: Effect) -> Any:
         match effect:
             case ReadState():
-                return self.state
+                return replace(self.state, clock=reading(NOW_MS))
             case ReadErasures():
                 return {}
             case WriteProgress(progress) if progress[0].next_offset == self.held:
@@ -90,15 +92,15 @@ class ClickHouse:
 def lanes_on(kafka: Kafka, clickhouse: ClickHouse) -> Lanes:
     ledger = Ledger()
     ledger.begin(P0, BEGIN, time.monotonic())
+    seen = Seen(Health(10), lambda: at(NOW_MS))
+    seen.note(State(clock=reading(NOW_MS)))
     return Lanes(
         ledger=ledger,
         kafka=kafka,
         runner=Threads(clickhouse),
         policy=FlushPolicy(1, 1, 0.0),
         rules=Rules(RULES.lateness_ms, RULES.future_skew_ms),
-        retention_days=35,
-        health=Health(10),
-        clock_ms=lambda: NOW_MS,
+        seen=seen,
         monotonic=time.monotonic,
         new_id=lambda: "batch",
         report=lambda *_: None,
@@ -209,7 +211,7 @@ def test_some_records_under_way_are_no_backlog() -> None:
     lanes = lanes_on(Kafka(), ClickHouse())
     assert lanes._pace(is_idle=False) is Pace.BACKLOG, "nobody knows yet"
     for behind, pace in ((LIVE_FLUSHES, Pace.LIVE), (LIVE_FLUSHES + 1, Pace.BACKLOG)):  # a flush is of one event here
-        lanes.health.partitions(frozenset({P0}), {P0: BEGIN}, {P0: BEGIN + behind}, NOW_MS)
+        lanes.seen.health.partitions(frozenset({P0}), {P0: BEGIN}, {P0: BEGIN + behind}, NOW_MS)
         assert lanes._pace(is_idle=False) is pace
     assert lanes._pace(is_idle=True) is Pace.IDLE
 

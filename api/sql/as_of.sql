@@ -1,1 +1,0 @@
-SELECT toUnixTimestamp64Milli(max(as_of)) FROM watermark
