@@ -114,8 +114,7 @@ class Answer:
         """The buckets of the prior period, index by index beside the page's; None where not asked for."""
         if self.prior is None:
             return None
-        window = self.question.window
-        return buckets(self.page.shifted(window.end - window.start), self.prior, self.as_of, grouped=self.is_grouped)
+        return buckets(self.question.prior(self.page), self.prior, self.as_of, grouped=self.is_grouped)
 
     def data(self) -> Data:
         """The ``data`` of a JSON answer."""

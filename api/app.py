@@ -39,6 +39,7 @@ from api.pages import dashboard_routes
 from api.params import ENDPOINT
 from api.reader import Reader
 from api.security import policy_for_page, with_defaults
+from api.window import PAGE_CELLS
 from schemas.api_key import KEY_PATTERN, key_prefix
 
 log = logging.getLogger(__name__)
@@ -173,10 +174,11 @@ def create_app(
     monotonic: Callable[[], float],
     cors_origins: Sequence[str] = (),
     reuse_seconds: float = REUSE_SECONDS,
+    page_cells: int = PAGE_CELLS,
 ) -> ASGIApp:
     """The application on a reader and two clocks. Starts nothing and connects to nothing."""
     cache = AnswerCache(monotonic, reuse_seconds)
-    endpoint = MessageMetrics(reader, Authenticator(reader.account, monotonic), clock_ms, cache)
+    endpoint = MessageMetrics(reader, Authenticator(reader.account, monotonic), clock_ms, cache, page_cells)
 
     async def event_schema(_: Request) -> Response:
         body = (files("schemas") / "published" / "message-event.schema.json").read_bytes()

@@ -1,27 +1,26 @@
 """``GET /v1/metrics/messages``: authenticate, decide what is asked, answer from the cache or read."""
 
 import gzip
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api import cursor, metrics
-from api.answer import Answer, as_of_seconds
+from api import metrics
+from api.answer import Answer
 from api.answers import AnswerCache, CachedAnswer, RawHeaders, SingleFlight
 from api.auth import Authenticator
 from api.cache_key import CacheKey, decide
-from api.cursor import Cursor
-from api.errors import ApiError, MethodNotAllowed, RateLimited, respond
+from api.errors import ApiError, MethodNotAllowed, respond
 from api.negotiate import is_not_modified
 from api.params import parse_query
 from api.reader import Reader
+from api.reading import fit_page, read_page
 from api.render import render
+from api.slots import Slots
+from api.window import PAGE_CELLS
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import Instant, second
 from schemas.tiers import Tier
@@ -31,6 +30,9 @@ T = TypeVar("T")
 METHODS = ("GET", "HEAD")
 THREADS = 16
 QUERIES_AN_ORGANIZATION = 8
+"""So that it cannot take all threads."""
+FULL_PAGES = 4
+"""Grouped pages of a process have together as many cells as so many of the largest, which bounds its memory."""
 GZIP_FROM_BYTES, GZIP_LEVEL = 1024, 4
 COMMON_HEADERS = {"Cache-Control": "private, max-age=30", "Vary": "Authorization, Accept, Accept-Encoding"}
 CONTENT_HEADERS = frozenset({b"content-encoding", b"content-length", b"content-type"})
@@ -38,14 +40,23 @@ GRANULARITIES = {tier: (b"x-granularities", ", ".join(tier.grains).encode()) for
 
 
 class MessageMetrics:
-    """The resource, as an ASGI application. ``clock_ms`` is the wall clock in epoch milliseconds."""
+    """The resource, as an ASGI application.
+
+    ``clock_ms`` is the wall clock in epoch milliseconds, ``page_cells`` the most cells of a grouped page.
+    """
 
     def __init__(
-        self, reader: Reader, authenticator: Authenticator, clock_ms: Callable[[], int], cache: AnswerCache
+        self,
+        reader: Reader,
+        authenticator: Authenticator,
+        clock_ms: Callable[[], int],
+        cache: AnswerCache,
+        page_cells: int = PAGE_CELLS,
     ) -> None:
         self._reader, self._authenticator, self._clock_ms = reader, authenticator, clock_ms
         self._flights = SingleFlight(cache)
-        self._slots = Slots()
+        self._page_cells = page_cells
+        self._queries, self._cells = Slots(QUERIES_AN_ORGANIZATION), Slots(FULL_PAGES * page_cells)
         self._threads: anyio.CapacityLimiter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,50 +97,10 @@ class MessageMetrics:
         return await anyio.to_thread.run_sync(call, *args, limiter=self._threads)
 
     def _read(self, key: CacheKey) -> CachedAnswer:
-        with self._slots.taken(key.org_id):
-            answer = read_page(self._reader, key)
-        return write(answer, key)
-
-
-class Slots:
-    """Bounds the queries that an organization may have running, so that it cannot take all threads."""
-
-    def __init__(self) -> None:
-        self._running: Counter[str] = Counter()
-        self._lock = threading.Lock()
-
-    @contextmanager
-    def taken(self, org_id: str) -> Iterator[None]:
-        """Hold a slot of the organization. Raises RateLimited when all are taken."""
-        with self._lock:
-            if self._running[org_id] >= QUERIES_AN_ORGANIZATION:
-                metrics.RATE_LIMITED.inc()
-                raise RateLimited
-            self._running[org_id] += 1
-        try:
-            with metrics.IN_FLIGHT.track_inprogress():
-                yield
-        finally:
-            with self._lock:
-                self._running[org_id] -= 1
-                if not self._running[org_id]:
-                    del self._running[org_id]
-
-
-def read_page(reader: Reader, key: CacheKey) -> Answer:
-    """Read an answer from ClickHouse; blocks. Raises Unavailable."""
-    question = key.question
-    page = question.window.page(key.position, key.limit)
-    as_of = as_of_seconds(reader.as_of_ms())  # before the data: a reader who sees it sees everything below it
-    rows = reader.values(key.org_id, question.metric, page, question.group_by)
-    prior = None
-    if question.compare_to:
-        earlier = page.shifted(question.window.end - question.window.start)
-        prior = reader.values(key.org_id, question.metric, earlier, question.group_by)
-    following = None
-    if page.end < question.window.end:
-        following = cursor.encode(Cursor(question, page.end), key.org_id, reader.cursor_secret())
-    return Answer(question, page, rows, prior, as_of, key.limit, following)
+        with self._queries.taken(key.org_id), metrics.IN_FLIGHT.track_inprogress():
+            page, cells = fit_page(self._reader, key, self._page_cells)
+            with self._cells.taken("all", cells):  # before it is read, until it is bytes
+                return write(read_page(self._reader, key, page), key)
 
 
 def write(answer: Answer, key: CacheKey) -> CachedAnswer:

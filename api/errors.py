@@ -98,7 +98,7 @@ class HeadersTooLarge(ApiError):
 
 
 class RateLimited(ApiError):
-    status, code, message = 429, "RATE_LIMITED", "too many queries of this organization at once"
+    status, code, message = 429, "RATE_LIMITED", "too many queries at once"
     headers: Mapping[str, str] = {"Retry-After": "1"}
 
 

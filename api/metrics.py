@@ -20,7 +20,9 @@ SECONDS = Histogram(
 )
 IN_FLIGHT = Gauge(PREFIX + "queries_in_flight", "Questions being answered from ClickHouse", registry=REGISTRY)
 RATE_LIMITED = Counter(
-    PREFIX + "rate_limited", "Questions refused since their organization asks too many at once", registry=REGISTRY
+    PREFIX + "rate_limited",
+    "Questions refused since their organization, or all of them by group, ask too much at once",
+    registry=REGISTRY,
 )
 KEYS = Counter(PREFIX + "key_lookups", "Keys looked up, by what knew them: cache or store", ["from"], registry=REGISTRY)
 ANSWERS = Counter(

@@ -28,7 +28,7 @@ from api.errors import (
 from api.negotiate import CSV, JSON, NDJSON
 from api.params import COMPARISONS, DEFAULT_LIMIT, ENDPOINT, GROUPS, MAX_LIMIT, URL_TIME_RULE, Metric
 from api.render import render
-from api.window import MAX_BUCKETS, Question, Window
+from api.window import MAX_BUCKETS, PAGE_CELLS, Question, Window
 from schemas.grain import Grain
 
 EXAMPLE_START = 1_777_939_200  # 2026-05-05T00:00:00Z
@@ -71,7 +71,8 @@ PARAMETERS: tuple[Mapping[str, Any], ...] = (
     },
     {
         "name": "limit",
-        "description": "Buckets a page.",
+        "description": "At most so many buckets a page. One with `group_by` ends before its groups, of both sides of a "
+        f"comparison, are more than {PAGE_CELLS}.",
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     },
     {

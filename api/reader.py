@@ -7,7 +7,7 @@ by itself. Every fault is raised as Unavailable; its cause goes to the log.
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,16 +96,22 @@ class Reader:
 
     def values(self, org_id: str, metric: Metric, window: Window, group_by: str | None) -> Rows:
         """Stored values of an organization in a window: per bucket start a number, or with ``group_by`` its groups."""
-        where = {
-            "org_id": org_id,
-            "table": rollup_table(window.grain),
-            "start": window.start,
-            "end": window.end,
-        }
+        where = _where(org_id, window)
         if group_by is None:
             return {bucket: value for bucket, value in self._rows("totals", metric=metric.value, **where)}  # noqa: C416
         rows = self._rows("groups", keys=f"groups.{group_by}", values=f"groups.{metric.value}", **where)
         return _by_bucket(rows)
+
+    def cells(self, org_id: str, metric: Metric, window: Window, group_by: str) -> Mapping[int, int]:
+        """Per bucket start how many groups ``values`` has there; a bucket without a row is missing."""
+        keys, values = f"groups.{group_by}", f"groups.{metric.value}"
+        rows = self._rows("cells", keys=keys, values=values, **_where(org_id, window))
+        return {bucket: int(count) for bucket, count in rows}
+
+
+def _where(org_id: str, window: Window) -> dict[str, Any]:
+    """The parameters that choose an organization's buckets."""
+    return {"org_id": org_id, "table": rollup_table(window.grain), "start": window.start, "end": window.end}
 
 
 def _by_bucket(rows: Sequence[Sequence[Any]]) -> dict[int, Groups]:

@@ -1,6 +1,6 @@
 """Windows of buckets: alignment, defaults, tiers, pages. Pure; instants are epoch seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -11,6 +11,8 @@ from schemas.instant import Instant
 from schemas.tiers import Tier
 
 MAX_BUCKETS = 10_000
+PAGE_CELLS = 100_000
+"""The most values of groups in a page, both sides of a comparison together: some 50 MiB while it is made."""
 DEFAULT_SPAN_BUCKETS = {Grain.MINUTE: 60, Grain.HOUR: 24, Grain.DAY: 30}
 
 
@@ -40,6 +42,18 @@ class Window(msgspec.Struct, frozen=True):
         """At most ``limit`` buckets from the one that starts at ``position``."""
         return Window(self.grain, position, min(self.end, position + limit * self.grain.seconds))
 
+    def within(self, cells: Mapping[int, int], most: int) -> "Window":
+        """Its first buckets, as many as have together at most ``most`` cells; never none, however many the first has.
+
+        ``cells`` are per bucket start; a missing bucket has none.
+        """
+        total = 0
+        for start in self.bucket_starts:
+            total += cells.get(start, 0)
+            if total > most and start > self.start:
+                return Window(self.grain, self.start, start)
+        return self
+
     def before(self) -> "Window":
         """The equally long window right before this one."""
         return Window(self.grain, 2 * self.start - self.end, self.start)
@@ -56,6 +70,10 @@ class Question(msgspec.Struct, frozen=True):
     window: Window
     group_by: str | None
     compare_to: str | None
+
+    def prior(self, page: Window) -> Window:
+        """The buckets that those of a page are compared to, index by index."""
+        return page.shifted(self.window.end - self.window.start)
 
 
 def floor(grain: Grain, instant: Instant) -> int:

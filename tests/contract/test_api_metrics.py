@@ -3,9 +3,11 @@
 import pytest
 from starlette.testclient import TestClient
 
+from api.app import create_app
 from api.metrics import REGISTRY
 from api.params import ENDPOINT
-from tests.support.endpoint import PATH, Clock, request
+from api.reader import Reader
+from tests.support.endpoint import NOW, CheckedClient, Clock, request
 
 
 def sample(name: str, **labels: str) -> float:
@@ -37,9 +39,10 @@ def test_requests_are_counted_by_status_and_route_and_keys_by_who_knew_them(
 
 
 def test_what_is_refused_for_asking_too_much_at_once_is_counted(
-    http: TestClient, key: str, monkeypatch: pytest.MonkeyPatch
+    url: str, key: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.endpoint.QUERIES_AN_ORGANIZATION", 0)
+    http = CheckedClient(create_app(Reader(url), lambda: int(NOW.timestamp() * 1000), clock))
     before = sample("rate_limited_total")
-    assert http.get(PATH, params={"metric": "sent"}, headers={"Authorization": f"Bearer {key}"}).status_code == 429
+    assert request(http, key).status_code == 429
     assert sample("rate_limited_total") == before + 1

@@ -82,6 +82,16 @@ def test_pages_joined_are_the_window(window: Window, limit: int) -> None:
     assert starts == list(window.bucket_starts)
 
 
+@given(windows(), st.lists(st.integers(0, 5), max_size=60), st.integers(1, 12))
+def test_what_fits_is_a_beginning_as_long_as_may_be_and_never_empty(window: Window, held: list[int], most: int) -> None:
+    cells = dict(zip(window.bucket_starts, held, strict=False))
+    fits = window.within(cells, most)
+    total = sum(cells.get(start, 0) for start in fits.bucket_starts)
+    assert (fits.grain, fits.start) == (window.grain, window.start)
+    assert total <= most or fits.count == 1
+    assert fits.end == window.end or total + cells.get(fits.end, 0) > most
+
+
 @pytest.mark.parametrize(("start", "end"), [(1, 3600), (0, 3601), (3600, 3600), (7200, 3600)])
 def test_a_window_that_is_not_of_whole_buckets_cannot_be_built(start: int, end: int) -> None:
     with pytest.raises(ValueError, match="not a window"):
