@@ -94,7 +94,7 @@ class UriTooLong(ApiError):
 
 
 class HeadersTooLarge(ApiError):
-    status, code, message = 431, "HEADERS_TOO_LARGE", "the headers are longer than 64 KiB"
+    status, code, message = 431, "HEADERS_TOO_LARGE", "the headers are longer than 64 KiB or more than 500"
 
 
 class RateLimited(ApiError):

@@ -40,12 +40,14 @@ class Server(uvicorn.Server):
         return int(self.servers[0].sockets[0].getsockname()[1])
 
 
-def _server(app: ASGIApp, host: str, port: int) -> Server:
+def public_server(app: ASGIApp, host: str, port: int) -> Server:
+    """A server for strangers, with the limits of ``Protocol``."""
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         http=Protocol,
+        ws="none",
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -60,7 +62,7 @@ def _server(app: ASGIApp, host: str, port: int) -> Server:
 def api_server(settings: Settings) -> Server:
     """The API itself."""
     app = create_app(Reader(settings.clickhouse), wall_clock_ms, time.monotonic, settings.api_cors_origins)
-    return _server(app, settings.api_host, settings.api_port)
+    return public_server(app, settings.api_host, settings.api_port)
 
 
 def admin_server(settings: Settings) -> Server:
@@ -95,7 +97,7 @@ def admin_server(settings: Settings) -> Server:
         return Response(generate_latest(REGISTRY), media_type="text/plain; version=0.0.4")
 
     routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
-    return _server(Starlette(routes=routes), settings.admin_host, settings.admin_port or API_ADMIN_PORT)
+    return public_server(Starlette(routes=routes), settings.admin_host, settings.admin_port or API_ADMIN_PORT)
 
 
 async def serve_all(servers: list[Server], stop: asyncio.Event) -> None:

@@ -151,6 +151,13 @@ def test_http_1_0_head_and_a_chunked_body_are_answered(served: Served) -> None:
     assert chunked[0] == 200
 
 
+def test_a_key_in_a_trailer_authenticates_nobody(served: Served) -> None:
+    lines = [GET + b"?metric=sent HTTP/1.1", b"Host: x", b"Connection: close", b"Transfer-Encoding: chunked", b"", b"0"]
+    key = b"Authorization: Bearer " + served.keys["a"].encode()
+    assert served.raw(b"\r\n".join([*lines, key, b"", b""]))[0] == 401
+    assert served.ask(lines[0])[0] == 200, "as a header it would"
+
+
 def test_without_an_answer_from_clickhouse_it_is_a_503_within_three_seconds_until_there_is_one_again(
     served: Served,
 ) -> None:

@@ -1,13 +1,10 @@
 """Clients that send or take their bytes one by one, or open connections by the hundred, while others are answered."""
 
-import asyncio
 import contextlib
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import httpx2
 import pytest
@@ -16,9 +13,9 @@ from starlette.types import Receive, Scope, Send
 
 import api.protocol
 import api.server
-from api.protocol import MAX_HEAD_BYTES, Protocol
+from api.protocol import MAX_OVERHEAD_BYTES, Protocol
 from api.security import HEADERS
-from api.server import _server
+from tests.support.serving import connect_to, serving
 
 PATIENCE = 0.4
 LARGE = b"x" * 30_000_000
@@ -36,20 +33,14 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(api.protocol, "ANSWER_STALL_SECONDS", PATIENCE)
     monkeypatch.setattr(api.protocol, "MAX_CONNECTIONS", 20)
     monkeypatch.setattr(api.server, "KEEP_ALIVE_SECONDS", 2 * PATIENCE)
-    server = _server(app, "127.0.0.1", 0)
-    assert server.config.http is Protocol
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield server.bound_port
-    server.should_exit = True
-    thread.join()
+    with serving(app) as server:
+        assert server.config.http is Protocol
+        yield server.bound_port
 
 
 def drip(port: int, request: bytes, first: int) -> tuple[bytes, float]:
     """Send the first bytes, then one every tenth of the patience, until closed: what came back, and after how long."""
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with connect_to(port) as connection:
         began = time.monotonic()
         connection.sendall(request[:first])
         connection.settimeout(PATIENCE / 10)
@@ -86,7 +77,7 @@ def test_a_request_that_trickles_in_is_refused_in_the_envelope(port: int, first:
 
 
 def test_patience_counts_anew_for_each_request_of_a_connection(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with connect_to(port) as connection:
         for _ in range(3):
             time.sleep(PATIENCE * 0.7)  # idle between requests is the keep-alive's affair
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -124,8 +115,17 @@ def test_what_comes_after_the_answer_and_begins_no_request_does_not_hold_the_con
                 pass
 
 
+@pytest.mark.parametrize(
+    "first", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["from the first", "after an answer"]
+)
+def test_empty_lines_again_and_again_hold_no_connection(port: int, first: bytes) -> None:
+    found, seconds = drip(port, first + b"\r\n" * 200, len(first))
+    assert found.count(b"answer") == (1 if first else 0)
+    assert seconds < 4 * PATIENCE
+
+
 def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(port: int) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with connect_to(port) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
         time.sleep(3 * PATIENCE)
         taken = 0
@@ -139,11 +139,11 @@ def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(port: int) -> None
 
 @pytest.mark.parametrize("header", [b"X-Endless: " + b"x" * 70_000, b"\r\n".join(b"X-%d: 1" % n for n in range(7_000))])
 def test_headers_without_end_are_refused_in_the_envelope_and_not_collected(port: int, header: bytes) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with connect_to(port) as connection:
         sent, found = 0, b""
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n")
         connection.settimeout(0.05)
-        while not found and sent < 4 * MAX_HEAD_BYTES:
+        while not found and sent < 4 * MAX_OVERHEAD_BYTES:
             connection.sendall(header[:32_768])
             sent += 32_768
             with contextlib.suppress(TimeoutError):
@@ -151,12 +151,12 @@ def test_headers_without_end_are_refused_in_the_envelope_and_not_collected(port:
     head, _, body = found.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 431 ")
     assert json.loads(body)["error"]["code"] == "HEADERS_TOO_LARGE"
-    assert sent <= MAX_HEAD_BYTES + 65_536
+    assert sent <= MAX_OVERHEAD_BYTES + 65_536
 
 
 def test_many_headers_that_are_no_attack_pass(port: int) -> None:
     header = b"Cookie: " + b"c" * 60_000
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with connect_to(port) as connection:
         for _ in range(3):
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n\r\n")
             found = connection.recv(65_536)
@@ -166,25 +166,27 @@ def test_many_headers_that_are_no_attack_pass(port: int) -> None:
 
 
 def test_a_hundred_slow_connections_leave_the_server_answering(port: int) -> None:
-    slow = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(100)]
-    try:
-        refused = _first_lines(slow[20:])
-        assert {line.split()[1] for line in refused} == {b"503"}
-        deadline = time.monotonic() + 10 * PATIENCE
-        while (status := _status(port)) != 200:
-            assert time.monotonic() < deadline, status
-            time.sleep(0.05)
-    finally:
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(connect_to(port)) for _ in range(100)]
         for connection in slow:
-            connection.close()
+            connection.sendall(b"GET / HTTP/1.1\r\n")
+        for _ in range(5):
+            assert httpx2.get(f"http://127.0.0.1:{port}/").status_code == 200
+        assert {connection.recv(65_536).split()[1] for connection in slow[:80]} == {b"503"}
 
 
-def _first_lines(connections: list[socket.socket]) -> list[bytes]:
-    return [connection.recv(65_536).split(b"\r\n")[0] for connection in connections]
-
-
-def _status(port: int) -> Any:
-    try:
-        return httpx2.get(f"http://127.0.0.1:{port}/").status_code
-    except httpx2.TransportError as error:
-        return error
+def test_when_there_is_no_room_the_longest_idle_connection_goes(port: int) -> None:
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(connect_to(port)) for _ in range(20)]
+        for connection in reversed(connections):  # so that the last has been idle for longest
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(65_536).endswith(b"answer")
+        connections[-1].sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connections[-1].recv(12) == b"HTTP/1.1 200"
+        newest = stack.enter_context(connect_to(port))
+        newest.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert newest.recv(65_536).endswith(b"answer")
+        assert connections[-2].recv(65_536) == b"", "closed without an answer to nothing"
+        for connection in connections[:-2]:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(65_536).endswith(b"answer")

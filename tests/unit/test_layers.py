@@ -15,7 +15,10 @@ ALLOWED = {
 }
 PURE = (
     "pipeline/core",
-    *(f"api/{n}.py" for n in ("params", "window", "cursor", "cache_key", "answer", "render", "negotiate", "openapi")),
+    *(
+        f"api/{n}.py"
+        for n in ("params", "window", "cursor", "cache_key", "answer", "render", "negotiate", "openapi", "head")
+    ),
 )
 EFFECTS = {
     *("asyncio", "concurrent", "logging", "os", "random", "secrets", "socket", "subprocess", "threading"),

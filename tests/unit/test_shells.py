@@ -34,6 +34,7 @@ CLOCK_SHELLS = {
     "pipeline/repair/replay_reading.py": "when a replay's flushes are due, and its rate",
     "api/server.py": "composes the API and hands the clocks on",
     "api/app.py": "how long a request took, for its line in the log",
+    "api/protocol.py": "which connection has been idle for longest",
     "deploy/migrations/stop.py": "how long inserts are waited for",
     "deploy/cli/replay.py": "composes a replay and hands the clock on",
     "deploy/cli/produce.py": "hands the clock on",

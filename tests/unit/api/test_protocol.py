@@ -1,4 +1,4 @@
-"""Head and body of an answer go out together; and what api/protocol.py takes from uvicorn beyond its documentation.
+"""What api/protocol.py takes from uvicorn and httptools beyond their documentation.
 
 These names were read in uvicorn 0.54.0 and httptools 0.9.0. Where one is gone, read api/protocol.py again before the
 upper bounds in pyproject.toml are raised.
@@ -8,75 +8,37 @@ import ast
 import asyncio
 import inspect
 from importlib.metadata import version
-from typing import Any
 
 import pytest
 import uvicorn
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from api.protocol import Gathering, Protocol
+from api.protocol import Protocol
 
 READ_IN = {"uvicorn": "0.54", "httptools": "0.9"}
 METHODS = {
     "connection_made": ["transport"],
     "connection_lost": ["exc"],
     "data_received": ["data"],
-    "on_message_begin": [],  # this and the next two are called by httptools
+    "eof_received": [],
+    "on_message_begin": [],  # this and the next three are called by httptools
     "on_headers_complete": [],
+    "on_body": ["body"],
     "on_message_complete": [],
+    "on_response_complete": [],
     "pause_writing": [],
     "resume_writing": [],
-    "send_400_response": ["msg"],
-    "timeout_keep_alive_handler": [],
+    "_unset_keepalive_if_required": [],
 }
 """Overridden or called, with their parameters."""
-ATTRIBUTES = {"connections", "cycle", "loop", "timeout_keep_alive", "timeout_keep_alive_task", "transport"}
-"""Of a connection; read, and the timer's task set."""
-
-
-class Recorder:
-    """A transport that notes what it is told."""
-
-    limit = 65536
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-
-    def write(self, data: bytes) -> None:
-        self.told.append(data)
-
-    def close(self) -> None:
-        self.told.append("closed")
-
-
-def test_what_is_written_in_one_turn_is_sent_at_once() -> None:
-    async def turns() -> None:
-        transport = Gathering(recorder, asyncio.get_running_loop())  # type: ignore[arg-type]
-        transport.write(b"head ")
-        transport.write(b"body")
-        assert recorder.told == []
-        await asyncio.sleep(0)
-        transport.write(b"next")
-        await asyncio.sleep(0)
-        assert transport.limit == Recorder.limit, "everything else is the transport's own"
-
-    recorder = Recorder()
-    asyncio.run(turns())
-    assert recorder.told == [b"head body", b"next"]
-
-
-def test_closing_sends_what_was_written_first_and_nothing_after() -> None:
-    async def turns() -> None:
-        transport = Gathering(recorder, asyncio.get_running_loop())  # type: ignore[arg-type]
-        transport.write(b"refused")
-        transport.close()
-        await asyncio.sleep(0)
-
-    recorder = Recorder()
-    asyncio.run(turns())
-    assert recorder.told == [b"refused", "closed"]
+ATTRIBUTES = {
+    *("connections", "cycle", "expect_100_continue", "flow", "headers", "loop", "parser", "pipeline", "transport"),
+}
+"""Of a connection. ``headers`` is set, and so is ``keep_alive`` of the cycle; the others are read."""
 
 
 @pytest.mark.parametrize("package", READ_IN)
@@ -92,7 +54,10 @@ def test_uvicorn_still_has_the_method(name: str) -> None:
 
 def test_uvicorn_still_has_the_attributes() -> None:
     assert set(vars(connection())) >= ATTRIBUTES
-    assert "self.response_complete" in inspect.getsource(RequestResponseCycle.__init__)
+    for name in ("keep_alive", "response_complete"):
+        assert f"self.{name}" in inspect.getsource(RequestResponseCycle.__init__)
+    assert {"pause_reading", "resume_reading"} <= vars(FlowControl).keys()
+    assert "self.read_paused" in inspect.getsource(FlowControl.__init__)
     assert "self.servers" in inspect.getsource(uvicorn.Server.startup), "api/server.py finds its port there"
 
 
@@ -102,6 +67,20 @@ def test_all_that_the_protocol_takes_is_named_here() -> None:
     used = {node.attr for node in places if ast.unparse(node.value) in ("self", "super()")}
     overridden = {name for name in vars(Protocol) if not name.startswith("__")}
     assert (used | overridden) & theirs == ATTRIBUTES | set(METHODS)
+
+
+def test_the_parser_says_where_it_stopped_and_what_a_callback_raised() -> None:
+    class Refusing:
+        def on_headers_complete(self) -> None:
+            raise KeyError
+
+    upgrade = b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    with pytest.raises(HttpParserUpgrade) as stopped:
+        HttpRequestParser(object()).feed_data(memoryview(upgrade + b"more"))
+    assert stopped.value.args == (len(upgrade),)
+    with pytest.raises(HttpParserError) as raised:
+        HttpRequestParser(Refusing()).feed_data(upgrade)
+    assert isinstance(raised.value.__context__, KeyError)
 
 
 def connection() -> HttpToolsProtocol:
