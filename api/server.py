@@ -19,10 +19,10 @@ from api.errors import ApiError
 from api.metrics import READY, REGISTRY
 from api.protocol import Protocol
 from api.reader import Reader
+from schemas.admin_port import GRACE_SECONDS, admin_config
 from schemas.instant import wall_clock_ms
 from schemas.settings import API_ADMIN_PORT, Settings
 
-GRACE_SECONDS = 5
 KEEP_ALIVE_SECONDS = 15
 
 
@@ -97,7 +97,7 @@ def admin_server(settings: Settings) -> Server:
         return Response(generate_latest(REGISTRY), media_type="text/plain; version=0.0.4")
 
     routes = [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
-    return public_server(Starlette(routes=routes), settings.admin_host, settings.admin_port or API_ADMIN_PORT)
+    return Server(admin_config(Starlette(routes=routes), settings.admin_host, settings.admin_port or API_ADMIN_PORT))
 
 
 async def serve_all(servers: list[Server], stop: asyncio.Event) -> None:

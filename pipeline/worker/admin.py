@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from pipeline.worker.operations import Operations
+from schemas.admin_port import admin_config
 
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PAGE = "index.html"
@@ -109,7 +110,7 @@ class AdminServer(uvicorn.Server):
     """A server that leaves signals to the process it is part of."""
 
     def __init__(self, app: Starlette, host: str, port: int) -> None:
-        super().__init__(uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off"))
+        super().__init__(admin_config(app, host, port))
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
