@@ -66,6 +66,17 @@ def test_a_refusal_overtakes_no_answer_and_is_not_taken_for_one(site: Site, garb
     assert statuses(answer)[1:] in ([], [400], [431])
 
 
+@pytest.mark.parametrize("line", [b"CONNECT / HTTP/1.1", b"POST / HTTP/2.0"])
+def test_headers_that_were_right_in_one_request_can_be_wrong_in_the_next(site: Site, line: bytes) -> None:
+    more = b"\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+    assert statuses(ask(site, b"POST / HTTP/1.1" + more + line + more)) in ([200], [200, 400])
+    with connect_to(site.server.bound_port) as connection:
+        connection.sendall(b"POST / HTTP/1.1" + more)
+        assert statuses(connection.recv(65_536)) == [200]
+        connection.sendall(line + more)
+        assert statuses(read_all(connection)) == [400]
+
+
 def test_when_all_connections_are_being_answered_it_is_the_newest_that_is_refused(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
