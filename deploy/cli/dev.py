@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import secrets
 import socket
 import threading
 import time
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from deploy.engines.chdb_http import ChdbHttpServer
 
 DEMO_TIER = Tier.GROWTH
+ENGINE_DIRECTORY = "clickhouse"
 HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}", re.ASCII)
 READY_POLL_SECONDS = 0.05
 
@@ -81,8 +83,8 @@ def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> 
     settings = replace(settings, api_port=settings.api_port or _free_port())
     _check_port(settings.api_host, settings.api_port)
     _use_directory(data, settings)
-    directory = (data / "clickhouse").resolve()
-    engine = ChdbHttpServer(directory).start()
+    directory = (data / ENGINE_DIRECTORY).resolve()
+    engine = ChdbHttpServer(directory, password=secrets.token_urlsafe()).start()
     broker = MockKafka() if own_broker else None  # it lives as long as its object: until the process ends
     settings = replace(_with_topic(settings, broker), clickhouse_url=f"chdb://{directory}", admin_port=_free_port())
     client = connect_writer(settings.clickhouse_url)
@@ -110,10 +112,14 @@ def _refuse_a_second(data: Path) -> None:
 
 
 def _use_directory(data: Path, settings: Settings) -> None:
-    """Make the directory, and log into it. Raises Refused where that is not possible."""
+    """Make the directory, and log into it; all that is made is its owner's alone. Raises Refused where it cannot be."""
+    os.umask(0o077)
+    engine, log = data / ENGINE_DIRECTORY, data / "dev.log"
     try:
-        data.mkdir(parents=True, exist_ok=True)
-        configure_logs("text", settings.log_level, data / "dev.log")
+        engine.mkdir(parents=True, exist_ok=True)
+        configure_logs("text", settings.log_level, log)
+        engine.chmod(0o700)  # those that an older version made are open to all
+        log.chmod(0o600)
     except (OSError, ValueError) as error:
         raise Refused(f"{data} cannot be used ({error}); name another directory with --data") from None
 

@@ -7,14 +7,12 @@ nothing has to be set back.
 """
 
 import argparse
-import gzip
 import os
 import re
 import signal
 import socket
 import tempfile
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -26,10 +24,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import chdb
-import lz4.frame
-import zstandard
 
-from deploy.engines.http_body import form_fields, read_body
+from deploy.engines.gate import USER, basic, refusal
+from deploy.engines.http_body import UnknownEncoding, decompress, form_fields, read_body
 
 DATABASE = "database"
 TRANSPORT_PARAMETERS = frozenset(
@@ -138,21 +135,6 @@ def _run(connection: Any, statement: str, parameters: Mapping[str, str] | None =
         raise EngineError(str(error)) from error
 
 
-def _decompress(body: bytes, encoding: str) -> bytes:
-    match encoding:
-        case "" | "identity":
-            return body
-        case "gzip":
-            return gzip.decompress(body)
-        case "deflate":
-            return zlib.decompress(body)
-        case "lz4":
-            return bytes(lz4.frame.decompress(body))
-        case "zstd":
-            return zstandard.ZstdDecompressor().decompressobj().decompress(body)
-    raise EngineError(f"Code: 1. DB::Exception: Content-Encoding {encoding} is not supported. (UNSUPPORTED_METHOD)")
-
-
 class Handler(BaseHTTPRequestHandler):
     """One connection of a client."""
 
@@ -164,13 +146,21 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def do_GET(self) -> None:
-        if urlsplit(self.path).path in ("/ping", "/replicas_status"):
-            self._answer(200, b"Ok.\n")
-        else:
-            self._execute(b"")
+        if self._passes():
+            self._answer(200, b"Ok.\n")  # of a ping: no other GET passes
 
     def do_POST(self) -> None:
-        self._execute(read_body(self))
+        if self._passes():
+            self._execute(read_body(self))
+
+    def _passes(self) -> bool:
+        """Whether the gate lets the request through; if not, it is answered, its body left unread."""
+        found = refusal(self.command, self.path, self.headers, self.server.password)
+        if found:
+            self.close_connection = True
+            headers = {"X-ClickHouse-Exception-Code": str(found.code), "Connection": "close"}
+            self._answer(found.status, f"Code: {found.code}. DB::Exception: {found.sentence}".encode(), headers)
+        return found is None
 
     def _execute(self, body: bytes) -> None:
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
@@ -181,9 +171,9 @@ class Handler(BaseHTTPRequestHandler):
             sorted((n, v) for n, v in given.items() if n not in TRANSPORT_PARAMETERS and not n.startswith("param_"))
         )
         try:
-            body = _decompress(body, self.headers.get("Content-Encoding", ""))
+            body = decompress(body, self.headers.get("Content-Encoding", ""))
             result = self._statement(given.get("query", ""), body, settings, parameters)
-        except EngineError as error:
+        except (EngineError, UnknownEncoding) as error:
             code = ERROR_CODE.search(str(error))
             headers = {"X-ClickHouse-Exception-Code": code[1] if code else "1002"}
             self._answer(500, str(error).encode(errors="replace"), headers)
@@ -233,6 +223,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
     pool: ConnectionPool
+    password: str
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Report nothing when a client has gone away."""
@@ -242,7 +233,7 @@ class ChdbHttpServer:
     """The engine at ``path`` (None: in memory) on a loopback port. One engine path per process.
 
     ``config`` is a server's configuration file, as far as the engine heeds it: users, clusters, macros, ZooKeeper.
-    Every client is the configured user ``default``.
+    Every client is the configured user ``default``, once it has given the password; '' is one as well.
     """
 
     def __init__(
@@ -251,13 +242,14 @@ class ChdbHttpServer:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
+        password: str,
         config: Path | None = None,
     ) -> None:
         self._server = _Server((host, port), Handler)
-        self._server.pool = ConnectionPool(path, config)
+        self._server.pool, self._server.password = ConnectionPool(path, config), password
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="chdb-http")
         self._host, self._port = host, int(self._server.server_address[1])
-        self.url = f"http://default@{self._host}:{self._port}/default"
+        self.url = f"http://{USER}{password and ':' + password}@{self._host}:{self._port}/default"
 
     def start(self) -> "ChdbHttpServer":
         self._thread.start()
@@ -266,7 +258,7 @@ class ChdbHttpServer:
     def check(self, seconds: float) -> None:
         """Raise OSError or EngineError where it does not answer a statement within so many seconds."""
         with closing(HTTPConnection(self._host, self._port, timeout=seconds)) as asking:
-            asking.request("GET", "/?query=SELECT+1")
+            asking.request("POST", "/?query=SELECT+1", headers={"Authorization": basic(self._server.password)})
             answer = asking.getresponse()
             if answer.status != HTTPStatus.OK:
                 raise EngineError(answer.read().decode(errors="replace"))
@@ -287,7 +279,7 @@ def main() -> None:
     done = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: done.set())
-    server = ChdbHttpServer(arguments.path, port=arguments.port, config=arguments.config).start()
+    server = ChdbHttpServer(arguments.path, port=arguments.port, password="", config=arguments.config).start()
     print(server.url, flush=True)
     done.wait()
     os._exit(0)

@@ -1,9 +1,18 @@
 """Request bodies for ``http.server``, which does not read them itself."""
 
+import gzip
+import zlib
 from email import policy
 from email.message import Message
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler
+
+import lz4.frame
+import zstandard
+
+
+class UnknownEncoding(Exception):
+    """A Content-Encoding that is not supported, in ClickHouse's words."""
 
 
 def read_body(request: BaseHTTPRequestHandler) -> bytes:
@@ -30,3 +39,19 @@ def form_fields(headers: Message, body: bytes) -> dict[str, str]:
         for part in form.iter_parts()
         if isinstance(value := part.get_payload(decode=True), bytes)
     }
+
+
+def decompress(body: bytes, encoding: str) -> bytes:
+    """The body without its Content-Encoding. Raises UnknownEncoding."""
+    match encoding:
+        case "" | "identity":
+            return body
+        case "gzip":
+            return gzip.decompress(body)
+        case "deflate":
+            return zlib.decompress(body)
+        case "lz4":
+            return bytes(lz4.frame.decompress(body))
+        case "zstd":
+            return zstandard.ZstdDecompressor().decompressobj().decompress(body)
+    raise UnknownEncoding(f"Code: 1. DB::Exception: Content-Encoding {encoding} is not supported. (UNSUPPORTED_METHOD)")

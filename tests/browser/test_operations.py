@@ -3,12 +3,16 @@
 import re
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka import Producer
 from playwright.sync_api import Browser, Locator, expect
 
+from deploy.engines.gate import basic
 from schemas.connection import connect
 from tests.browser.chromium import PHONE, WIDE, visit
 from tests.integration.test_dev import dev
@@ -90,3 +94,50 @@ def test_a_worker_that_is_gone_is_said_to_be_gone(browser: Browser, running: dic
         at.page.route("**/operations.json", lambda route: route.abort())
         expect(at.page.locator("#updated")).to_contain_text("does not answer", timeout=10_000)
         at.problems.clear()  # the console's line about the request that this test has cut
+
+
+PAGE = b"<!doctype html><meta charset=utf-8><form method=post enctype=text/plain><input name=x></form>"
+ASK = """async ([url, authorization]) => {
+  const body = "CREATE TABLE made_by_a_page (x Int8) ENGINE = Log";
+  const tried = options => fetch(url, {method: "POST", body, ...options})
+    .then(answer => answer.status || answer.type, () => "refused");
+  return [await tried({mode: "no-cors"}), await tried({}), await tried({headers: {authorization}})];
+}"""
+SEND = """url => {
+  const form = document.forms[0];
+  form.action = url + "?query=CREATE+TABLE+made_by_a_page+(x+Int8)+ENGINE=Log";
+  form.submit();
+}"""
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """A site of somebody else, as far as a browser is concerned: another port is another origin."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(PAGE)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Log nothing."""
+
+
+def test_a_page_that_is_open_in_the_browser_gets_no_statement_into_clickhouse(
+    browser: Browser, running: dict[str, Any]
+) -> None:
+    parts = urlsplit(running["clickhouse_url"])
+    url = f"http://127.0.0.1:{parts.port}/"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as site, browser.new_context() as context:
+        Thread(target=site.serve_forever, daemon=True).start()
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{site.server_address[1]}/")
+        seen: list[int] = []
+        page.on("response", lambda answer: seen.append(answer.status))
+        assert page.evaluate(ASK, [url, basic(parts.password or "")]) == ["opaque", "refused", "refused"]
+        with page.expect_navigation():
+            page.evaluate(SEND, url)
+        assert "web pages (Origin) are refused" in page.inner_text("body")
+        assert seen.count(403) == 2, "the first and the form came through to the gate, which refused them"
+        site.shutdown()
+    assert connect(running["clickhouse_url"]).query("EXISTS TABLE made_by_a_page").result_rows == [(0,)]

@@ -7,13 +7,16 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
+from deploy.engines.gate import basic
 from schemas.connection import connect
 from tests.support.ledger import Ledger
 from tests.support.recount import check_api
@@ -34,7 +37,7 @@ def dev(data: Path, *options: str) -> Iterator[dict[str, Any]]:
             file = data / "dev.json"
             wait_until("dev.json", lambda: file.exists() or process.poll() is not None, 60)
             assert process.poll() is None
-            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+            assert not [made for made in (data, *data.iterdir()) if stat.S_IMODE(made.stat().st_mode) & 0o077]
             yield json.loads(file.read_text())
             process.send_signal(signal.SIGINT)
             assert process.wait(20) == 0
@@ -53,6 +56,26 @@ def cli(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
 
 
+def status(url: str, method: str, target: str, **headers: str) -> int:
+    """The status of the answer to a statement that is sent with these headers."""
+    with closing(HTTPConnection(urlsplit(url).netloc.rpartition("@")[2], timeout=10)) as asking:
+        asking.request(method, target, b"SELECT 1", headers)
+        return asking.getresponse().status
+
+
+def check_clickhouse_is_for_holders_of_the_password(found: dict[str, Any]) -> None:
+    """And for no web page: one that got to know the password has an Origin, or its own name as Host."""
+    url = found["clickhouse_url"]
+    right = {"Authorization": basic(urlsplit(url).password or "")}
+    assert status(url, "POST", "/", **right) == 200
+    assert status(url, "GET", "/ping") == 200
+    assert status(url, "POST", "/") == 403
+    assert status(url, "POST", "/", Authorization=basic("")) == 403
+    assert status(url, "POST", "/", **right, Origin="null") == 403
+    assert status(url, "POST", "/", **right, Host="evil.example") == 421
+    assert status(url, "GET", "/?query=SELECT+1", **right) == 405
+
+
 def test_the_demo_shows_numbers_within_a_minute_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     def has_numbers() -> bool:
         buckets = ask(found, "growth", metric="sent").get("data", {}).get("buckets", [])
@@ -64,6 +87,7 @@ def test_the_demo_shows_numbers_within_a_minute_and_goes_on_after_a_restart(tmp_
         wait_until("readiness", lambda: httpx2.get(found["admin_url"] + "/readyz").status_code == 200, 30)
         assert "msgmetrics_worker_events_total" in httpx2.get(found["admin_url"] + "/metrics").text
         assert cli(tmp_path, "doctor").returncode == 0
+        check_clickhouse_is_for_holders_of_the_password(found)
         assert cli(tmp_path, "dev", "--data", str(tmp_path)).returncode == 4, "two in one directory must not be"
         before = connect(found["clickhouse_url"]).query("SELECT count() FROM facts FINAL").result_rows[0][0]
     with dev(tmp_path) as found:

@@ -56,6 +56,7 @@ CHANCE_SHELLS = {
     "api/protocol.py": "request ids of what never becomes a request",
     "deploy/migrations/apply.py": "makes the secret that signs cursors",
     "deploy/cli/accounts.py": "ids of keys",
+    "deploy/cli/dev.py": "makes the password of its ClickHouse port",
     "deploy/cli/demo.py": "demo traffic, from a seed",
 }
 ENVIRONMENT_SHELLS = {

@@ -113,7 +113,7 @@ def test_a_broker_that_has_ended_does_not_answer(monkeypatch: pytest.MonkeyPatch
 
 def test_an_engine_that_fails_hangs_or_has_ended_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chdb_http, "ConnectionPool", Pool)
-    engine = ChdbHttpServer(None).start()
+    engine = ChdbHttpServer(None, password="p").start()
     engine.check(10)
     monkeypatch.setattr(Pool, "fails", True)
     with pytest.raises(EngineError, match="the engine has ended"):
