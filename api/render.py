@@ -11,7 +11,8 @@ import msgspec
 from api.answer import Answer, Bucket, Data, GroupedBucket, Metrics
 from api.negotiate import CSV, JSON, NDJSON
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+"""With the four in full width, which spreadsheets in East Asian languages take for the same."""
 ETAG_CHARACTERS = 32
 
 

@@ -21,17 +21,33 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line of text for people: the fields follow the message, the traceback follows both on lines of its own."""
+    """A line of text for people: the fields follow the message, the traceback follows both on indented lines.
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    Since these are indented, no error's text with a newline in it can pose as an entry of the log.
+    """
+
+    def __init__(self, head: str = "%(asctime)s %(levelname)s %(name)s: %(message)s") -> None:
+        super().__init__(head)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
         return safe(" ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in fields.items())]))
 
     def formatException(self, ei: Any) -> str:
-        return "\n".join(map(safe, super().formatException(ei).split("\n")))
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        return _indented(stack_info)
+
+
+def _indented(text: str) -> str:
+    return "\n".join("  " + safe(line) for line in text.split("\n"))
+
+
+def configure_logs_of_commands() -> None:
+    """Have what libraries log in a command reach stderr as lines that are safe for a terminal."""
+    assert logging.lastResort
+    logging.lastResort.setFormatter(TextFormatter("%(message)s"))
 
 
 def configure_logs(log_format: str, level: str, file: Path | None = None) -> None:

@@ -13,6 +13,7 @@ import click
 from deploy.cli.arguments import DIRECTORY
 from deploy.cli.context import Context
 from deploy.cli.endings import Bug, ended, interrupt_once
+from deploy.logs import configure_logs_of_commands
 
 COMMANDS = {
     "api": ("serve", "Run the API, until SIGTERM."),
@@ -82,6 +83,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # it is None where it was closed
             stream.reconfigure(errors="backslashreplace")  # with a narrow encoding our own "…" would raise
+    configure_logs_of_commands()
     sys.exit(run(sys.argv[1:]))
 
 

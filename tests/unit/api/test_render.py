@@ -1,6 +1,10 @@
 """Answers as bytes: JSON, CSV, NDJSON, and their tag."""
 
+import csv
+import io
 from decimal import Decimal
+
+import pytest
 
 from api.answer import Answer, Groups
 from api.negotiate import CSV, JSON, NDJSON
@@ -57,6 +61,14 @@ def test_csv_of_groups_has_a_line_per_key_and_one_for_none() -> None:
         "1970-01-01T01:00:00Z,,0",
         "1970-01-01T02:00:00Z,,",
     ]
+
+
+@pytest.mark.parametrize("start", "=+-@＝＋－＠\t\r\n")
+def test_no_cell_of_csv_begins_like_a_formula(start: str) -> None:
+    groups: Groups = [(start + "1", 3), ("a" + start, 2)]
+    answer = Answer(GROUPED, HOURS, {0: groups}, None, 7200, 1000, None)
+    rows = list(csv.reader(io.StringIO(render(answer, CSV)[0].decode(), newline="")))
+    assert {row[1] for row in rows[1:3]} == {"'" + start + "1", "a" + start}
 
 
 def test_ndjson_is_a_bucket_object_a_line() -> None:

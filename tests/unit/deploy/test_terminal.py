@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import subprocess
 import sys
 import unicodedata
 
@@ -14,6 +15,7 @@ from deploy.cli.context import say, tell
 from deploy.errors import CommandError
 from deploy.logs import JsonFormatter, TextFormatter
 from deploy.terminal import safe, safe_json
+from tests.support.engine import ROOT
 from tests.support.source import name_of, references, sources
 
 OBEYED = {"Cc", "Cs", "Zl", "Zp"}
@@ -56,15 +58,31 @@ def test_a_line_of_the_log_is_one_line(message: str, field: str) -> None:
     assert (json.loads(line)["message"], json.loads(line)["detail"]) == (message, field)
 
 
-def test_a_traceback_in_the_log_keeps_its_lines_and_nothing_else() -> None:
+def test_a_traceback_in_the_log_has_lines_and_none_can_pose_as_an_entry() -> None:
     try:
-        raise ValueError("\x1b[2J\u202e")
+        raise ValueError("\x1b[2J\u202e\n2026-05-05 12:00:00,000 ERROR pipeline: forged")
     except ValueError as error:
-        record = logging.LogRecord("x", logging.ERROR, "", 0, "no", (), (ValueError, error, error.__traceback__))
+        about = (ValueError, error, error.__traceback__)
+        record = logging.LogRecord("x", logging.ERROR, "", 0, "no", (), about, sinfo="Stack:\n\x9b31m")
     first, *rest = TextFormatter().format(record).split("\n")
     assert first.endswith("no")
-    assert rest[0].startswith("Traceback")
-    assert rest[-1] == r"ValueError: \x1b[2J\u202e"
+    assert rest[0].startswith("  Traceback")
+    assert rest[-4:] == [
+        r"  ValueError: \x1b[2J\u202e",
+        "  2026-05-05 12:00:00,000 ERROR pipeline: forged",
+        "  Stack:",
+        r"  \x9b31m",
+    ]
+    assert len(JsonFormatter().format(record).splitlines()) == 1
+
+
+def test_what_a_library_logs_in_a_command_is_safe_for_the_terminal() -> None:
+    program = (
+        "import logging; from deploy.cli import main;"
+        r"main.run = lambda _: logging.getLogger('library').warning('a\nb \x1b[2J'); main.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == "a\\nb \\x1b[2J\n"
 
 
 def test_lines_that_are_said_are_ours_and_a_newline_in_one_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
