@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from schemas.endpoint import Endpoint
+from schemas.endpoint import Endpoint, split_url
 from schemas.limits import FACTS_RETENTION_DAYS, LONGEST_STATEMENT_SECONDS
 
 PREFIX = "MSGMETRICS_"
@@ -98,12 +98,8 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 
 def _clickhouse_url(raw: str) -> str:
-    parts = urlsplit(raw)
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return raw
-    if parts.scheme == "chdb" and not parts.netloc and parts.path.startswith("/"):
-        return raw
-    raise ValueError("must be http(s)://user:password@host:port/database or chdb:///absolute/path")
+    split_url(raw)
+    return raw
 
 
 def _origins(raw: str) -> tuple[str, ...]:
@@ -219,10 +215,16 @@ def _raw(row: Setting, environ: Mapping[str, str]) -> str:
         if row.variable in environ:
             raise ValueError(f"is set both directly and as {file_variable}; keep one of them")
         try:
-            return Path(environ[file_variable]).read_text().strip()
+            return Path(environ[file_variable]).read_text("utf-8", "surrogateescape").strip()
         except OSError as error:
             raise ValueError(f"cannot be read from the file in {file_variable}: {error.strerror}") from error
     return environ.get(row.variable, row.default)
+
+
+def _utf8(raw: str) -> str:
+    if any("\ud800" <= character <= "\udfff" for character in raw):  # bytes that are none; an encoder would quote them
+        raise ValueError("must be UTF-8")
+    return raw
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -231,8 +233,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     problems: list[str] = []
     for row in SETTINGS:
         try:
-            raw = _raw(row, environ)
-            values[row.name.lower()] = row.parse(raw)
+            values[row.name.lower()] = row.parse(_utf8(_raw(row, environ)))
         except ValueError as error:
             found = "" if row.secret or row.variable not in environ else f", not {environ[row.variable]!r}"
             problems.append(f"{row.variable} {error}{found}")

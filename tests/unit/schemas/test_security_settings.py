@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.main import cli
+from schemas.connection import connect, redact
 from schemas.endpoint import Endpoint
 from schemas.settings import PREFIX, SETTINGS, SettingsError, read_settings
 from tests.support.commands import COMMANDS
@@ -90,3 +91,45 @@ def test_no_command_takes_a_secret_as_an_argument_where_ps_would_show_it() -> No
     found = [f"{words} {name}" for words, c in everything.items() for p in c.params for name in (p.name, *p.opts)]
     assert {"msgmetrics --dev", "keys create --scope"} <= set(found)
     assert not [name for name in found if any(word in name for word in ("password", "secret", "token"))]
+
+
+HIDDEN = "kept-hidden"
+BROKEN = [
+    f"{mark}{HIDDEN}" for mark in ("/", "?", "#", "12/", "12?", "12#", "/@", "[", "]", "[::1]/", " ", "\t", "\u2100")
+]
+
+
+@pytest.mark.parametrize("password", [*BROKEN, *(f"{HIDDEN}{broken}" for broken in BROKEN)], ids=ascii)
+@pytest.mark.parametrize("rest", ["@h:8123/d", "@h", "@h:1/", "@[::1]:8123/d"])
+def test_a_password_that_could_be_read_as_another_part_of_the_url_is_refused_unseen(password: str, rest: str) -> None:
+    check_refused_unseen(f"http://u:{password}{rest}")
+
+
+@pytest.mark.parametrize("rest", ["", "/", "/d"])
+def test_a_password_in_the_place_of_the_port_is_refused_unseen(rest: str) -> None:
+    check_refused_unseen(f"http://u:{HIDDEN}{rest}")
+
+
+def check_refused_unseen(url: str) -> None:
+    told = problems(CLICKHOUSE_URL=url)
+    assert told.startswith("MSGMETRICS_CLICKHOUSE_URL must be http(s)://user:password@")
+    assert "percent-encoded" in told
+    for ask in (Endpoint, connect, redact):
+        with pytest.raises(ValueError) as error:
+            ask(url)
+        told += "".join(traceback.format_exception(error.value))
+    assert HIDDEN not in told.replace(Path(__file__).name, "")
+
+
+@pytest.mark.parametrize("password", ["a:b", "p@ss", "%2F%3F%23", "ä", "a&b=c;d", "\\", "~!$*()"])
+def test_a_password_that_can_be_read_in_one_way_only_is_taken_and_not_shown(password: str) -> None:
+    url = f"https://u:{password}@h:8443/d"
+    assert read_settings({PREFIX + "CLICKHOUSE_URL": url}).clickhouse == Endpoint(url)
+    assert redact(url) == "https://h:8443/d"
+
+
+@pytest.mark.parametrize("secret", [s.name for s in SECRETS])
+def test_a_secret_that_is_not_utf8_is_refused_and_no_byte_of_it_is_shown(secret: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"http://u:\xff@h")
+    told = problems(**{secret + "_FILE": str(tmp_path / "file")})
+    assert told == problems(**{secret: "http://u:\udcff@h"}) == f"{PREFIX}{secret} must be UTF-8"
