@@ -114,7 +114,7 @@ USERS = (
 )
 
 HEADER = "Made by `python -m deploy.clickhouse_server.make_users`; change the table there."
-PASSWORDS = "Passwords are not here: deploy/make-secrets.sh puts their SHA-256 into a file that stands beside this one."
+PASSWORDS = "Passwords are not here: deploy/make-secrets.sh puts their SHA-256 into a file that goes with this one."
 
 
 def render_xml() -> str:
@@ -159,7 +159,7 @@ def _user(user: User) -> dict[str, Any]:
 
 
 def statements() -> list[str]:
-    """The same users as statements, with passwords as parameters; on a cluster, add ON CLUSTER to each."""
+    """The same users as statements, with passwords' SHA-256 as parameters; on a cluster, add ON CLUSTER to each."""
     return [statement for user in USERS for statement in _statements(user)]
 
 
@@ -173,16 +173,16 @@ def _statements(user: User) -> list[str]:
         *(f"GRANT {grant} TO {role}" for grant in user.grants),
         f"CREATE SETTINGS PROFILE IF NOT EXISTS {role} SETTINGS {', '.join(settings)} TO {role}",
         f"CREATE QUOTA IF NOT EXISTS {role} FOR INTERVAL 1 minute {quota} TO {role}",
-        f"CREATE USER IF NOT EXISTS {user.name} IDENTIFIED WITH sha256_password BY {{{user.name}_password:String}} "
+        f"CREATE USER IF NOT EXISTS {user.name} IDENTIFIED WITH sha256_hash BY {{{user.name}_sha256:String}} "
         f"DEFAULT ROLE {role}",
     ]
 
 
 def render_sql() -> str:
     """users.sql."""
-    usage = "clickhouse-client --param_worker_password=… --param_api_password=… … --queries-file users.sql"
+    usage = "  cat secrets/passwords.sql deploy/clickhouse_server/users.sql | clickhouse-client --ask-password --user …"
     blocks = (f"-- {user.name}: {user.purpose}\n" + "".join(f"{s};\n" for s in _statements(user)) for user in USERS)
-    return f"-- {HEADER}\n-- Run as an administrator: {usage}\n\n" + "\n".join(blocks)
+    return f"-- {HEADER}\n-- {PASSWORDS}\n-- Run as an administrator:\n-- {usage}\n\n" + "\n".join(blocks)
 
 
 def published() -> dict[str, str]:

@@ -36,8 +36,10 @@ from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.settings import read_settings
 from schemas.tiers import Tier
+from tests.support.clickhouse_node import Node, clickhouse_node
 from tests.support.endpoint import PATH
 from tests.support.engine import ROOT, clickhouse_process
+from tests.support.kafka_broker import free_port
 from tests.support.places import P0, TOPIC
 
 FOLDER = ROOT / "deploy" / "clickhouse_server"
@@ -196,6 +198,28 @@ def test_the_api_answers_and_can_neither_write_nor_see_an_event_nor_raise_its_li
 def test_the_published_files_are_current() -> None:
     for name, text in published().items():
         assert (FOLDER / name).read_text() == text, "run: python -m deploy.clickhouse_server.make_users"
+
+
+def test_the_sql_takes_hashes_that_are_set_before_it_and_no_password_is_in_either(
+    secrets: Path, tmp_path: Path
+) -> None:
+    """As its first lines say, in one session. The engine understands all, and has no place to keep such users."""
+    hashes, script = (secrets / "passwords.sql").read_text(), (FOLDER / "users.sql").read_text()
+    assert "cat secrets/passwords.sql deploy/clickhouse_server/users.sql | clickhouse-client" in script
+    assert "--param" not in script
+    node, session = Node(free_port(), free_port()), {"session_id": "s"}
+    with clickhouse_node(tmp_path, node):
+        administrator = connect(f"{node.url}/default")
+        for statement in hashes.split(";\n")[:-1]:
+            administrator.command(statement, settings=session)
+        for user in USERS:
+            password = (secrets / f"{user.name}-password").read_text()
+            assert password not in hashes + script
+            (made,) = re.findall(rf"(CREATE USER IF NOT EXISTS {user.name} .+ BY ({{\w+:String}})) DEFAULT", script)
+            bound = administrator.command(f"SELECT {made[1]}", settings=session)
+            assert bound == hashlib.sha256(password.encode()).hexdigest()
+            with pytest.raises(DatabaseError, match="ACCESS_STORAGE_FOR_INSERTION_NOT_FOUND"):
+                administrator.command(made[0], settings=session)
 
 
 def test_every_statement_of_the_sql_is_one_that_the_engine_understands(client: Client) -> None:
