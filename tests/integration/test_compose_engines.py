@@ -14,7 +14,7 @@ from deploy.clickhouse_server.make_users import DATABASE
 from deploy.errors import Refused
 from schemas.connection import connect
 from schemas.settings import Settings, read_settings
-from tests.support.compose import services
+from tests.support.compose import services, started_cluster_id
 from tests.support.engine import ROOT, clickhouse_process
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.system import require_kafka, wait_until
@@ -43,8 +43,11 @@ def test_the_real_broker_starts_with_the_properties_and_makes_the_topic(tmp_path
         for there, place in local.items():
             here[name] = here[name].replace(there, place)
     assert all("kafka:" not in value for value in here.values())
-    broker = KafkaBroker(tmp_path / "kafka", ROOT / ".cache", {**properties, **here}).start()
+    data = tmp_path / "kafka" / "log"
+    broker = KafkaBroker(data.parent, ROOT / ".cache", {**properties, **here}, cluster_id=started_cluster_id(data))
+    broker.start()
     try:
+        assert started_cluster_id(data) == broker.admin().list_topics(timeout=10).cluster_id
         settings = read_settings({"MSGMETRICS_KAFKA_BOOTSTRAP": broker.bootstrap})
         assert "made with 8 partitions" in ensure_topic(settings, None)
         state = describe_topic(settings, with_config=True)

@@ -34,3 +34,12 @@ def services(name: str = "docker-compose.yml") -> dict[str, dict[str, Any]]:
 
 
 OURS = ("migrate", "worker", "api", "operator")
+
+
+def started_cluster_id(kafka_data: Path) -> str:
+    """The cluster id that the compose file's command for the broker gives to the image's program on this data."""
+    kafka = services()["kafka"]
+    shell, script, _ = kafka["command"]
+    (file,) = [mount["source"] for mount in kafka["volumes"] if mount["target"] == script]
+    words, environment = [shell, file, "printenv", "CLUSTER_ID"], {**os.environ, "KAFKA_LOG_DIRS": str(kafka_data)}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout.strip()

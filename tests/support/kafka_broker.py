@@ -124,6 +124,7 @@ class KafkaBroker:
         extra: Mapping[str, str] | None = None,
         scram: Mapping[str, str] | None = None,
         classes: Sequence[str] | None = None,
+        cluster_id: str = "",
     ) -> None:
         self.data, self._jars = data.resolve(), jars(cache).resolve()
         self._classes = _shared_classes(cache, self._jars) if classes is None else classes
@@ -135,19 +136,19 @@ class KafkaBroker:
         self._properties = self.data / "server.properties"
         text = template + "".join(f"{name}={value}\n" for name, value in (extra or {}).items())
         self._properties.write_text(text.format(port=self._port, controller_port=controller_port, data=self.data))
-        self._format(scram or {})
+        self._format(scram or {}, cluster_id or _cluster_id())
 
     def _java(self, *words: str) -> list[str]:
         return ["java", *JVM, *self._classes, "-cp", f"{self._jars}/*", *words]
 
-    def _format(self, scram: Mapping[str, str]) -> None:
+    def _format(self, scram: Mapping[str, str], cluster_id: str) -> None:
         users = [
             f"{mechanism}=[name={name},password={password}]"
             for mechanism in SCRAM_MECHANISMS
             for name, password in scram.items()
         ]
         added = [word for user in users for word in ("--add-scram", user)]
-        words = ["-t", _cluster_id(), "-c", str(self._properties), *added]
+        words = ["-t", cluster_id, "-c", str(self._properties), *added]
         done = subprocess.run(
             self._java("kafka.tools.StorageTool", "format", *words), capture_output=True, text=True, check=False
         )
