@@ -5,6 +5,9 @@ buckets were closed) must be *older* than the facts and rollups it speaks for, s
 Kafka again, and reading twice is harmless. So progress is taken first. Then, since stored progress runs ahead of the
 recomputes of late events, it waits until Kafka's committed offsets have passed it, which they do only when those
 recomputes are done; and only then takes the rest.
+
+Offsets are compared with the progress of the Kafka cluster that they are committed in. That of another cluster, whose
+id Kafka had before, is backed up as it stands: nobody reads there any more, so it would be waited for in vain.
 """
 
 import re
@@ -16,7 +19,7 @@ from clickhouse_connect.driver.client import Client
 
 from deploy.cli.clickhouse import connected
 from deploy.cli.context import Context, say
-from deploy.cli.kafka import committed_offsets
+from deploy.cli.kafka import cluster_id, committed_offsets
 from deploy.errors import CommandError, Refused, Usage
 from deploy.migrations.apply import half_applied, ledger
 from deploy.sql import sql
@@ -78,17 +81,22 @@ def backup_restore(context: Context, name: str, place: str, facts_only: bool) ->
 
 
 def create(client: Client, settings: Settings, name: str, place: str, tell: Callable[[str], None]) -> None:
-    """Back everything up as NAME-progress and NAME-data. Raises CommandError where the workers make no progress."""
+    """Back everything up as NAME-progress and NAME-data. Raises CommandError where the workers make no progress, and
+    Refused where there is none of the Kafka cluster that is asked."""
     names = _tables(client)
     data = [table for table in names if table not in PROGRESS]
     if not set(PROGRESS) <= set(names):
         raise Refused("the database is not set up, so there is nothing to back up; run `msgmetrics migrate`")
     if begun := half_applied(client):
         raise Refused(f"{begun[0]} has begun and not ended; run `msgmetrics migrate` to its end, then back up")
-    before = ledger(client)
+    before, ours = ledger(client), cluster_id(settings)
+    check_cluster(stored_offsets(client, settings), ours, settings)
     _run(client, "BACKUP", PROGRESS, "TO", _destination(place, name, "progress"), settings.clickhouse_cluster)
+    stored = stored_offsets(client, settings)
+    if others := sorted(stored.keys() - {ours}):
+        tell(f"progress of other Kafka clusters than {ours} is backed up as it stands: {', '.join(others)}")
     tell(f"progress is in {name}-progress; waiting for the workers to finish what it speaks for")
-    wait_until_committed(settings, stored_offsets(client, settings), time.monotonic)
+    wait_until_committed(settings, stored.get(ours, {}), time.monotonic)
     _run(client, "BACKUP", data, "TO", _destination(place, name, "data"), settings.clickhouse_cluster)
     if ledger(client) != before:
         raise Refused(f"a migration ran meanwhile, so that {name} is of two versions; delete it and take another")
@@ -120,10 +128,24 @@ def restore(
     tell("restored; run `msgmetrics migrate`, then workers, which read on from where the backup stands")
 
 
-def stored_offsets(client: Client, settings: Settings) -> dict[Place, int]:
-    """Per partition the next offset that ClickHouse has, of the newest incarnation of the topic."""
+def stored_offsets(client: Client, settings: Settings) -> dict[str, dict[Place, int]]:
+    """Per Kafka cluster and partition the next offset that ClickHouse has, of the newest incarnation of the topic."""
+    found: dict[str, dict[Place, int]] = {}
     rows = client.query(sql("cli/stored_offsets"), parameters={"topic": settings.kafka_topic}).result_rows
-    return {Place(topic, int(number)): int(offset) for topic, number, offset in rows}
+    for cluster, topic, number, offset in rows:
+        found.setdefault(str(cluster), {})[Place(topic, int(number))] = int(offset)
+    return found
+
+
+def check_cluster(stored: Mapping[str, object], ours: str, settings: Settings) -> None:
+    """Raise Refused where all progress is that of other clusters: then none would be waited for, and the id may be one
+    that the workers do not use."""
+    if stored and ours not in stored:
+        raise Refused(
+            f"progress is stored of Kafka cluster {', '.join(sorted(stored))}, and none of {ours}, which answers at "
+            f"{settings.kafka_bootstrap}; start a worker there first, or give this command the workers' "
+            "MSGMETRICS_KAFKA_CLUSTER_ID"
+        )
 
 
 def wait_until_committed(settings: Settings, stored: Mapping[Place, int], clock: Callable[[], float]) -> None:

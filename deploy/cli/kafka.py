@@ -103,6 +103,16 @@ def describe_topic(settings: Settings, *, with_config: bool = False) -> TopicSta
     return TopicState(len(metadata.brokers), partitions, config)
 
 
+def cluster_id(settings: Settings) -> str:
+    """The id that progress is stored under, as in pipeline/kafka/client.py. Raises Unreachable."""
+    if settings.kafka_cluster_id:
+        return settings.kafka_cluster_id
+    try:
+        return AdminClient(client_settings(settings)).list_topics(timeout=ANSWER_SECONDS).cluster_id or "unnamed"
+    except KafkaException as error:
+        raise unreachable(settings, error) from None
+
+
 def unreachable(settings: Settings, error: object) -> Unreachable:
     """The sentence for brokers that do not answer."""
     return Unreachable(

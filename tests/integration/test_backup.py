@@ -4,6 +4,7 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -67,10 +68,17 @@ def test_what_came_after_the_backup_is_read_again_and_every_number_is_right(syst
         while not enough.wait(0.05):
             some(100)
 
+    as_before = "VALUES ('gone', {topic:String}, 0, 1, 1000000000)"  # Kafka had this id until it was made anew
+    system.database.command(
+        f"INSERT INTO partition_watermarks (cluster_id, topic, partition, incarnation, next_offset) {as_before}",
+        parameters={"topic": TOPIC},
+    )
     load = threading.Thread(target=keep_on)
     load.start()
     try:
-        assert "waiting for the workers" in system.run("backup", "create", "first", "--place", where)
+        said = system.run("backup", "create", "first", "--place", where)
+        assert "is backed up as it stands: gone\n" in said
+        assert "waiting for the workers" in said
     finally:
         enough.set()
         load.join()
@@ -89,6 +97,9 @@ def test_what_came_after_the_backup_is_read_again_and_every_number_is_right(syst
     wait_until("all facts", lambda: system.query("SELECT count() FROM facts FINAL")[0][0] == len(ledger.events), 60)
     wait_until_recomputed(system)
     as_of = check_everything(system, ledger, datetime.now(UTC))
+
+    with pytest.raises(Refused, match="and none of another"):
+        create(system.database, replace(settings, kafka_cluster_id="another"), "none", where, print)
 
     # From the facts alone, when Kafka has forgotten every event.
     create(system.database, settings, "second", where, print)

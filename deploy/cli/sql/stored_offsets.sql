@@ -1,10 +1,10 @@
--- Per partition the next offset that is stored, of the newest incarnation of the topic.
-SELECT topic, partition, argMax(next, incarnation)
+-- Per Kafka cluster and partition of the topic the next offset that is stored, of the newest incarnation.
+SELECT cluster_id, topic, partition, argMax(next, incarnation)
 FROM
 (
-    SELECT topic, partition, incarnation, max(next_offset) AS next
+    SELECT cluster_id, topic, partition, incarnation, max(next_offset) AS next
     FROM partition_watermarks
     WHERE topic = {topic:String}
-    GROUP BY topic, partition, incarnation
+    GROUP BY cluster_id, topic, partition, incarnation
 )
-GROUP BY topic, partition
+GROUP BY cluster_id, topic, partition

@@ -7,7 +7,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from deploy.cli import backup
-from deploy.cli.backup import PROGRESS, _behind, _destination
+from deploy.cli.backup import PROGRESS, _behind, _destination, check_cluster
 from deploy.errors import Refused, Usage
 from schemas import tables
 from schemas.settings import read_settings
@@ -47,6 +47,7 @@ def test_a_migration_that_ran_meanwhile_makes_the_backup_one_of_two_versions(mon
         command=ran.append,
     )
     monkeypatch.setattr(backup, "half_applied", lambda _: [])
+    monkeypatch.setattr(backup, "cluster_id", lambda _: "ours")
     monkeypatch.setattr(backup, "stored_offsets", lambda *_: {})
     monkeypatch.setattr(backup, "wait_until_committed", lambda *_: None)
     monkeypatch.setattr(backup, "ledger", lambda _: len(ran))
@@ -55,3 +56,11 @@ def test_a_migration_that_ran_meanwhile_makes_the_backup_one_of_two_versions(mon
     assert len(ran) == 2
     monkeypatch.setattr(backup, "ledger", lambda _: 0)
     backup.create(cast(Client, client), read_settings({}), "x", "File('{}')", lambda _: None)
+
+
+def test_progress_of_other_clusters_alone_says_nothing_of_this_one() -> None:
+    settings = read_settings({"MSGMETRICS_KAFKA_BOOTSTRAP": "broker:9092"})
+    with pytest.raises(Refused, match=r"cluster a, b, and none of ours, which answers at broker:9092; start a worker"):
+        check_cluster({"b": 1, "a": 2}, "ours", settings)
+    check_cluster({}, "ours", settings)
+    check_cluster({"a": 2, "ours": 1}, "ours", settings)
