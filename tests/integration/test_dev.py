@@ -106,6 +106,9 @@ def test_what_is_produced_is_what_is_answered(tmp_path: Path) -> None:
     lines = [ledger.produced(ledger.event(now - span * n / 3000)).value or b"" for n in range(3000)]
     file.write_bytes(b"\n".join(lines + lines[:100]))
     data = tmp_path / "data"
+    data.mkdir(0o700)
+    (data / "clickhouse").mkdir(0o755)  # as older versions left both
+    (data / "dev.log").touch(0o644)
     with dev(data, "--no-demo") as found:
         done = cli(data, "produce", str(file))
         assert done.returncode == 0, done.stderr
