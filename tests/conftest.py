@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Nothing may depend on where a machine stands: unless told, the suite and every process it starts run far from UTC.
 os.environ.setdefault("TZ", "America/New_York")
@@ -29,6 +30,10 @@ def keep_temporary_directories_in_memory() -> None:
 keep_temporary_directories_in_memory()
 
 NO_SKIP = "MSGMETRICS_TEST_NO_SKIP"
+
+# Nor on how busy it is: a property is true or false, whatever time an example takes.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.hookimpl(wrapper=True)

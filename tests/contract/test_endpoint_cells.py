@@ -108,7 +108,7 @@ def earlier(at: datetime, grain: Grain) -> datetime:
     return at - (KNOWN + OPEN) * width(grain)
 
 
-@settings(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, database=None, suppress_health_check=list(HealthCheck))
 @given(
     grain=st.sampled_from(Grain),
     group_by=st.sampled_from(("channel", "error_code")),

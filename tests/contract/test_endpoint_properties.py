@@ -33,7 +33,7 @@ HOURS = 40
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 WINDOW = {"from": START.strftime(FORMAT), "to": (START + timedelta(hours=HOURS)).strftime(FORMAT)}
 ORGS = ("a", "b")
-quiet = settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+quiet = settings(max_examples=40, database=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

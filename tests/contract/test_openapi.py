@@ -96,7 +96,7 @@ def cached() -> float:
 def check_operation(operation: Any, headers: dict[str, str]) -> None:
     """Call the app with questions that have an answer, and with generated ones, most of which it refuses."""
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
     @given(case=operation.as_strategy())
     def check(case: Any) -> None:
         check_case(case, headers)

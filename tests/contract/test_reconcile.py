@@ -106,7 +106,7 @@ ROW = st.tuples(st.sampled_from([None, *Grain]), st.integers(0, 45 * 1440 - 1))
 """A fact (None) or a row of a rollup, at some minute of 45 days."""
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(ROW, max_size=6), st.integers(0, 2 * 1440), st.integers(1, 45 * 1440))
 def test_nothing_is_missed_that_looking_everywhere_would_find(
     module_url: str, rows: list[tuple[Grain | None, int]], start: int, minutes: int

@@ -192,7 +192,7 @@ def test_a_hostile_argument_ends_with_a_sentence_and_does_nothing(
 
 
 @given(st.sampled_from(PARAMETERS), st.text(st.characters(codec=None), max_size=70))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 def test_any_text_ends_with_a_sentence_and_does_nothing(
     capfd: pytest.CaptureFixture[str], asked: tuple[str, click.Parameter], value: str
 ) -> None:

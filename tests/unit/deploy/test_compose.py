@@ -159,7 +159,7 @@ def test_what_is_mounted_exists_and_data_is_in_volumes() -> None:
     assert volumes == set(compose()["volumes"])
 
 
-SCRAPED_OVER = {"worker": "monitoring", "api": "monitoring", "clickhouse": "engines", "kafka-exporter": "engines"}
+SCRAPED_OVER = {"worker": "monitoring", "api": "api-monitoring", "clickhouse": "engines", "kafka-exporter": "engines"}
 
 
 def test_prometheus_scrapes_the_ports_that_are_served_and_grafana_reads_from_it() -> None:

@@ -56,7 +56,7 @@ def _write(path: Path, content: bytes) -> None:
         return  # what it has read has been enough to refuse it
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     members=st.lists(st.integers(0, 30), min_size=1, max_size=3),
     suffix=st.sampled_from([*PACK]),

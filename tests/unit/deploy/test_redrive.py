@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.cli import redrive, spool
@@ -131,7 +131,6 @@ def run(outcomes: Sequence[str], letters: Sequence[Letter] | None = None, **opti
 
 
 @given(st.lists(st.sampled_from((OK, REFUSED_HERE, REFUSED_THERE)), min_size=1))
-@settings(deadline=None)
 def test_what_kafka_does_not_take_is_left_and_named_and_all_else_is_sent_and_noted(outcomes: list[str]) -> None:
     done = run(outcomes)
     good = [n for n, outcome in enumerate(outcomes) if outcome == OK]
@@ -150,7 +149,6 @@ def test_what_kafka_does_not_take_is_left_and_named_and_all_else_is_sent_and_not
 
 
 @given(st.lists(st.sampled_from(OUTCOMES), min_size=1, max_size=12))
-@settings(deadline=None)
 def test_whatever_ends_a_redrive_what_the_brokers_have_is_noted_once(outcomes: list[str]) -> None:
     done = run(outcomes)
     ends = [n for n, outcome in enumerate(outcomes) if outcome in (AWAY, SILENT, INTERRUPTED)]

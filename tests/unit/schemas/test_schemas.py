@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.api_key import KEY_PATTERN, key_hash, key_prefix, new_key
@@ -166,7 +166,6 @@ MEMBERS = {
 }
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_the_published_schema_and_the_decoder_agree_on_any_mistake(data: st.DataObject) -> None:
     """Up to three fields of a valid event are changed or left out. Six decimals in a number no schema can say."""

@@ -12,7 +12,7 @@ import lz4.frame
 import msgspec
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.decode import decode_batch, decode_event
@@ -23,7 +23,6 @@ from schemas.message_event import MAX_EVENT_BYTES, TYPES, DeadLetterReason
 from tests.support.places import P0
 from tests.support.record import NOW_MS, Record
 
-ON_A_BUSY_MACHINE = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GOOD: dict[str, Any] = {
     "event_id": "e1",
     "type": "message.failed",
@@ -73,7 +72,6 @@ SCALARS = st.one_of(
 )
 
 
-@ON_A_BUSY_MACHINE
 @given(
     st.recursive(SCALARS, lambda x: st.lists(x, max_size=4) | st.dictionaries(WITH_HALVES, x, max_size=4), max_leaves=9)
 )
@@ -134,7 +132,6 @@ def test_an_event_that_is_too_large_names_its_organization_up_to_a_bound(filler:
     assert larger.detail.endswith("; the record's key is 'key'")
 
 
-@ON_A_BUSY_MACHINE
 @given(st.binary(max_size=4), st.sampled_from(["acme", "org_id"]), st.integers(0, 6))
 def test_no_organization_is_named_that_is_not_in_the_bytes(junk: bytes, word: str, at: int) -> None:
     spot = JSON.index(word.encode()) + min(at, len(word))
@@ -274,7 +271,6 @@ DAMAGED = st.builds(
 LIKE_OTHERS = st.sampled_from(LOOKS).map(lambda look: look[0][:40])
 
 
-@ON_A_BUSY_MACHINE
 @given(st.one_of(st.binary(min_size=1, max_size=60), LIKE_OTHERS, DAMAGED))
 def test_every_refusal_is_a_bounded_sentence_that_can_be_stored(value: bytes) -> None:
     try:

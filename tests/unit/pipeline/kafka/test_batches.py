@@ -61,7 +61,7 @@ def flat(found: Sequence[Unpacked]) -> list[tuple[int, bytes | None, bytes | Non
 @pytest.mark.parametrize("parser", PARSERS)
 @given(spec=specs)
 @example(spec=BatchSpec(parts=(Part(headers=((b"trace-\xff", b"v"),)),)))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_record_comes_through_with_its_bytes_whatever_they_are(parser: Any, spec: BatchSpec) -> None:
     found = read(spec.at(100).build(), 100, parser)
     assert flat(found) == [(100 + i, p.key, p.value, list(p.headers)) for i, p in enumerate(spec.parts)]
@@ -103,7 +103,7 @@ def test_a_record_whose_lengths_contradict_each_other_is_none(content: bytes) ->
     count=st.integers(-1, 4),
     last=st.integers(0, 3),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_for_any_content_reading_goes_on_behind_it_and_no_byte_is_lost(
     parser: Any, content: bytes, count: int, last: int
 ) -> None:
@@ -131,7 +131,7 @@ def _damaged(content: bytes, at: int, byte: int) -> bytes:
     ),
     count=st.integers(0, 4),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_where_the_library_takes_a_batch_the_lenient_parser_finds_the_same(content: bytes, count: int) -> None:
     spec = BatchSpec(count=count, last_offset_delta=3, content=content)
     try:
@@ -148,7 +148,7 @@ def test_where_the_library_takes_a_batch_the_lenient_parser_finds_the_same(conte
 
 
 @given(spec=specs, at=st.integers(12, 4000), bit=st.integers(0, 7))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_bit_that_flips_anywhere_is_noticed_before_any_record_is_believed(spec: BatchSpec, at: int, bit: int) -> None:
     payload = bytearray(spec.build())
     at = 12 + (at - 12) % (len(payload) - 12)
@@ -161,7 +161,7 @@ def test_a_bit_that_flips_anywhere_is_noticed_before_any_record_is_believed(spec
 
 
 @given(spec=specs, cut=st.integers(0, 4000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_of_a_batch_whose_end_was_not_fetched_nothing_is_taken(spec: BatchSpec, cut: int) -> None:
     whole, following = spec.build(), spec.at(len(spec.parts)).build()
     assert flat(read(whole + following[: cut % len(following)])) == flat(read(whole))

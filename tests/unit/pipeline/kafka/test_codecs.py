@@ -34,7 +34,7 @@ def test_a_snappy_block_that_claims_gigabytes_is_refused_unread() -> None:
 
 
 @given(codec=st.sampled_from([c for c in sorted(CODECS) if c != "none"]), cut=st.integers(1, 200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_stream_whose_end_is_missing_is_never_taken_for_a_shorter_one(codec: str, cut: int) -> None:
     content = bytes(range(256)) * 8
     packed = compress(codec, content)
@@ -77,7 +77,7 @@ def test_old_formats_are_read(magic: int, codec: int) -> None:
 
 
 @given(at=st.integers(16, 500), bit=st.integers(0, 7), magic=st.sampled_from([0, 1]), codec=st.sampled_from([0, 1, 2]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_an_old_batch_that_is_damaged_is_refused(at: int, bit: int, magic: int, codec: int) -> None:
     payload = bytearray(legacy(magic, codec, [b"a"]))
     at = 16 + (at - 16) % (len(payload) - 16)
