@@ -13,9 +13,8 @@ import signal
 import socket
 import tempfile
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from http import HTTPStatus
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,12 +22,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import chdb
-
 from deploy.engines.gate import USER, basic, refusal
 from deploy.engines.http_body import UnknownEncoding, decompress, form_fields, read_body
+from deploy.engines.pool import ConnectionPool, EngineError, Settings, quote, run
 
-DATABASE = "database"
 TRANSPORT_PARAMETERS = frozenset(
     [
         "query",
@@ -52,87 +49,8 @@ TRANSPORT_PARAMETERS = frozenset(
         "stacktrace",
     ]
 )
-MAX_IDLE_CONNECTIONS = 32
-SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 ERROR_CODE = re.compile(r"Code:\s*(\d+)")
 INSERT = re.compile(rb"\s*INSERT\s+INTO\s.*?\bFORMAT\s+(\w+)[ \t;]*(\n|$)", re.IGNORECASE | re.DOTALL)
-
-Settings = tuple[tuple[str, str], ...]
-
-
-class EngineError(Exception):
-    """A statement that the engine refused, with the engine's own text."""
-
-
-def quote(text: str) -> str:
-    """A string literal of ClickHouse's SQL."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-class ConnectionPool:
-    """Connections to one engine, each with the settings it was made for. Safe for threads."""
-
-    def __init__(self, path: Path | None, config: Path | None = None) -> None:
-        self._where = (str(path) if path else ":memory:") + (f"?config-file={config}" if config else "")
-        self._idle: OrderedDict[int, tuple[Settings, Any]] = OrderedDict()
-        self._lock = threading.Lock()
-        self._keep = chdb.connect(self._where)  # the engine lives as long as it has a connection
-
-    @contextmanager
-    def connection(self, settings: Settings) -> Iterator[Any]:
-        """A connection with exactly these settings, for one statement."""
-        connection = self._checkout(settings) or self._open(settings)
-        try:
-            yield connection
-        finally:
-            self._checkin(settings, connection)
-
-    def _checkout(self, settings: Settings) -> Any:
-        with self._lock:
-            for key, (made_for, connection) in reversed(self._idle.items()):
-                if made_for == settings:
-                    del self._idle[key]
-                    return connection
-        return None
-
-    def _open(self, settings: Settings) -> Any:
-        connection = chdb.connect(self._where)
-        try:
-            # readonly last: it may forbid the others
-            for name, value in sorted(settings, key=lambda s: s[0] == "readonly"):
-                if name == DATABASE:
-                    _run(connection, f"USE `{value.replace('`', '')}`")
-                    continue
-                if SETTING_NAME.fullmatch(name) is None:
-                    raise EngineError(f"Code: 115. DB::Exception: Unknown setting {name!r}. (UNKNOWN_SETTING)")
-                _run(connection, f"SET {name} = {quote(value)}")
-        except EngineError:
-            connection.close()
-            raise
-        return connection
-
-    def _checkin(self, settings: Settings, connection: Any) -> None:
-        surplus = None
-        with self._lock:
-            self._idle[id(connection)] = (settings, connection)
-            if len(self._idle) > MAX_IDLE_CONNECTIONS:
-                _, (_, surplus) = self._idle.popitem(last=False)
-        if surplus is not None:
-            surplus.close()
-
-    def close(self) -> None:
-        with self._lock:
-            for _, connection in self._idle.values():
-                connection.close()
-            self._idle.clear()
-        self._keep.close()
-
-
-def _run(connection: Any, statement: str, parameters: Mapping[str, str] | None = None) -> bytes:
-    try:
-        return connection.query(statement, "TabSeparated", params=dict(parameters or {})).bytes() or b""
-    except Exception as error:
-        raise EngineError(str(error)) from error
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -187,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
         insert = INSERT.match(whole)
         with self.server.pool.connection(settings) as connection:
             if insert is None:
-                return _run(connection, (head + body).decode().rstrip().rstrip(";"), parameters)
+                return run(connection, (head + body).decode().rstrip().rstrip(";"), parameters)
             data = memoryview(body)[max(0, insert.end() - len(head)) :]
             statement = whole[: insert.start(1)].decode().rstrip()
             return _insert_file(connection, statement[: -len("FORMAT")], insert[1].decode(), data)
@@ -215,7 +133,7 @@ def _insert_file(connection: Any, statement: str, format_name: str, data: memory
     with tempfile.NamedTemporaryFile(dir=shared_memory) as file:
         file.write(data)
         file.flush()
-        return _run(connection, f"{statement} FROM INFILE {quote(file.name)} FORMAT {format_name}")
+        return run(connection, f"{statement} FROM INFILE {quote(file.name)} FORMAT {format_name}")
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,6 +1,5 @@
-"""ClickHouse for the pipeline: a connection for each thread, statements from files, the driver's errors translated."""
+"""ClickHouse for the pipeline: a pool of connections, statements from files, the driver's errors translated."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +10,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from pipeline.clickhouse.errors import sink_error
 from schemas import statements
-from schemas.connection import connect_writer
+from schemas.connection import Connections
 from schemas.endpoint import Endpoint
+from schemas.tables import WRITE_SETTINGS
 
 
 def sql(name: str) -> str:
@@ -29,26 +29,16 @@ class ClickHouse:
 
     def __init__(self, clickhouse: str | Endpoint, timeout_seconds: float) -> None:
         self.endpoint, self.timeout_seconds = Endpoint.of(clickhouse), timeout_seconds
-        self._local = threading.local()
+        self._connections = Connections(self.endpoint, timeout_seconds=timeout_seconds, settings=dict(WRITE_SETTINGS))
 
     @contextmanager
     def _asked(self, doing: str) -> Iterator[Client]:
-        """This thread's client. Translates the driver's errors in the block, and those of connecting."""
+        """A client for one statement. Translates the driver's errors in the block, and those of connecting."""
         try:
-            yield self._client()
+            with self._connections.client() as client:
+                yield client
         except (ClickHouseError, OSError) as error:
             raise sink_error(error, doing) from error
-
-    def _client(self) -> Client:
-        client: Client | None = getattr(self._local, "client", None)
-        if client is None:
-            client = self._local.client = connect_writer(self.endpoint, timeout_seconds=self.timeout_seconds)
-        return client
-
-    def connect(self) -> None:
-        """Connect this thread, unless it is: the first statement would take longer by that."""
-        with self._asked("connecting"):
-            pass
 
     def rows(self, doing: str, statement: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
         """The rows that a query answers, all at once."""

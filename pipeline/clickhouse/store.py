@@ -91,7 +91,6 @@ class Store(ProgressStore):
 
     @perform.register
     def _read_state(self, effect: ReadState) -> State:
-        self.connect()  # which takes its time, and is no matter of the clocks
         before = this_moment()
         rows = self.rows(PROGRESS, sql("state/read"), days=self.retention_days, margin=RETENTION_MARGIN_SECONDS)
         took_ms = this_moment().boot_ms - before.boot_ms

@@ -13,8 +13,9 @@ from deploy.cli import parts
 from deploy.cli.dev import engines
 from deploy.cli.parts import live_together, watch
 from deploy.engines import chdb_http
-from deploy.engines.chdb_http import ChdbHttpServer, EngineError
+from deploy.engines.chdb_http import ChdbHttpServer
 from deploy.engines.mock_kafka import MockKafka
+from deploy.engines.pool import EngineError
 from deploy.errors import CommandError, Unreachable
 
 

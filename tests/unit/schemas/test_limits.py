@@ -18,7 +18,7 @@ from schemas.tables import READ_SETTINGS
 ROOT = Path(__file__).parents[3]
 SETTING = PREFIX + "CLICKHOUSE_INSERT_TIMEOUT_SECONDS"
 STORES = ("Store", "ClickHouse")
-OPENERS = (*STORES, "connect", "connect_writer", "connected", "open_clickhouse")
+OPENERS = (*STORES, "connect", "connect_writer", "Connections", "connected", "open_clickhouse")
 """What takes the limit of a statement: the last positional argument of a store, a keyword of a connection."""
 ALLOWED = {
     "LONGEST_STATEMENT_SECONDS",
@@ -78,7 +78,7 @@ def test_a_lease_outlasts_the_longest_statement_and_its_own_renewal() -> None:
     ],
 )
 def test_a_connection_tells_the_server_its_limit(
-    url: str, told: dict[str, float], limit: int, monkeypatch: pytest.MonkeyPatch
+    url: str, told: dict[str, Any], limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: dict[str, Any] = {}
     monkeypatch.setattr("clickhouse_connect.get_client", lambda **arguments: made.update(arguments))

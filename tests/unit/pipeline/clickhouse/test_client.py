@@ -36,6 +36,11 @@ class Failing:
     def __getattr__(self, _: str) -> "Failing":
         return self
 
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    close_connections = close
+
     def __call__(self, *_: Any, **__: Any) -> Any:
         self.calls += 1
         raise self.error
@@ -44,9 +49,9 @@ class Failing:
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, *, connected: bool) -> tuple[Store, Failing]:
     store, client = Store("http://nowhere/default", "cluster", "topic", "worker", 10), Failing(error)
     if connected:
-        store._local.client = client
+        store._connections._idle.append(client)  # type: ignore[arg-type]
     else:
-        monkeypatch.setattr("pipeline.clickhouse.client.connect_writer", client)
+        monkeypatch.setattr("schemas.connection.connect", client)
     return store, client
 
 
