@@ -1,33 +1,33 @@
 """ClickHouse as the API reads it; no other file of the API talks to it. Read-only; every statement has a time limit.
 
-Blocking, safe for threads (each has a connection of its own), and lazy: the API starts without ClickHouse and recovers
-by itself. Every fault is raised as Unavailable; its cause goes to the log.
+Blocking, safe for threads, and lazy: the API starts without ClickHouse and recovers by itself. Every fault is raised as
+Unavailable; its cause goes to the log.
+
+Every statement answers exactly one row, also where nothing is found, and begins it with the nonce that was sent along:
+an answer of another statement, or a part of one, is recognised whatever it looks like.
 """
 
 import logging
-import threading
+import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from api.answer import Groups, Rows, Value
 from api.errors import Unavailable
 from api.params import Metric
 from api.window import Window
 from schemas import statements
-from schemas.connection import connect
+from schemas.connection import Connections
 from schemas.endpoint import Endpoint
 from schemas.tables import CURSOR_SECRET, rollup_table
 
 log = logging.getLogger(__name__)
 
 QUERY_SECONDS = 2
-AS_OF = "as_of"
 READ_ONLY = 2  # reads only, and settings may still be sent along
+NONCE_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,67 +46,75 @@ class Account:
 
 
 def sql(name: str) -> str:
-    """The statement in ``api/sql/NAME.sql``, or one that others share."""
-    return statements.load("schemas" if name == AS_OF else "api", name)
+    """The statement in ``api/sql/NAME.sql``."""
+    return statements.load("api", name)
 
 
 class Reader:
     """The API's queries. Every method raises Unavailable when ClickHouse does not answer."""
 
     def __init__(self, clickhouse: str | Endpoint) -> None:
-        self._clickhouse = Endpoint.of(clickhouse)
-        self._local = threading.local()
+        endpoint = Endpoint.of(clickhouse)
+        settings = {} if endpoint.is_embedded else {"readonly": READ_ONLY}
+        self._connections = Connections(
+            endpoint, timeout_seconds=QUERY_SECONDS + 0.5, connect_seconds=1, settings=settings
+        )
         self._secret: bytes | None = None
 
-    def _client(self) -> Client:
-        client: Client | None = getattr(self._local, "client", None)
-        if client is None:
-            settings = {} if self._clickhouse.is_embedded else {"readonly": READ_ONLY}
-            client = self._local.client = connect(
-                self._clickhouse, timeout_seconds=QUERY_SECONDS + 0.5, connect_seconds=1, settings=settings
-            )
-        return client
-
-    def _rows(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
+    def _row(self, name: str, /, **parameters: Any) -> Sequence[Any]:
+        """The row that a statement answers, without its nonce. A wrong one costs the connection that brought it."""
+        nonce = secrets.randbits(NONCE_BITS)
         try:
-            return self._client().query(sql(name), parameters=parameters).result_rows
-        except (ClickHouseError, OSError) as error:
+            with self._connections.client() as client:
+                asked = {**parameters, "nonce": nonce}
+                rows = client.query(sql(name), parameters=asked).result_rows
+                if [row[0] for row in rows] != [nonce]:
+                    raise _ForeignAnswer(f"{len(rows)} rows that belong to another statement")
+                return rows[0][1:]
+        except Exception as error:  # over bytes that are no answer the driver raises anything at all
             log.warning("ClickHouse did not answer %s: %s", name, str(error).split("\n", 1)[0][:300])
             raise Unavailable from error
 
     def account(self, key_hash: str) -> Account | None:
         """The key with this hash, or None."""
-        for key_id, org_id, scopes, revoked, expires, tier in self._rows("account", key_hash=key_hash):
+        (found,) = self._row("account", key_hash=key_hash)
+        for key_id, org_id, scopes, revoked, expires, tier in found:
             return Account(key_id, org_id, frozenset(scopes), int(revoked), int(expires), tier)
         return None
 
     def as_of_ms(self) -> int:
         """`as_of` in epoch milliseconds; 0 before the first watermark."""
-        return int(self._rows(AS_OF)[0][0])
+        (as_of_ms,) = self._row("as_of")
+        return int(as_of_ms)
 
     def cursor_secret(self) -> bytes:
         """The secret that signs cursors, made by `migrate` and never changed. Raises Unavailable without one."""
         if self._secret is None:
-            rows = self._rows("secret", name=CURSOR_SECRET)
-            if not rows:
+            (found,) = self._row("secret", name=CURSOR_SECRET)
+            if not found:
                 log.error("there is no secret for cursors; run `msgmetrics migrate`")
                 raise Unavailable
-            self._secret = str(rows[0][0]).encode()
+            self._secret = str(found[0]).encode()
         return self._secret
 
     def values(self, org_id: str, metric: Metric, window: Window, group_by: str | None) -> Rows:
         """Stored values of an organization in a window: per bucket start a number, or with ``group_by`` its groups."""
         where = _where(org_id, window)
         if group_by is None:
-            return {bucket: value for bucket, value in self._rows("totals", metric=metric.value, **where)}  # noqa: C416
-        rows = self._rows("groups", keys=f"groups.{group_by}", values=f"groups.{metric.value}", **where)
-        return _by_bucket(rows)
+            (totals,) = self._row("totals", metric=metric.value, **where)
+            return dict(totals)
+        (groups,) = self._row("groups", keys=f"groups.{group_by}", values=f"groups.{metric.value}", **where)
+        return _by_bucket(groups)
 
     def cells(self, org_id: str, metric: Metric, window: Window, group_by: str) -> Mapping[int, int]:
         """Per bucket start how many groups ``values`` has there; a bucket without a row is missing."""
         keys, values = f"groups.{group_by}", f"groups.{metric.value}"
-        rows = self._rows("cells", keys=keys, values=values, **_where(org_id, window))
-        return {bucket: int(count) for bucket, count in rows}
+        (counts,) = self._row("cells", keys=keys, values=values, **_where(org_id, window))
+        return dict(counts)
+
+
+class _ForeignAnswer(Exception):
+    """An answer without the nonce of its question."""
 
 
 def _where(org_id: str, window: Window) -> dict[str, Any]:

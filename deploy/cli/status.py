@@ -18,7 +18,6 @@ from deploy.terminal import safe_json
 from pipeline.clickhouse.client import sql as pipeline_sql
 from pipeline.core.place import Place
 from pipeline.core.watermark import reading_status
-from schemas import statements
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import rfc3339
 from schemas.settings import Settings
@@ -99,7 +98,7 @@ class Status:
 
 def read_status(client: Client, settings: Settings) -> Status:
     """Gather the status. Log end offsets come from Kafka where it answers, else from the workers' last reports."""
-    as_of_ms, generation, now_ms = map(int, client.query(statements.load("schemas", "as_of")).result_rows[0])
+    as_of_ms, generation, now_ms = map(int, client.query(sql("cli/status_as_of")).result_rows[0])
     where = {"topic": settings.kafka_topic, "cluster_id": known_cluster_id(settings, client)}
     rows = client.query(pipeline_sql("look/partitions"), parameters=where).result_rows
     reasons: list[str] = []

@@ -53,6 +53,7 @@ CHANCE_SHELLS = {
     "pipeline/repair/replay.py": "ids of replays and recomputes",
     "pipeline/repair/replay_forecast.py": "the forecast's id",
     "api/app.py": "request ids",
+    "api/reader.py": "nonces of statements",
     "api/protocol.py": "request ids of what never becomes a request",
     "deploy/migrations/apply.py": "makes the secret that signs cursors",
     "deploy/cli/accounts.py": "ids of keys",
