@@ -14,7 +14,7 @@ A request goes through these, from the outside in::
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
 
 import msgspec
@@ -34,11 +34,13 @@ from api.answers import REUSE_SECONDS, AnswerCache
 from api.auth import Authenticator
 from api.endpoint import GZIP_FROM_BYTES, GZIP_LEVEL, MessageMetrics
 from api.errors import ApiError, PayloadTooLarge, UriTooLong, of_framework, respond
+from api.known_keys import KnownKeys
 from api.openapi import openapi
 from api.pages import dashboard_routes
 from api.params import ENDPOINT
 from api.reader import Reader
 from api.security import policy_for_page, with_defaults
+from api.threads import Threads
 from api.window import PAGE_CELLS
 from schemas.api_key import KEY_PATTERN, key_prefix
 
@@ -178,7 +180,10 @@ def create_app(
 ) -> ASGIApp:
     """The application on a reader and two clocks. Starts nothing and connects to nothing."""
     cache = AnswerCache(monotonic, reuse_seconds)
-    endpoint = MessageMetrics(reader, Authenticator(reader.account, monotonic), clock_ms, cache, page_cells)
+    threads = Threads()
+    known = KnownKeys(partial(threads.run, reader.key_hashes), monotonic)
+    authenticator = Authenticator(known, partial(threads.run, reader.account), monotonic)
+    endpoint = MessageMetrics(reader, authenticator, clock_ms, cache, threads, page_cells)
 
     async def event_schema(_: Request) -> Response:
         body = (files("schemas") / "published" / "message-event.schema.json").read_bytes()

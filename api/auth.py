@@ -1,18 +1,19 @@
 """Authentication: API keys, looked up by hash and cached for a few seconds.
 
-Every fault of a key gives the same answer after the same work: one hash, and one look-up at most.
+Every fault of a key gives the same answer. What a key looks like decides nothing, only its hash does; a key whose hash
+is not among those of all keys is not looked up.
 """
 
-import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from cachetools import TLRUCache
 
 from api import metrics
 from api.errors import Forbidden, Unauthorized
+from api.known_keys import KnownKeys
 from api.reader import Account
-from schemas.api_key import KEY_PATTERN, READ_SCOPE, key_hash, key_prefix
+from schemas.api_key import READ_SCOPE, key_hash, key_prefix
 from schemas.tiers import DEFAULT_TIER, Tier
 
 REMEMBER_SECONDS = 4.0
@@ -40,32 +41,34 @@ class _Found:
 
 
 class Authenticator:
-    """Checks the Authorization header, from any thread. ``lookup`` blocks; ``clock`` is monotonic seconds."""
+    """Checks the Authorization header. Lives on one event loop; ``clock`` is monotonic seconds."""
 
-    def __init__(self, lookup: Callable[[str], Account | None], clock: Callable[[], float]) -> None:
-        self._lookup, self._clock = lookup, clock
-        self._known: TLRUCache[str, _Found] = TLRUCache(
+    def __init__(
+        self, known: KnownKeys, lookup: Callable[[str], Awaitable[Account | None]], clock: Callable[[], float]
+    ) -> None:
+        self._known, self._lookup, self._clock = known, lookup, clock
+        self._cache: TLRUCache[str, _Found] = TLRUCache(
             REMEMBER_KEYS,
             # Not TTLCache, whose time begins at the end of a look-up: a slow one would outlast the 5 s.
             ttu=lambda _, found, __: found.looked_up_at + REMEMBER_SECONDS,
             timer=clock,
         )
-        self._lock = threading.Lock()
 
-    def authenticate(self, header: str | None, now_ms: int) -> Caller:
-        """The caller behind an Authorization header. Raises Unauthorized or Forbidden; blocks on a look-up."""
-        key, hashed = _key_in(header)
-        found = self._cached(hashed) or self._look_up(hashed)
+    async def authenticate(self, header: str | None, now_ms: int) -> Caller:
+        """The caller behind an Authorization header. Raises Unauthorized, Forbidden or Unavailable."""
+        key = header[len(SCHEME) :] if header and header[: len(SCHEME)].lower() == SCHEME.lower() else ""
+        if not key:
+            raise Unauthorized
+        hashed = key_hash(key)
+        found = self._cached(hashed)
+        if found is None:
+            if not await self._known.has(hashed):
+                raise Unauthorized
+            found = await self._look_up(hashed)
         return self._caller(key, found.account, now_ms)
 
-    def remembered(self, header: str | None, now_ms: int) -> Caller | None:
-        """The same from the cache alone, never blocking; None where a look-up is needed. Raises as `authenticate`."""
-        key, hashed = _key_in(header)
-        found = self._cached(hashed)
-        return None if found is None else self._caller(key, found.account, now_ms)
-
     def _caller(self, key: str, account: Account | None, now_ms: int) -> Caller:
-        if account is None or KEY_PATTERN.fullmatch(key) is None:
+        if account is None:
             raise Unauthorized
         if account.revoked_ms or (account.expires_ms and account.expires_ms <= now_ms):
             raise Unauthorized
@@ -76,23 +79,14 @@ class Authenticator:
 
     def _cached(self, hashed: str) -> _Found | None:
         try:
-            with self._lock:
-                found = self._known[hashed]  # ``get`` would look the key up twice
+            found = self._cache[hashed]  # ``get`` would look the key up twice
         except KeyError:
             return None
         metrics.KEYS_FROM_CACHE.inc()
         return found
 
-    def _look_up(self, hashed: str) -> _Found:
+    async def _look_up(self, hashed: str) -> _Found:
         began = self._clock()
         metrics.KEYS_FROM_STORE.inc()
-        found = _Found(self._lookup(hashed), began)
-        with self._lock:
-            self._known[hashed] = found
+        found = self._cache[hashed] = _Found(await self._lookup(hashed), began)
         return found
-
-
-def _key_in(header: str | None) -> tuple[str, str]:
-    """The key in an Authorization header ('' for none), and its hash."""
-    key = header[len(SCHEME) :] if header and header[: len(SCHEME)].lower() == SCHEME.lower() else ""
-    return key, key_hash(key)

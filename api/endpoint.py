@@ -2,9 +2,7 @@
 
 import gzip
 from collections.abc import Callable
-from typing import Any, TypeVar
 
-import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -20,15 +18,13 @@ from api.reader import Reader
 from api.reading import fit_page, read_page
 from api.render import render
 from api.slots import Slots
+from api.threads import Threads
 from api.window import PAGE_CELLS
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import Instant, second
 from schemas.tiers import Tier
 
-T = TypeVar("T")
-
 METHODS = ("GET", "HEAD")
-THREADS = 16
 QUERIES_AN_ORGANIZATION = 8
 """So that it cannot take all threads."""
 FULL_PAGES = 4
@@ -51,13 +47,13 @@ class MessageMetrics:
         authenticator: Authenticator,
         clock_ms: Callable[[], int],
         cache: AnswerCache,
+        threads: Threads,
         page_cells: int = PAGE_CELLS,
     ) -> None:
         self._reader, self._authenticator, self._clock_ms = reader, authenticator, clock_ms
         self._flights = SingleFlight(cache)
-        self._page_cells = page_cells
+        self._threads, self._page_cells = threads, page_cells
         self._queries, self._cells = Slots(QUERIES_AN_ORGANIZATION), Slots(FULL_PAGES * page_cells)
-        self._threads: anyio.CapacityLimiter | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -76,25 +72,17 @@ class MessageMetrics:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
         state, now_ms = scope["state"], self._clock_ms()
         authorization = headers.get("authorization")
-        caller = self._authenticator.remembered(authorization, now_ms)
-        if caller is None:
-            caller = await self._in_thread(self._authenticator.authenticate, authorization, now_ms)
-        state["caller"] = caller
+        state["caller"] = caller = await self._authenticator.authenticate(authorization, now_ms)
         query = parse_query(scope["query_string"], now := Instant.of_ms(now_ms))
-        secret = b"" if query.cursor is None else await self._in_thread(self._reader.cursor_secret)
+        secret = b"" if query.cursor is None else await self._threads.run(self._reader.cursor_secret)
         key = decide(query, headers, caller.org_id, caller.tier, secret, now)
-        answer = await self._flights.get(key, lambda: self._in_thread(self._read, key))
+        answer = await self._flights.get(key, lambda: self._threads.run(self._read, key))
         state["buckets"] = answer.buckets
         state["as_of_lag_ms"] = None if answer.as_of is None else now_ms - answer.as_of * MS_PER_SECOND
         granularities = GRANULARITIES[caller.tier]  # the caller's own; all else is shared
         if is_not_modified(headers.get("if-none-match"), answer.etag):
             return 304, [*answer.headers, granularities], b""
         return 200, [*answer.headers, granularities, *answer.content_headers], answer.body
-
-    async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
-        if self._threads is None:
-            self._threads = anyio.CapacityLimiter(THREADS)
-        return await anyio.to_thread.run_sync(call, *args, limiter=self._threads)
 
     def _read(self, key: CacheKey) -> CachedAnswer:
         with self._queries.taken(key.org_id), metrics.IN_FLIGHT.track_inprogress():

@@ -16,6 +16,7 @@ from typing import Any
 
 from api.answer import Groups, Rows, Value
 from api.errors import Unavailable
+from api.known_keys import KeyHashes
 from api.params import Metric
 from api.window import Window
 from schemas import statements
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 QUERY_SECONDS = 2
 READ_ONLY = 2  # reads only, and settings may still be sent along
 NONCE_BITS = 64
+FORMATS = {"key_hashes": {"String": "bytes"}}
+"""Statements whose text is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Reader:
         try:
             with self._connections.client() as client:
                 asked = {**parameters, "nonce": nonce}
-                rows = client.query(sql(name), parameters=asked).result_rows
+                rows = client.query(sql(name), parameters=asked, query_formats=FORMATS.get(name)).result_rows
                 if [row[0] for row in rows] != [nonce]:
                     raise _ForeignAnswer(f"{len(rows)} rows that belong to another statement")
                 return rows[0][1:]
@@ -81,6 +84,10 @@ class Reader:
         for key_id, org_id, scopes, revoked, expires, tier in found:
             return Account(key_id, org_id, frozenset(scopes), int(revoked), int(expires), tier)
         return None
+
+    def key_hashes(self, since_ms: int) -> KeyHashes:
+        """The hashes of all keys, revoked ones included, that were written since an instant of ClickHouse's clock."""
+        return KeyHashes(*self._row("key_hashes", since_ms=since_ms))
 
     def as_of_ms(self) -> int:
         """`as_of` in epoch milliseconds; 0 before the first watermark."""

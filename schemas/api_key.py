@@ -1,7 +1,7 @@
 """API keys: their text form, and what is stored of them.
 
-A key is ``am_live_`` and 34 characters of ``[a-z0-9]`` (175 bits). Only its SHA-256 is stored; the first 12 characters
-(the prefix) may be shown and logged.
+A key that is made here is ``am_live_`` and 34 characters of ``[a-z0-9]`` (175 bits). Only its SHA-256 is stored; the
+first 12 characters (the prefix) may be shown and logged, but of a shorter key from elsewhere only a third.
 """
 
 import hashlib
@@ -30,4 +30,4 @@ def key_hash(key: str) -> str:
 
 def key_prefix(key: str) -> str:
     """The part of a key that may be shown and logged."""
-    return key[:KEY_PREFIX_CHARACTERS]
+    return key[: min(KEY_PREFIX_CHARACTERS, len(key) // 3)]

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from api.answer import Rows
 from api.app import create_app
 from api.errors import Unavailable
+from api.known_keys import KeyHashes
 from api.params import Metric
 from api.reader import Account, Reader
 from api.window import Window
@@ -27,6 +28,9 @@ class Counting(Reader):
         self.read = 0
         self.fails = False
         self.tier = "scale"
+
+    def key_hashes(self, since_ms: int) -> KeyHashes:
+        return KeyHashes(0, b"".join(sorted(bytes.fromhex(key_hash(key)) for key in (KEY, OTHER_KEY))))
 
     def account(self, hashed: str) -> Account | None:
         known = Account("1", "a", frozenset({"metrics:read"}), 0, 0, self.tier)

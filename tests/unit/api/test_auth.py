@@ -1,101 +1,138 @@
-"""Authentication: the same work for every fault, and a cache with an age and a bound."""
+"""Authentication: one answer for every fault, no look-up for a stranger, and a cache with an age and a bound."""
+
+import asyncio
 
 import pytest
 
-from api.auth import REMEMBER_KEYS, REMEMBER_SECONDS, Authenticator
+from api.auth import REMEMBER_KEYS, REMEMBER_SECONDS, Authenticator, Caller
 from api.errors import Forbidden, Unauthorized
+from api.known_keys import KeyHashes, KnownKeys
 from api.reader import Account
 from schemas.api_key import key_hash
 
 GOOD, REVOKED, EXPIRED, UNSCOPED, UNKNOWN = (f"am_live_{letter * 34}" for letter in "grxun")
+IMPORTED = "Ключ-of-another-system"
 READ = frozenset({"metrics:read"})
 STORED = {
     key_hash(GOOD): Account("1", "org", READ, 0, 0, "scale"),
     key_hash(REVOKED): Account("2", "org", READ, 5, 0, "scale"),
     key_hash(EXPIRED): Account("3", "org", READ, 0, 5, "scale"),
     key_hash(UNSCOPED): Account("4", "org", frozenset({"other:read"}), 0, 0, "scale"),
+    key_hash(IMPORTED): Account("5", "org", READ, 0, 1000, "scale"),
 }
 
 
-class Lookups:
+class Store:
     """Answers from STORED and counts; a clock that tests move, and that a slow look-up moves as well."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.looked_up: list[str] = []
+        self.readings = 0
         self.now = 0.0
         self.takes = 0.0
 
-    def __call__(self, hashed: str) -> Account | None:
-        self.asked.append(hashed)
+    async def account(self, hashed: str) -> Account | None:
+        self.looked_up.append(hashed)
         self.now += self.takes
         return STORED.get(hashed)
 
+    async def hashes(self, _: int) -> KeyHashes:
+        self.readings += 1
+        return KeyHashes(1, b"".join(sorted(map(bytes.fromhex, STORED))))
+
+
+class Asking:
+    """An authenticator on a store, asked in an event loop of its own."""
+
+    def __init__(self, store: Store) -> None:
+        self.authenticator = Authenticator(KnownKeys(store.hashes, lambda: store.now), store.account, lambda: store.now)
+
+    def __call__(self, header: str | None, now_ms: int = 10) -> Caller:
+        return asyncio.run(self.authenticator.authenticate(header, now_ms))
+
 
 @pytest.fixture
-def lookups() -> Lookups:
-    return Lookups()
+def store() -> Store:
+    return Store()
 
 
 @pytest.fixture
-def authenticator(lookups: Lookups) -> Authenticator:
-    return Authenticator(lookups, lambda: lookups.now)
+def ask(store: Store) -> Asking:
+    return Asking(store)
 
 
 @pytest.mark.parametrize(
-    "header",
-    [None, "", "Bearer", "Bearer ", "Basic x", "Bearer short", f"Bearer {GOOD} ", f"Bearer {UNKNOWN}",
-     f"Bearer {REVOKED}", f"Bearer {EXPIRED}", f"Bearer {GOOD.upper()}", "Bearer ü"],
-)  # fmt: skip
-def test_every_kind_of_401_costs_one_hash_and_one_look_up(
-    authenticator: Authenticator, lookups: Lookups, header: str | None
+    ("header", "readings", "look_ups"),
+    [
+        *((missing, 0, 0) for missing in (None, "", "Bearer", "Bearer ", "Basic x", f"Basic {GOOD}")),
+        *((f"Bearer {unknown}", 1, 0) for unknown in ("short", f"{GOOD} ", UNKNOWN, GOOD.upper(), "ü")),
+        *((f"Bearer {fallen}", 1, 1) for fallen in (REVOKED, EXPIRED)),
+    ],
+)
+def test_every_kind_of_401_is_the_same_and_a_strangers_is_not_looked_up(
+    ask: Asking, store: Store, header: str | None, readings: int, look_ups: int
 ) -> None:
     with pytest.raises(Unauthorized) as error:
-        authenticator.authenticate(header, 10)
-    assert len(lookups.asked) == 1
+        ask(header)
+    assert (store.readings, len(store.looked_up)) == (readings, look_ups)
     assert (error.value.message, error.value.details) == ("authentication failed", None)
 
 
-def test_answers_are_remembered_for_a_moment_good_and_bad(authenticator: Authenticator, lookups: Lookups) -> None:
+def test_a_key_counts_by_its_hash_alone_and_little_of_a_short_one_is_logged(ask: Asking) -> None:
+    assert ask(f"Bearer {GOOD}").key_prefix == GOOD[:12]
+    assert ask(f"Bearer {IMPORTED}").key_prefix == "Ключ-of"
+
+
+def test_answers_are_remembered_for_a_moment_good_and_bad(ask: Asking, store: Store) -> None:
     for _ in range(3):
-        assert authenticator.authenticate(f"bearer {GOOD}", 10).org_id == "org"
+        assert ask(f"bearer {GOOD}").org_id == "org"
         with pytest.raises(Unauthorized):
-            authenticator.authenticate(f"Bearer {UNKNOWN}", 10)
+            ask(f"Bearer {REVOKED}")
         with pytest.raises(Forbidden):
-            authenticator.authenticate(f"Bearer {UNSCOPED}", 10)
-    assert len(lookups.asked) == 3
-    lookups.now += REMEMBER_SECONDS
-    authenticator.authenticate(f"Bearer {GOOD}", 10)
-    assert len(lookups.asked) == 4
+            ask(f"Bearer {UNSCOPED}")
+    assert len(store.looked_up) == 3
+    store.now += REMEMBER_SECONDS
+    ask(f"Bearer {GOOD}")
+    assert len(store.looked_up) == 4
     assert REMEMBER_SECONDS < 5
 
 
-def test_a_look_up_is_as_old_as_its_beginning(authenticator: Authenticator, lookups: Lookups) -> None:
-    lookups.takes = REMEMBER_SECONDS / 2
-    authenticator.authenticate(f"Bearer {GOOD}", 10)
-    lookups.now += REMEMBER_SECONDS / 2 - 0.01
-    assert authenticator.remembered(f"Bearer {GOOD}", 10) is not None
-    lookups.now += 0.01
-    assert authenticator.remembered(f"Bearer {GOOD}", 10) is None
+def test_a_look_up_is_as_old_as_its_beginning(ask: Asking, store: Store) -> None:
+    store.takes = REMEMBER_SECONDS / 2
+    ask(f"Bearer {GOOD}")
+    store.now += REMEMBER_SECONDS / 2 - 0.01
+    ask(f"Bearer {GOOD}")
+    assert len(store.looked_up) == 1
+    store.now += 0.01
+    ask(f"Bearer {GOOD}")
+    assert len(store.looked_up) == 2
 
 
-def test_a_remembered_key_still_expires(authenticator: Authenticator) -> None:
-    STORED[key_hash("am_live_" + "e" * 34)] = Account("5", "org", READ, 0, 1000, "scale")
-    assert authenticator.authenticate("Bearer am_live_" + "e" * 34, 999).org_id == "org"
+def test_a_remembered_key_still_expires(ask: Asking) -> None:
+    assert ask(f"Bearer {IMPORTED}", 999).org_id == "org"
     with pytest.raises(Unauthorized):
-        authenticator.authenticate("Bearer am_live_" + "e" * 34, 1000)
+        ask(f"Bearer {IMPORTED}", 1000)
 
 
-def test_guessing_does_not_fill_the_memory(authenticator: Authenticator) -> None:
-    for number in range(REMEMBER_KEYS + 500):
-        with pytest.raises(Unauthorized):
-            authenticator.authenticate(f"Bearer {number}", 10)
-    assert len(authenticator._known) == REMEMBER_KEYS
+def test_guessing_takes_no_memory_and_pushes_no_key_out(ask: Asking, store: Store) -> None:
+    async def guess_in_vain(guesses: int) -> None:
+        refused = [ask.authenticator.authenticate(f"Bearer {number}", 10) for number in range(guesses)]
+        assert {type(error) for error in await asyncio.gather(*refused, return_exceptions=True)} == {Unauthorized}
+
+    ask(f"Bearer {GOOD}")
+    asyncio.run(guess_in_vain(REMEMBER_KEYS + 500))
+    assert ask(f"Bearer {GOOD}").org_id == "org"
+    assert (len(store.looked_up), store.readings) == (1, 2)
+    assert len(ask.authenticator._cache) == 1
 
 
-def test_guessing_does_not_push_out_a_key_in_use(authenticator: Authenticator, lookups: Lookups) -> None:
-    authenticator.authenticate(f"Bearer {GOOD}", 10)
-    for number in range(REMEMBER_KEYS + 500):
-        with pytest.raises(Unauthorized):
-            authenticator.authenticate(f"Bearer {number}", 10)
-        if number % 1000 == 0:
-            assert authenticator.remembered(f"Bearer {GOOD}", 10) is not None
+def test_the_cache_of_keys_in_use_is_bounded(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [f"key {number}" for number in range(REMEMBER_KEYS + 50)]
+    monkeypatch.setattr(f"{__name__}.STORED", {key_hash(key): STORED[key_hash(GOOD)] for key in made})
+
+    async def use_all() -> None:
+        for key in made:
+            await ask.authenticator.authenticate(f"Bearer {key}", 10)
+
+    asyncio.run(use_all())
+    assert len(ask.authenticator._cache) == REMEMBER_KEYS
