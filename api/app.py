@@ -7,7 +7,6 @@ A request goes through these, from the outside in::
       CORSMiddleware   only where origins are configured
       Limits           413, 414
       EndpointFirst    MessageMetrics answers its path; all other paths go on
-      GZipMiddleware
       routes           documents and the dashboard; 404, 405
 """
 
@@ -15,31 +14,27 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from importlib.resources import files
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
 from api import metrics
 from api.answers import REUSE_SECONDS, AnswerCache
 from api.auth import Authenticator
-from api.endpoint import GZIP_FROM_BYTES, GZIP_LEVEL, MessageMetrics
+from api.documents import document_routes
+from api.endpoint import MessageMetrics
 from api.errors import ApiError, PayloadTooLarge, UriTooLong, of_framework, respond
 from api.known_keys import KnownKeys
-from api.openapi import openapi
 from api.pages import dashboard_routes
 from api.params import ENDPOINT
 from api.reader import Reader
-from api.security import policy_for_page, with_defaults
+from api.security import with_defaults
 from api.threads import Threads
 from api.window import PAGE_CELLS
 from schemas.api_key import KEY_PATTERN, key_prefix
@@ -185,31 +180,12 @@ def create_app(
     authenticator = Authenticator(known, partial(threads.run, reader.account), monotonic)
     endpoint = MessageMetrics(reader, authenticator, clock_ms, cache, threads, page_cells)
 
-    async def event_schema(_: Request) -> Response:
-        body = (files("schemas") / "published" / "message-event.schema.json").read_bytes()
-        return Response(body, media_type="application/schema+json")
-
-    async def document(_: Request) -> Response:
-        return Response(msgspec.json.encode(openapi()), media_type="application/json")
-
-    async def docs(_: Request) -> Response:
-        from offapi import OpenAPITemplate  # megabytes of scripts, imported when the page is first asked for
-
-        page = OpenAPITemplate.SWAGGER.value.format(spec_url="/openapi.json")
-        return HTMLResponse(page, headers={"Content-Security-Policy": policy_for_page(page)})
-
     app = Starlette(
-        routes=[
-            Route("/openapi.json", document, methods=["GET"]),
-            Route("/docs", docs, methods=["GET"]),
-            Route("/schemas/message-event.json", event_schema, methods=["GET"]),
-            *dashboard_routes(),
-        ],
+        routes=[*document_routes(), *dashboard_routes()],
         middleware=[
             *([_cors(cors_origins)] if cors_origins else []),
             Middleware(Limits),
             Middleware(EndpointFirst, endpoint),
-            Middleware(GZipMiddleware, minimum_size=GZIP_FROM_BYTES, compresslevel=GZIP_LEVEL),
         ],
         exception_handlers={ApiError: _on_api_error, HTTPException: _on_http_error, Exception: _on_fault},
     )

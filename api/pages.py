@@ -4,12 +4,10 @@ Nothing is built and nothing comes from elsewhere: the policy sent along forbids
 this server. A key is entered on the page and goes out in the Authorization header only; no address ever holds one.
 """
 
-import gzip
 import hashlib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
 from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import PurePosixPath
@@ -18,14 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from api.assets import ASK_AGAIN, Asset, LazyAsset
 from api.errors import NotFound
-from api.negotiate import is_not_modified
 from api.security import policy
 
 MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-GZIP_LEVEL = 6  # once a process: the answer is kept
-ETAG_CHARACTERS, VERSION_CHARACTERS = 32, 16
-ASK_AGAIN = "no-cache"
+VERSION_CHARACTERS = 16
 FOR_EVER = "public, max-age=31536000, immutable"
 """Cache-Control of files that have their version in their address."""
 
@@ -38,28 +34,8 @@ SAFETY_HEADERS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """A file as it is sent: plain and compressed bytes, and the tag of the plain ones."""
-
-    body: bytes
-    compressed: bytes
-    etag: str
-    media_type: str
-
-    @classmethod
-    def of(cls, body: bytes, suffix: str) -> "Asset":
-        digest = hashlib.sha256(body).hexdigest()[:ETAG_CHARACTERS]
-        return cls(body, gzip.compress(body, GZIP_LEVEL, mtime=0), f'W/"{digest}"', MEDIA_TYPES[suffix])
-
-    def respond(self, request: Request, cache_control: str) -> Response:
-        """The file, or 304 where the client has it already."""
-        headers = {"ETag": self.etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding", **SAFETY_HEADERS}
-        if is_not_modified(request.headers.get("if-none-match"), self.etag):
-            return Response(status_code=304, headers=headers)
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            return Response(self.compressed, media_type=self.media_type, headers=headers | {"Content-Encoding": "gzip"})
-        return Response(self.body, media_type=self.media_type, headers=headers)
+def _asset(body: bytes, suffix: str) -> Asset:
+    return Asset.of(body, MEDIA_TYPES[suffix], SAFETY_HEADERS)
 
 
 def plotly_name() -> str:
@@ -110,7 +86,6 @@ def own_version() -> str:
     return digest.hexdigest()[:VERSION_CHARACTERS]
 
 
-@cache
 def page() -> Asset:
     """The page itself, with the versions filled in.
 
@@ -122,35 +97,34 @@ def page() -> Asset:
     text = text.replace("/assets/", f"/assets/{own_version()}/")
     text = text.replace(f"/assets/{own_version()}/PLOTLY_NAME", f"/assets/{plotly_name()}")
     text = text.replace("<!-- STYLE STAND-INS -->", _style_stand_ins(_plotly_script()))
-    return Asset.of(text.encode(), ".html")
+    return _asset(text.encode(), ".html")
 
 
 @cache
-def _makers() -> Mapping[str, Callable[[], Asset]]:
-    """Makers of the files under /assets/ by name; each is made at the first request for it."""
-    makers: dict[str, Callable[[], Asset]] = {plotly_name(): cache(lambda: Asset.of(_plotly_script(), ".js"))}
+def _assets() -> Mapping[str, LazyAsset]:
+    """The page under '', and the files under /assets/ by name."""
+    assets = {"": LazyAsset(page), plotly_name(): LazyAsset(lambda: _asset(_plotly_script(), ".js"))}
     for name, body in _own_files().items():
-        makers[name] = cache(lambda name=name, body=body: Asset.of(body, _suffix(name)))
-    return makers
+        assets[name] = LazyAsset(partial(_asset, body, _suffix(name)))
+    return assets
 
 
 def dashboard_routes() -> list[BaseRoute]:
-    """The page at / and its files under /assets/. Files are read by a thread, the first time only.
+    """The page at / and its files under /assets/.
 
     During a rolling update a page of the other release asks for its own version: it gets today's file, without the
     permission to keep it for ever.
     """
 
-    def index(request: Request) -> Response:
-        return page().respond(request, ASK_AGAIN)
+    async def index(request: Request) -> Response:
+        return (await _assets()[""].get()).respond(request)
 
-    def asset(request: Request) -> Response:
+    async def asset(request: Request) -> Response:
         name, version = request.path_params["name"], request.path_params.get("version")
-        make = _makers().get(name)
-        if make is None:
+        if name not in _assets():
             raise NotFound
         is_pinned = version == own_version() or name == plotly_name()
-        return make().respond(request, FOR_EVER if is_pinned else ASK_AGAIN)
+        return (await _assets()[name].get()).respond(request, FOR_EVER if is_pinned else ASK_AGAIN)
 
     return [
         Route(path, end) for path, end in (("/", index), ("/assets/{name}", asset), ("/assets/{version}/{name}", asset))
