@@ -14,6 +14,7 @@ from api.errors import Forbidden, Unauthorized
 from api.known_keys import KnownKeys
 from api.reader import Account
 from schemas.api_key import READ_SCOPE, key_hash, key_prefix
+from schemas.grain import MS_PER_SECOND
 from schemas.tiers import DEFAULT_TIER, Tier
 
 REMEMBER_SECONDS = 4.0
@@ -54,7 +55,7 @@ class Authenticator:
             timer=clock,
         )
 
-    async def authenticate(self, header: str | None, now_ms: int) -> Caller:
+    async def authenticate(self, header: str | None) -> Caller:
         """The caller behind an Authorization header. Raises Unauthorized, Forbidden or Unavailable."""
         key = header[len(SCHEME) :] if header and header[: len(SCHEME)].lower() == SCHEME.lower() else ""
         if not key:
@@ -65,12 +66,13 @@ class Authenticator:
             if not await self._known.has(hashed):
                 raise Unauthorized
             found = await self._look_up(hashed)
-        return self._caller(key, found.account, now_ms)
+        return self._caller(key, found)
 
-    def _caller(self, key: str, account: Account | None, now_ms: int) -> Caller:
-        if account is None:
+    def _caller(self, key: str, found: _Found) -> Caller:
+        account, age_ms = found.account, (self._clock() - found.looked_up_at) * MS_PER_SECOND
+        if account is None or account.is_revoked:
             raise Unauthorized
-        if account.revoked_ms or (account.expires_ms and account.expires_ms <= now_ms):
+        if account.valid_ms is not None and account.valid_ms <= age_ms:
             raise Unauthorized
         if READ_SCOPE not in account.scopes:
             raise Forbidden

@@ -72,7 +72,7 @@ class MessageMetrics:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
         state, now_ms = scope["state"], self._clock_ms()
         authorization = headers.get("authorization")
-        state["caller"] = caller = await self._authenticator.authenticate(authorization, now_ms)
+        state["caller"] = caller = await self._authenticator.authenticate(authorization)
         query = parse_query(scope["query_string"], now := Instant.of_ms(now_ms))
         secret = b"" if query.cursor is None else await self._threads.run(self._reader.cursor_secret)
         key = decide(query, headers, caller.org_id, caller.tier, secret, now)

@@ -37,14 +37,15 @@ FORMATS = {"key_hashes": {"String": "bytes"}}
 class Account:
     """An API key as stored, and its organization's tier.
 
-    Instants are epoch milliseconds, 0 for unset; tier is '' where none is stored.
+    ``valid_ms`` are the milliseconds until it expires, by ClickHouse's clock when it was read; None for ever.
+    ``tier`` is '' where none is stored.
     """
 
     key_id: str
     org_id: str
     scopes: frozenset[str]
-    revoked_ms: int
-    expires_ms: int
+    is_revoked: bool
+    valid_ms: int | None
     tier: str
 
 
@@ -81,8 +82,8 @@ class Reader:
     def account(self, key_hash: str) -> Account | None:
         """The key with this hash, or None."""
         (found,) = self._row("account", key_hash=key_hash)
-        for key_id, org_id, scopes, revoked, expires, tier in found:
-            return Account(key_id, org_id, frozenset(scopes), int(revoked), int(expires), tier)
+        for key_id, org_id, scopes, revoked_ms, valid_ms, tier in found:
+            return Account(key_id, org_id, frozenset(scopes), revoked_ms > 0, valid_ms, tier)
         return None
 
     def key_hashes(self, since_ms: int) -> KeyHashes:

@@ -1,10 +1,14 @@
 """Keys at the endpoint: faults, revocation, expiry, scopes and tiers."""
 
+from datetime import timedelta
+
 import pytest
 from clickhouse_connect.driver.client import Client
 from starlette.testclient import TestClient
 
+from api.reader import Reader
 from deploy.cli.accounts import create_key, list_keys, revoke_key, set_tier
+from schemas.api_key import key_hash
 from schemas.tiers import Tier
 from tests.support.endpoint import NOW, PATH, Ask, Clock
 
@@ -46,6 +50,19 @@ def test_a_changed_tier_takes_effect_within_five_seconds_also_in_a_pagination(
 
 def test_a_key_expires(http: TestClient, client: Client) -> None:
     assert get(http, create_key(client, "a", ("metrics:read",), NOW, NOW)) == 401
+
+
+def test_a_key_expires_by_clickhouses_clock(url: str, client: Client) -> None:
+    """Whatever time it is for the API."""
+    (now,) = client.query("SELECT now64(3, 'UTC')").result_rows[0]
+    for left, least_ms in ((timedelta(hours=1), 3_500_000), (timedelta(hours=-1), -3_700_000)):
+        found = Reader(url).account(key_hash(create_key(client, "a", ("metrics:read",), now + left, NOW)))
+        assert found is not None
+        assert found.valid_ms is not None
+        assert least_ms < found.valid_ms <= left / timedelta(milliseconds=1)
+    found = Reader(url).account(key_hash(create_key(client, "a", ("metrics:read",), None, NOW)))
+    assert found is not None
+    assert found.valid_ms is None
 
 
 def test_a_key_without_the_scope_is_forbidden(http: TestClient, client: Client) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import threading
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any
 
 import httpx2
@@ -70,15 +69,13 @@ def test_a_revoked_key_is_refused_though_the_answer_is_kept(
     assert request(http, key, query=HOURS).status_code == 401
 
 
-def test_a_key_without_its_scope_or_past_its_time_is_refused_though_the_answer_is_kept(
+def test_a_key_without_its_scope_is_refused_though_the_answer_is_kept(
     url: str, key: str, client: Client, clock: Clock
 ) -> None:
-    now = NOW
-    app = create_app(Reader(url), lambda: int(now.timestamp() * 1000), clock)
+    app = create_app(Reader(url), lambda: int(NOW.timestamp() * 1000), clock)
     limited = create_key(client, "a", ("metrics:read",), None, NOW)
-    expiring = create_key(client, "a", ("metrics:read",), NOW + timedelta(seconds=3), NOW)
     with TestClient(app) as http:
-        assert [request(http, who, query=HOURS).status_code for who in (limited, expiring)] == [200, 200]
+        assert request(http, limited, query=HOURS).status_code == 200
         client.command(
             "INSERT INTO api_keys (key_hash, id, prefix, org_id, scopes, created_at, expires_at, revoked_at) "
             "SELECT key_hash, id, prefix, org_id, ['other:scope'], created_at, expires_at, revoked_at "
@@ -86,12 +83,10 @@ def test_a_key_without_its_scope_or_past_its_time_is_refused_though_the_answer_i
             parameters={"hash": key_hash(limited)},
         )
         clock.now += 3
-        now += timedelta(seconds=3)
         assert request(http, key, query=HOURS).status_code == 200
         before = answers("cache")
         assert request(http, key, query=HOURS).status_code == 200
         assert answers("cache") == before + 1, "the answer is kept"
-        assert request(http, expiring, query=HOURS).status_code == 401
         clock.now += REMEMBER_SECONDS - 3
         assert [request(http, key, query=HOURS).status_code for _ in range(2)] == [200, 200]
         assert request(http, limited, query=HOURS).status_code == 403

@@ -33,7 +33,7 @@ class Counting(Reader):
         return KeyHashes(0, b"".join(sorted(bytes.fromhex(key_hash(key)) for key in (KEY, OTHER_KEY))))
 
     def account(self, hashed: str) -> Account | None:
-        known = Account("1", "a", frozenset({"metrics:read"}), 0, 0, self.tier)
+        known = Account("1", "a", frozenset({"metrics:read"}), False, None, self.tier)
         return known if hashed in (key_hash(KEY), key_hash(OTHER_KEY)) else None
 
     def as_of_ms(self) -> int:
