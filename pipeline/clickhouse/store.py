@@ -19,6 +19,7 @@ from pipeline.core.clocks import ClockReading
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
+    CountStaged,
     Effect,
     Erased,
     EraseRollups,
@@ -142,6 +143,10 @@ class Store(ProgressStore):
     def _recompute_late(self, effect: RecomputeLate) -> None:
         e, doing = effect, "recomputing late buckets"
         self._compute(doing, e.grain, e.start, e.end, e.generation, batch=e.batch, closing_ms=e.closing_ms)
+
+    @perform.register
+    def _count_staged(self, effect: CountStaged) -> int:
+        return int(self.rows(PROGRESS, sql("rollup/count_staged"), batch=effect.batch)[0][0])
 
     @perform.register
     def _read_highest_generation(self, effect: ReadHighestGeneration) -> int:

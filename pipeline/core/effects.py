@@ -101,7 +101,10 @@ class CloseBuckets:
 
 @dataclass(frozen=True, slots=True)
 class StageKeys:
-    """Make the keys of a late recompute available to its statements under ``batch``."""
+    """Make the keys of a late recompute available to its statements under ``batch``.
+
+    ClickHouse forgets them in time.
+    """
 
     batch: str
     keys: LateKeys
@@ -114,11 +117,17 @@ class RecomputeLate:
 
     grain: Grain
     batch: str
-    keys: LateKeys
     start: int
     end: int
     closing_ms: int
     generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountStaged:
+    """Answers how many keys of a batch are still there, and will be for longer than any statement takes."""
+
+    batch: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +235,7 @@ Effect = (
     | CloseBuckets
     | StageKeys
     | RecomputeLate
+    | CountStaged
     | LogClosing
     | ReadHighestGeneration
     | RebuildBuckets

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
+    CountStaged,
     Erased,
     EraseRollups,
     EraseRows,
@@ -107,18 +108,31 @@ def recompute_steps(batch: str, keys: LateKeys) -> Steps[None]:
     Before each coarser grain `closing` is read again, after the finer rows are in: an hour that closes in between is
     either seen here, or its roller reads the finer rows after they were written.
 
+    All of it once more where staged keys are gone in the end: a statement may have been refused for longer than
+    ClickHouse keeps them, and have found nothing to do when it was taken. Keys that are there after a statement were
+    there while it ran, whatever any clock says.
+    """
+    staged = 0
+    while staged < len(keys):
+        yield StageKeys(batch, keys)
+        yield from _recompute_staged(batch, keys)
+        staged = yield CountStaged(batch)
+
+
+def _recompute_staged(batch: str, keys: LateKeys) -> Steps[None]:
+    """Recompute once, with the keys as they are staged.
+
     Once more where the generation rose meanwhile, as every writer of rollups does: a row of the old one loses against
     one of the new one that another writer computed without these facts. What was there before the generation rose is
     seen by all who carry the new one.
     """
-    yield StageKeys(batch, keys)
     state: State = yield ReadState()
     before = None
     while before != state.generation:
         before = state.generation
         for grain in Grain:
             for start, end in late_spans(grain, keys):
-                yield RecomputeLate(grain, batch, keys, start, end, state.closing_ms, before)
+                yield RecomputeLate(grain, batch, start, end, state.closing_ms, before)
             state = yield ReadState()
 
 
@@ -161,7 +175,7 @@ def roll_steps(partitions: Iterable[Place]) -> Steps[Rolled]:
         target = min(target, start_ms + MAX_ROLL_MS)
     spans = [(grain, start, end) for grain in Grain for start, end in _spans(grain, start_ms, target)]
     before = None
-    while before != state.generation:  # see recompute_steps
+    while before != state.generation:  # see _recompute_staged
         before = state.generation
         for grain, start, end in spans:
             yield CloseBuckets(grain, start, end, before)
@@ -214,7 +228,7 @@ def rebuild_steps(start: int, end: int, org_id: str = "") -> Steps[Rebuilt]:
     state = yield ReadState()
     spans = rebuild_spans(start, end, state)
     before = None
-    while before != state.generation:  # see recompute_steps
+    while before != state.generation:  # see _recompute_staged
         before = state.generation
         for grain, first, last in spans:
             yield RebuildBuckets(grain, first, last, before, org_id)

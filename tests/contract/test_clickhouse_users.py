@@ -130,7 +130,8 @@ def test_the_worker_does_its_work_and_sees_no_key(place: Path, secrets: Path) ->
                 for grain in Grain
             ),
             e.StageKeys(batch, keys),
-            *(e.RecomputeLate(grain, batch, keys, 0, end, end * 1000, 0) for grain in Grain),
+            *(e.RecomputeLate(grain, batch, 0, end, end * 1000, 0) for grain in Grain),
+            e.CountStaged(batch),
             e.WriteProgress((e.Progress(P0, 1, end * 1000),)),
             e.ReadWatermarks(),
             e.LogClosing(0, end * 1000, 0),

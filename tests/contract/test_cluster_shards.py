@@ -13,7 +13,6 @@ from deploy.migrations.cluster_ddl import spanning_table
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core import effects as e
-from pipeline.core.late_keys import LateKeys
 from pipeline.core.records import Columns
 from pipeline.errors import SinkUnavailable
 from schemas.connection import connect
@@ -71,7 +70,7 @@ def test_a_bucket_is_not_closed_from_half_of_the_shards(pair: Endpoint) -> None:
         with pytest.raises(SinkUnavailable):
             store.perform(e.CloseBuckets(grain, grain.floor(minute * 60), grain.floor(minute * 60) + grain.seconds, 0))
     with pytest.raises(SinkUnavailable):
-        store.perform(e.RecomputeLate(Grain.HOUR, BATCH, LateKeys.listed((minute, "x")), 0, 3600, 1, 0))
+        store.perform(e.RecomputeLate(Grain.HOUR, BATCH, 0, 3600, 1, 0))
 
 
 def test_the_keys_of_a_recompute_are_looked_up_on_each_shard(pair: Endpoint) -> None:

@@ -107,7 +107,7 @@ def test_a_late_recompute_touches_its_keys_up_to_closing_only(case: Case) -> Non
     closing_ms = (DAY + Grain.HOUR.seconds) * 1000
     for grain in Grain:
         for start, end in late_spans(grain, keys):
-            case.perform(RecomputeLate(grain, BATCH, keys, start, end, closing_ms, 0))
+            case.perform(RecomputeLate(grain, BATCH, start, end, closing_ms, 0))
     assert case.totals(Grain.MINUTE)["a", DAY] == (1, 1, 0, 7, 2)
     assert case.totals(Grain.MINUTE)["a", DAY + 60] == (1, 0, 0, 0, 1), "not named, not touched"
     assert case.totals(Grain.HOUR)["a", DAY] == (3, 1, 0, 7, 4)

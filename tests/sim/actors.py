@@ -14,6 +14,7 @@ from pipeline.core.clocks import Moment
 from pipeline.core.commits import Commits, Reached
 from pipeline.core.effects import (
     CloseBuckets,
+    CountStaged,
     Progress,
     RaiseState,
     ReadErasures,
@@ -25,7 +26,7 @@ from pipeline.core.effects import (
     Steps,
 )
 from pipeline.core.flush import Batch, Chunk, Rules
-from pipeline.core.late import Pace
+from pipeline.core.late import MAX_PENDING_KEYS, Pace
 from pipeline.core.late_keys import NO_KEYS
 from pipeline.core.place import Place
 from pipeline.core.protocol import (
@@ -67,6 +68,7 @@ class Flaw(StrEnum):
     LATE_GENERATION = "a rebuild raises the generation after its work"
     BARE_GENERATION = "an hour does not tell how many of its minutes are of its generation"
     STALE_GENERATION = "who writes rollups does not look whether the generation rose meanwhile"
+    KEYS_UNCOUNTED = "who recomputes does not look whether its keys were there all the time"
     ERASE_UNSEEN = "who inserts does not look for erasures, and nobody sweeps"
 
 
@@ -107,6 +109,11 @@ class Actors:
         self.committed: dict[Place, int | None] = dict.fromkeys(self.log.partitions)
         self.owner = dict.fromkeys(self.log.partitions, 0)
         self.partitions = [P0]
+        self._ids = 0
+
+    def new_id(self) -> str:
+        self._ids += 1
+        return f"batch-{self._ids}"
 
     def perform(self, steps: Steps[Any]) -> Moves:
         """Drive a protocol, stopping between and inside its effects; flaws bend what it reads and writes."""
@@ -140,6 +147,8 @@ class Actors:
                 generation = effect.generation if generation is None else generation
             if isinstance(effect, ReadState) and self.flaw is Flaw.STALE_GENERATION and generation is not None:
                 answer = replace(answer, generation=generation)
+            if isinstance(effect, CountStaged) and self.flaw is Flaw.KEYS_UNCOUNTED:
+                answer = MAX_PENDING_KEYS
 
     def _of_old_facts(self, effect: CloseBuckets, facts: dict[Identity, Fact]) -> Moves:
         """Close buckets as a replica does that lags: it reads, in its first step, the facts of a moment ago."""
@@ -199,7 +208,7 @@ class Actors:
             if pending.due(desk.clock, Pace.IDLE) and self.random.random() < 0.5:
                 keys = pending.take(desk.clock)
                 if len(keys):
-                    yield from self.perform(recompute_steps("batch", keys))
+                    yield from self.perform(recompute_steps(self.new_id(), keys))
                 pending.done(desk.clock, 0.0)
             yield
 
@@ -229,7 +238,7 @@ class Actors:
                 yield from self.perform(sweep_steps())
             commits.flushed(flushed.late, chunk.reached(), 0.0)
             if len(keys := commits.pending.take(0.0)):
-                yield from self.perform(recompute_steps("replay", keys))
+                yield from self.perform(recompute_steps(self.new_id(), keys))
 
     def rebuild(self) -> Moves:
         """Mends what `corrupt` broke."""

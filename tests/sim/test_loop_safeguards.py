@@ -12,7 +12,16 @@ FAULTS = {
     *(OLD_BATCH, REPEATED_BATCH, BATCH_BEHIND_A_HOLE),
 }
 EFFECTS_OF_LOOPS = {
-    *("ReadErasures", "InsertFacts", "ReadState", "InsertDeadLetters", "WriteProgress", "StageKeys", "RecomputeLate"),
+    *(
+        "ReadErasures",
+        "InsertFacts",
+        "ReadState",
+        "InsertDeadLetters",
+        "WriteProgress",
+        "StageKeys",
+        "RecomputeLate",
+        "CountStaged",
+    ),
     *("ReadWatermarks", "RaiseState", "CloseBuckets", "LogClosing", "FindErased"),
 }
 """Those of an erasure belong to an operator first; tests/sim/test_protocol.py interrupts them."""

@@ -104,6 +104,8 @@ class World(Actors):
             self._crash(pick.randrange(len(self.actors)))
         elif dice < 0.22 and self.has_operators:
             self._operate(dice)
+        elif dice > 0.95:
+            self.store.staged.clear()  # ClickHouse forgets what was staged, however long that took
         else:
             self._step(pick.choice(self.actors)[2])
         self._watch()

@@ -12,6 +12,7 @@ from pipeline.core.clocks import ClockReading, Moment
 from pipeline.core.effects import (
     AwaitStatements,
     CloseBuckets,
+    CountStaged,
     Effect,
     Erased,
     EraseRollups,
@@ -36,6 +37,7 @@ from pipeline.core.effects import (
     WriteProgress,
 )
 from pipeline.core.generation import counted, generation_of, stamp
+from pipeline.core.late_keys import NO_KEYS, LateKeys
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter
 from pipeline.core.start import Stored
@@ -87,6 +89,7 @@ class FakeStore:
     finished: dict[str, int] = field(default_factory=dict)
     record_times: dict[Identity, int] = field(default_factory=dict)
     under_way: set[object] = field(default_factory=set)
+    staged: dict[str, LateKeys] = field(default_factory=dict)
     last_wins: bool = False
     content_ignored: bool = False
     scalars_fall: bool = False
@@ -180,11 +183,16 @@ class FakeStore:
             case CloseBuckets(grain=grain, start=start, end=end, generation=generation):
                 wanted = [(org, b) for org, b in self._sources(grain) if start <= b < end]
                 yield from self._compute(grain, wanted, generation)
-            case RecomputeLate(grain, _, keys, start, end, closing_ms, generation):
+            case StageKeys(batch, keys):
+                self.staged[batch] = keys
+            case CountStaged(batch):
+                return len(self.staged.get(batch, NO_KEYS))
+            case RecomputeLate(grain, batch, start, end, closing_ms, generation):
+                keys = self.staged.get(batch, NO_KEYS)
                 late = {(org, grain.floor(minute * Grain.MINUTE.seconds)) for minute, org in keys}
                 wanted = [(org, b) for org, b in late if start <= b < end and grain.is_closed(b, closing_ms)]
                 yield from self._compute(grain, wanted, generation)
-            case StageKeys() | LogClosing():
+            case LogClosing():
                 pass
         return None
 

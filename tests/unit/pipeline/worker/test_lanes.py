@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.core.effects import Effect, ReadErasures, ReadState, RecomputeLate, State, WriteProgress
+from pipeline.core.effects import CountStaged, Effect, ReadErasures, ReadState, RecomputeLate, State, WriteProgress
 from pipeline.core.flush import FlushPolicy, Rules
-from pipeline.core.late import Pace
+from pipeline.core.late import MAX_PENDING_KEYS, Pace
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
 from pipeline.core.watermark import Idle
@@ -82,6 +82,8 @@ class ClickHouse:
                 self._wait()
             case RecomputeLate():
                 self._wait()
+            case CountStaged():
+                return MAX_PENDING_KEYS
         return None
 
     def _wait(self) -> None:

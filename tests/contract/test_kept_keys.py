@@ -1,0 +1,62 @@
+"""What is staged for a piece of work lives as long as the work: its table forgets it by the database's clock."""
+
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from pipeline.core.effects import CountStaged, Effect, InsertFacts, RaiseState, RecomputeLate, StageKeys, State
+from pipeline.core.late_keys import LateKeys
+from pipeline.core.protocol import recompute_steps
+from pipeline.runner import drive
+from schemas.grain import Grain
+from tests.support.stores import DAY, close_all, facts, real
+
+BATCH = "0f2f3c1e-0000-4000-8000-000000000001"
+KEYS = LateKeys.listed((DAY // 60, "a"), (DAY // 60, "b"), (DAY // 60 + 1, "a"))
+ALL = {("a", DAY): 2, ("b", DAY): 1}
+
+
+def hours_pass(client: Client, hours: int, table: str) -> None:
+    """What is in a table is so much older, and what is too old is gone as it goes by itself: by a merge."""
+    client.command(
+        f"ALTER TABLE {table} UPDATE created_at = created_at - toIntervalHour({hours}) WHERE 1 "
+        "SETTINGS mutations_sync = 2"
+    )
+    client.command(f"OPTIMIZE TABLE {table} FINAL")
+
+
+@pytest.mark.parametrize("grain", Grain)
+def test_late_events_count_though_a_recompute_was_refused_for_longer_than_its_keys_are_kept(
+    url: str, client: Client, grain: Grain
+) -> None:
+    case, refused = real(url), 0
+    case.perform(InsertFacts(facts(("a", "1", 1, 0, DAY))))
+    close_all(case)
+    case.perform(RaiseState(State(closing_ms=(DAY + Grain.DAY.seconds) * 1000)))
+    case.perform(InsertFacts(facts(("a", "2", 1, 0, DAY + 60), ("b", "3", 1, 0, DAY))))
+
+    def perform(effect: Effect) -> Any:
+        nonlocal refused
+        if isinstance(effect, RecomputeLate) and effect.grain is grain and not refused:
+            refused += 1
+            hours_pass(client, 2, "recompute_keys")
+        return case.perform(effect)
+
+    drive(recompute_steps(BATCH, KEYS), perform)
+    assert refused
+    assert {key: row[4] for key, row in case.totals(Grain.DAY).items()} == ALL
+    assert {key: row[4] for key, row in case.totals(Grain.HOUR).items()} == ALL
+
+
+def test_keys_count_once_and_only_while_no_statement_can_outlive_them(url: str, client: Client) -> None:
+    case = real(url)
+    for _ in range(2):  # as when an answer was lost
+        case.perform(StageKeys(BATCH, KEYS))
+    assert case.perform(CountStaged(BATCH)) == len(KEYS)
+    client.command(
+        "ALTER TABLE recompute_keys UPDATE created_at = created_at - 1800 WHERE org_id = 'b' "
+        "SETTINGS mutations_sync = 2"
+    )
+    assert case.perform(CountStaged(BATCH)) == len(KEYS) - 1, "it is there, and may be gone for the next statement"
+    assert case.perform(CountStaged(BATCH.replace("1", "2"))) == 0
