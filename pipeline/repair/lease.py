@@ -4,6 +4,7 @@ A claim is a row that expires unless its holder renews it; the earliest claim th
 command claims first and then reads who holds it, so of two that claim at once one gives way.
 """
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ RENEW_SECONDS = 10.0
 LEASE_SECONDS = int(RENEW_SECONDS) + 2 * LONGEST_STATEMENT_SECONDS
 """Outlasts a statement that begins just before a renewal is due, and the renewal itself, each taking its longest."""
 GIVE_BACK_SECONDS = 5.0
+"""A command that ends waits for ClickHouse no longer than this: for a renewal under way, and to give the lease back."""
 
 
 class LeaseTaken(Stop):
@@ -92,6 +94,25 @@ def leased(store: Statements, command: str, quick: Statements | None = None) -> 
         lease.give_back()
 
 
+@contextmanager
+def _renewed(lease: Lease) -> Iterator[None]:
+    """Renew a lease beside the work: a statement of that may be refused for longer than any claim lasts."""
+    is_over = threading.Event()
+
+    def renew() -> None:
+        while not is_over.wait(RENEW_SECONDS):
+            with suppress(PipelineError):  # a claim outlasts several attempts, and the work has its own errors
+                lease.renew()
+
+    beside = threading.Thread(target=renew, name="lease", daemon=True)
+    beside.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        beside.join(GIVE_BACK_SECONDS)
+
+
 T = TypeVar("T")
 
 
@@ -104,12 +125,11 @@ def run_leased(
     effect is repeated until it is taken.
     """
     retrying = Retrying(store.perform, Peer("ClickHouse"), warn=warn)
-    with leased(store, command, ClickHouse(store.endpoint, GIVE_BACK_SECONDS)) as lease:
+    with leased(store, command, ClickHouse(store.endpoint, GIVE_BACK_SECONDS)) as lease, _renewed(lease):
         store.perform(ReadState())  # raises for a database of another version; `migrate` holds the lease as well
 
         def perform(effect: Effect) -> Any:
             answer = retrying(effect)
-            retrying.call(lease.renew)
             on_effect(effect)
             return answer
 

@@ -1,6 +1,7 @@
 """A maintenance command that ends midway says what becomes of the rest, and gives its lease back if it can."""
 
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -93,20 +94,26 @@ def test_a_lease_that_another_holds_is_no_end_midway(monkeypatch: pytest.MonkeyP
 
 
 def test_a_lease_that_cannot_be_renewed_at_once_is_renewed_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "RENEW_SECONDS", -1)
-    store, failures = Ends(KeyError, KeyError()), iter([SinkUnavailable("away"), SinkUnavailable("away")])
-    claim = store.write
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.001)
+    store, outcomes = Ends(KeyError, KeyError()), [None, SinkUnavailable("away"), SinkUnavailable("away")]
+    claim, perform, renewed = store.write, store.perform, threading.Event()
 
     def write(*words: Any, **named: Any) -> None:
+        if outcomes and (failure := outcomes.pop(0)):
+            raise failure
         claim(*words, **named)
-        if store.taken:
-            for failure in failures:
-                raise failure
-        store.taken = True
+        if not outcomes:
+            renewed.set()
+
+    def perform_when_renewed(effect: Effect) -> Any:
+        if isinstance(effect, RebuildBuckets):
+            assert renewed.wait(10)
+        return perform(effect)
 
     monkeypatch.setattr(store, "write", write)
+    monkeypatch.setattr(store, "perform", perform_when_renewed)
     run_rebuild(store)
-    assert list(failures) == []
+    assert outcomes == []
 
 
 def test_a_clickhouse_that_hangs_does_not_hold_a_command_that_ends(monkeypatch: pytest.MonkeyPatch) -> None:
