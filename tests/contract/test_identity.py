@@ -107,9 +107,8 @@ def test_a_dry_run_tells_types_apart(store: Store) -> None:
     store.perform(InsertFacts(known))
     met = Chunk(columns=facts(("a", "1", SENT, 0, NOON), ("a", "1", DELIVERED, 0, NOON)), records=2)
     dry_run = DryRun(read_settings({}), Wanted(0, 1), this_moment, {}, store)
-    batch = "0f2f3c1e-0000-4000-8000-000000000009"
-    assert dry_run._look_at(met, {}, batch, Forecast()) == 2
-    assert dry_run._count_new(batch) == 1
+    assert dry_run.look_at(met, {}, Forecast()) == 2
+    assert dry_run.count_new(2) == 1
 
 
 def begin_anew(store: Store, place: Place, life: int) -> None:

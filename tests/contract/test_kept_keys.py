@@ -5,11 +5,19 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
+from pipeline.clickhouse.store import Store
 from pipeline.core.effects import CountStaged, Effect, InsertFacts, RaiseState, RecomputeLate, StageKeys, State
+from pipeline.core.flush import Chunk
 from pipeline.core.late_keys import LateKeys
 from pipeline.core.protocol import recompute_steps
+from pipeline.repair.replay_forecast import DryRun, Forecast, IdentitiesGone
+from pipeline.repair.replay_reading import Wanted
 from pipeline.runner import drive
+from schemas.endpoint import Endpoint
 from schemas.grain import Grain
+from schemas.settings import read_settings
+from schemas.sharding import alter_target
+from tests.support.places import TOPIC
 from tests.support.stores import DAY, close_all, facts, real
 
 BATCH = "0f2f3c1e-0000-4000-8000-000000000001"
@@ -60,3 +68,37 @@ def test_keys_count_once_and_only_while_no_statement_can_outlive_them(url: str, 
     )
     assert case.perform(CountStaged(BATCH)) == len(KEYS) - 1, "it is there, and may be gone for the next statement"
     assert case.perform(CountStaged(BATCH.replace("1", "2"))) == 0
+
+
+def dry_run(target: str | Endpoint) -> DryRun:
+    store = Store(target, "cluster", TOPIC, "replay", 30)
+    return DryRun(read_settings({}), Wanted(0, 1), lambda: 0, 0, {}, store)
+
+
+def met(*events: str) -> Chunk:
+    return Chunk(columns=facts(*(("a", event, 1, 0, DAY) for event in events)))
+
+
+def test_a_dry_run_of_days_knows_in_its_end_what_it_met_in_its_beginning(url: str, client: Client) -> None:
+    looking = dry_run(url)
+    looking.store.perform(InsertFacts(facts(("a", "stored", 1, 0, DAY))))
+    looking.look_at(met("stored", "new", "new"), {}, Forecast())
+    hours_pass(client, 6 * 24, "replay_keys")
+    looking.look_at(met("new", "newer"), {}, Forecast())
+    assert looking.count_new(5) == 2
+    hours_pass(client, 2 * 24, "replay_keys")
+    with pytest.raises(IdentitiesGone, match="shorter spans"):
+        looking.count_new(5)
+
+
+@pytest.mark.parametrize("target", ["url", "cluster"])
+def test_a_dry_run_that_has_ended_leaves_nothing_behind(target: str, request: pytest.FixtureRequest) -> None:
+    looking, other = dry_run(request.getfixturevalue(target)), dry_run(request.getfixturevalue(target))
+    for run in (looking, other):
+        run.look_at(met("1", "2"), {}, Forecast())
+    looking.forget()
+    everywhere = alter_target("replay_keys", looking.store.endpoint.cluster)
+    looking.store.write("waiting", f"ALTER TABLE {everywhere} DELETE WHERE 0 SETTINGS mutations_sync = 2")
+    assert other.count_new(2) == 2
+    with pytest.raises(IdentitiesGone):
+        looking.count_new(2)

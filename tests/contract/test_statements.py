@@ -17,6 +17,7 @@ STATEMENTS = [name for name in NAMES if not name.startswith("pieces/")]
 PIECES = [name for name in NAMES if name.startswith("pieces/")]
 PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 IDENTIFIERS = {"target": "rollup_hour", "source": "rollup_minute", "column": "bucket"}
+TARGETS = {"replay/forget": "replay_keys"}
 VALUES: dict[str, Any] = {
     "String": "x",
     "UUID": "00000000-0000-0000-0000-000000000001",
@@ -39,7 +40,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_every_statement_runs_as_it_is_loaded(name: str, store: Store) -> None:
-    statement = sql(name).replace("TARGET", alter_target("facts", store.endpoint.cluster))
+    statement = sql(name).replace("TARGET", alter_target(TARGETS.get(name, "facts"), store.endpoint.cluster))
     parameters = {found[1]: value(found[1], found[2]) for found in PARAMETER.finditer(statement)}
     code = re.sub(r"^\s*--.*\n", "", statement, flags=re.MULTILINE)
     run = store.write if code.startswith(("INSERT", "ALTER")) else store.rows
