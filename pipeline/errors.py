@@ -4,6 +4,7 @@
 
     PipelineError
     ├── SinkUnavailable      ClickHouse did not take it; try again, nothing is lost
+    │   └── InsertLasts      somebody's insert into our tables takes longer than any of ours; wait until it has ended
     └── Stop                 the worker cannot go on: it logs one sentence and ends with an exit code
         ├── SinkRefuses      ClickHouse will never take it (rights, a mistake of ours)
         │   └── NotMigrated  a table or column is missing; a worker that has not begun yet waits for `migrate`
@@ -24,6 +25,10 @@ class PipelineError(Exception):
 
 class SinkUnavailable(PipelineError):
     """ClickHouse cannot be reached or is overloaded. Retry."""
+
+
+class InsertLasts(SinkUnavailable):
+    """An insert into our tables has been running for longer than any of ours may."""
 
 
 class Stop(PipelineError):

@@ -6,3 +6,5 @@ FACTS_RETENTION_DAYS = 35
 """For how long facts are kept unless a setting says otherwise."""
 LONGEST_STATEMENT_SECONDS = 60
 """The time limit of every statement of ours, workers' and commands', is at most this: an erasure relies on it."""
+LONGEST_INSERT_SECONDS = 2 * LONGEST_STATEMENT_SECONDS
+"""An insert of ours has ended by then: on a cluster it may wait for its quorum as long again as it runs."""

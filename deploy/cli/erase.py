@@ -13,8 +13,8 @@ from deploy.errors import Refused
 from deploy.sql import sql
 from pipeline.clickhouse.client import ClickHouse
 from pipeline.clickhouse.store import Store
+from pipeline.core.erasure import order_erasure_steps
 from pipeline.core.lenient import MAX_NAMED_BYTES
-from pipeline.core.protocol import order_erasure_steps
 from pipeline.repair.lease import run_leased
 from schemas.connection import connect_writer
 from schemas.grain import MS_PER_SECOND, Grain

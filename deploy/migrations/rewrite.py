@@ -108,7 +108,7 @@ class Rewrite:
         if not self._is_there(self._now):
             self._rename(self._made, self._now)
         self._span()
-        self._guard.await_inserts()  # what began before the old table was renamed still goes there
+        self._guard.await_inserts(self._now)  # what began before the old table was renamed still goes there
         while partitions := [
             str(partition) for (partition,) in self._rows("migrations/partitions", table=self._before)
         ]:

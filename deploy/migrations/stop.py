@@ -8,20 +8,21 @@ version of before knows nothing of that; against it there is only the stop.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import monotonic, sleep
-from typing import Any, Protocol
+from time import sleep
+from typing import TYPE_CHECKING, Any, Protocol
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError
 
 from deploy.errors import Refused
 from deploy.sql import sql
-from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.statements import load
+
+if TYPE_CHECKING:
+    from pipeline.clickhouse.inserts import Rows
 
 WATCH_SECONDS = 8.0
 """Four times as long as a worker takes from one report to the next."""
-POLL_SECONDS = 0.05
 ACCESS_DENIED = 497
 PROBES = ("migrations/drop_probe", "migrations/make_probe", "migrations/rename_probe", "migrations/drop_probe")
 _MISSING_GRANT = re.compile(r"to have the grant (.+?)\.(?:\s|$)")
@@ -33,39 +34,35 @@ class Guard(Protocol):
     def renew(self) -> None:
         """Keep other maintenance away; to be called before every statement."""
 
-    def await_inserts(self) -> None:
-        """Wait until every insert that is under way has ended."""
+    def await_inserts(self, table: str) -> None:
+        """Wait until every insert into a table that is under way has ended."""
 
 
 class Unguarded:
     """For a database that nobody can be at work on, since it was empty."""
 
     def renew(self) -> None: ...
-    def await_inserts(self) -> None: ...
+    def await_inserts(self, table: str) -> None: ...
 
 
 class Stopped:
     """Holds the maintenance lease on a database whose workers are stopped."""
 
-    def __init__(self, client: Client, cluster: str, renew: Callable[[], None]) -> None:
-        self._client, self._cluster, self.renew = client, cluster, renew
+    def __init__(self, rows: "Rows", cluster: str, renew: Callable[[], None]) -> None:
+        self._rows, self._cluster, self.renew = rows, cluster, renew
 
-    def await_inserts(self) -> None:
-        """Raises Refused where one does not end."""
-        deadline = monotonic() + LONGEST_STATEMENT_SECONDS
-        ((asked_at,),) = self._client.query(load("pipeline.clickhouse", "state/clock")).result_rows
-        # On a cluster a server lists its own statements only, so their time limit is waited for.
-        while (older := self._cluster or self._older_inserts(asked_at)) and monotonic() < deadline:
-            sleep(POLL_SECONDS)
-            self.renew()
-        if older and not self._cluster:
-            raise Refused(
-                "somebody's insert into this database does not end; end it (SHOW PROCESSLIST) and migrate again"
-            )
+    def await_inserts(self, table: str) -> None:
+        """Raises Refused where one takes longer than any of ours."""
+        from pipeline.clickhouse.inserts import Inserts  # brings pyarrow, which takes as long as all else together
+        from pipeline.errors import InsertLasts
 
-    def _older_inserts(self, asked_at: int) -> int:
-        older = {"asked_at": asked_at}
-        return int(self._client.query(sql("migrations/older_inserts"), parameters=older).result_rows[0][0])
+        inserts = Inserts(self._rows, self._cluster, [table])
+        under_way = inserts.under_way()
+        try:
+            while not inserts.have_ended(under_way):
+                self.renew()
+        except InsertLasts as error:
+            raise Refused(f"{error}, and migrate again") from None
 
 
 class _Statements:
@@ -98,8 +95,9 @@ def stopped(client: Client, name: str, cluster: str) -> Iterator[Stopped]:
     """Hold the maintenance lease for a migration. Raises Refused while a worker or another command is at work."""
     from pipeline.repair.lease import LeaseTaken, leased  # brings pyarrow, which takes as long as all else together
 
+    statements = _Statements(client)
     try:
-        with leased(_Statements(client), "migrate") as lease:
+        with leased(statements, "migrate") as lease:
             _try_rights(client)
             before = _reports(client)
             if before:
@@ -109,7 +107,7 @@ def stopped(client: Client, name: str, cluster: str) -> Iterator[Stopped]:
                     f"{name} needs a stop, and a worker is running ({', '.join(working)}); stop all workers, migrate, "
                     "and start workers of this version. Nothing is lost meanwhile: as_of stands still"
                 )
-            yield Stopped(client, cluster, lease.renew)
+            yield Stopped(statements.rows, cluster, lease.renew)
     except LeaseTaken as error:
         raise Refused(str(error)) from None
 
@@ -119,7 +117,7 @@ def _try_rights(client: Client) -> None:
     try:
         for name in PROBES:
             client.command(sql(name))
-        client.query(sql("migrations/older_inserts"), parameters={"asked_at": 0})
+        client.query(load("pipeline.clickhouse", "state/inserts"), parameters={"tables": []})
         client.query(sql("migrations/row_bytes"), parameters={"table": "probe"})
     except DatabaseError as error:
         if error.code != ACCESS_DENIED:

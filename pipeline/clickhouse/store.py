@@ -12,28 +12,20 @@ from typing import Any, Protocol
 from pipeline import metrics
 from pipeline.clickhouse.arrow import DEAD_LETTER_COLUMNS, dead_letter_rows, facts_table, recompute_keys_table
 from pipeline.clickhouse.client import sql
-from pipeline.clickhouse.progress import PROGRESS, ProgressStore
+from pipeline.clickhouse.erasing import ErasingStore
+from pipeline.clickhouse.progress import PROGRESS
 from pipeline.clickhouse.schema import check_schema
 from pipeline.clock import this_moment
 from pipeline.core.clocks import ClockReading
 from pipeline.core.effects import (
-    AwaitStatements,
     CloseBuckets,
     CountStaged,
     Effect,
-    Erased,
-    EraseRollups,
-    EraseRows,
-    Erasures,
-    FindErased,
-    FinishErasure,
     InsertDeadLetters,
     InsertFacts,
     LogClosing,
-    OrderErasure,
     RaiseState,
     ReadEarliestFact,
-    ReadErasures,
     ReadHighestGeneration,
     ReadState,
     ReadWatermarks,
@@ -48,15 +40,12 @@ from pipeline.core.place import Place
 from pipeline.core.watermark import RETENTION_MARGIN_SECONDS
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
-from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.message_event import OTHER_KEY
-from schemas.sharding import alter_target
 
 MAX_PAIRS = 1000
 """(channel, error code) pairs kept per bucket; the smallest beyond are folded into one."""
 NO_BATCH = "00000000-0000-0000-0000-000000000000"
 """Stands for no batch, where a statement needs some UUID."""
-AWAIT_POLL_SECONDS = 0.05
 
 
 class Look(Protocol):
@@ -65,7 +54,7 @@ class Look(Protocol):
     def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]: ...
 
 
-class Store(ProgressStore):
+class Store(ErasingStore):
     """ClickHouse for the protocol: one method for each effect, chosen by the effect's type."""
 
     _closing_since = 0.0
@@ -210,68 +199,14 @@ class Store(ProgressStore):
 
     # -- erasures -----------------------------------------------------------------------------------------------
 
-    @perform.register
-    def _read_erasures(self, effect: ReadErasures) -> Erasures:
-        return self._erasures("erasure/list")
-
-    @perform.register
-    def _find_erased(self, effect: FindErased) -> Erasures:
-        return self._erasures("erasure/find")
-
-    def _erasures(self, name: str) -> Erasures:
-        return {org: int(at_ms) for org, at_ms in self.rows(PROGRESS, sql(name))}
-
-    @perform.register
-    def _order_erasure(self, effect: OrderErasure) -> None:
-        self.write(PROGRESS, sql("erasure/order"), org=effect.org_id, at_ms=effect.at_ms)
-
-    @perform.register
-    def _erase_rows(self, effect: EraseRows) -> Erased:
-        place = {"org": effect.org_id, "at_ms": effect.at_ms}
-        announcement = self._announcement(effect.org_id)
-        rows = int(self.rows(PROGRESS, sql("erasure/count_rows"), **place)[0][0])
-        if rows or not announcement:
-            self.write(PROGRESS, sql("erasure/announce"), **place)
-        if rows:
-            for table in (tables.FACTS, tables.DEAD_LETTERS):
-                self._alter("erasure/delete_rows", table, **place)
-        return Erased(announcement, rows)
-
-    @perform.register
-    def _erase_rollups(self, effect: EraseRollups) -> int | None:
-        org = effect.org_id
-        if self._announcement(org) > effect.announcement:
-            return None
-        self.write(PROGRESS, sql("erasure/announce"), org=org, at_ms=0)
-        announcement = self._announcement(org)
-        self._alter("erasure/delete_rollup", tables.rollup_table(effect.grain), org=org)
-        return announcement
-
-    def _alter(self, name: str, table: str, **parameters: Any) -> None:
-        """Run a statement that changes a table on all servers that hold a part of it."""
-        self.write(PROGRESS, sql(name).replace("TARGET", alter_target(table, self.endpoint.cluster)), **parameters)
-
-    def _announcement(self, org_id: str) -> int:
-        """The newest announcement of an organization's erasure, 0 before the first."""
-        return int(self.rows(PROGRESS, sql("erasure/announcement"), org=org_id)[0][0])
-
-    @perform.register
-    def _finish_erasure(self, effect: FinishErasure) -> None:
-        self.write(PROGRESS, sql("erasure/finish"), org=effect.org_id, announcement=effect.announcement)
-
-    @perform.register
-    def _await_statements(self, effect: AwaitStatements) -> None:
-        if self.endpoint.cluster:  # a server lists its own statements only, so their time limit is waited for
-            time.sleep(LONGEST_STATEMENT_SECONDS)
-            return
-        ((asked_at,),) = self.rows(PROGRESS, sql("state/clock"))
-        deadline = time.monotonic() + self.timeout_seconds
-        while time.monotonic() < deadline and self._count_older_statements(asked_at):
-            time.sleep(AWAIT_POLL_SECONDS)
-
-    def _count_older_statements(self, asked_at: int) -> int:
-        """Number of statements that have been running since before an instant (epoch microseconds)."""
-        return int(self.rows(PROGRESS, sql("state/older_statements"), asked_at=asked_at)[0][0])
+    perform.register(ErasingStore.read_erasures)
+    perform.register(ErasingStore.find_erased)
+    perform.register(ErasingStore.order_erasure)
+    perform.register(ErasingStore.erase_rows)
+    perform.register(ErasingStore.erase_rollups)
+    perform.register(ErasingStore.finish_erasure)
+    perform.register(ErasingStore.read_inserts)
+    perform.register(ErasingStore.await_inserts)
 
     # -- looking ------------------------------------------------------------------------------------------------
 

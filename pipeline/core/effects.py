@@ -165,7 +165,12 @@ class ReadErasures:
 
 @dataclass(frozen=True, slots=True)
 class FindErased:
-    """Answers Erasures: those that are not finished, or of which rows came back."""
+    """Answers Erasures: those that are not finished, or of which rows came back.
+
+    Rows of rollups came back that the last deletion above ``floor_ms`` would have taken, had they been there.
+    """
+
+    floor_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +205,10 @@ class EraseRows:
 
 @dataclass(frozen=True, slots=True)
 class EraseRollups:
-    """Announce, then delete all rows of an organization in the rollup of a grain.
+    """Announce, then delete an organization's rows in the rollup of a grain.
+
+    Those of buckets from ``floor_ms`` on, which can be computed again, and those that were computed before the erasure
+    was ordered. What is left is older than facts are kept, and counts what the organization has sent since.
 
     Answers the announcement when they are gone; None, and nothing is done, where another has been made since
     ``announcement``.
@@ -209,6 +217,7 @@ class EraseRollups:
     org_id: str
     grain: Grain
     announcement: int
+    floor_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +229,26 @@ class FinishErasure:
 
 
 @dataclass(frozen=True, slots=True)
-class AwaitStatements:
-    """Wait until every statement under way has ended, of any process."""
+class UnderWay:
+    """Inserts that were under way at one moment: their ids, or, where these are not known, when all have ended.
+
+    ``ended_at`` is in monotonic seconds of this process, 0 where the ids are known.
+    """
+
+    ids: frozenset[str] = frozenset()
+    ended_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReadInserts:
+    """Answers UnderWay: inserts into facts, dead letters and rollups that are under way, of any process."""
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitInserts:
+    """Wait for inserts to end, for a moment. Answers whether they have."""
+
+    under_way: UnderWay
 
 
 Effect = (
@@ -245,7 +272,8 @@ Effect = (
     | OrderErasure
     | EraseRows
     | EraseRollups
-    | AwaitStatements
+    | ReadInserts
+    | AwaitInserts
 )
 
 T = TypeVar("T")

@@ -7,22 +7,15 @@ each other.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.core.effects import (
-    AwaitStatements,
     CloseBuckets,
     CountStaged,
-    Erased,
-    EraseRollups,
-    EraseRows,
     Erasures,
-    FindErased,
-    FinishErasure,
     InsertDeadLetters,
     InsertFacts,
     LogClosing,
-    OrderErasure,
     Progress,
     RaiseState,
     ReadEarliestFact,
@@ -211,7 +204,7 @@ def rebuild_spans(start: int, end: int, state: State) -> list[tuple[Grain, int, 
     return [(grain, first, last) for grain in Grain for first, last in _spans(grain, start_ms, end_ms)]
 
 
-def rebuild_steps(start: int, end: int, org_id: str = "") -> Steps[Rebuilt]:
+def rebuild_steps(start: int, end: int, org_id: str = "", *, since_ms: int | None = None) -> Steps[Rebuilt]:
     """Write every bucket of the days that [start, end) touches anew from facts, so that nothing outranks it.
 
     The generation is raised *before* a fact is read. A writer reads it after its own facts are in: so either this
@@ -221,11 +214,15 @@ def rebuild_steps(start: int, end: int, org_id: str = "") -> Steps[Rebuilt]:
 
     Whole days, so that every row below a row is new; open buckets too, since a roller may close an hour over a bad
     minute right now. Nobody sees those before `as_of`, and closing them replaces them by fuller ones.
+
+    ``since_ms`` takes the place of the floor of facts: of a moment ago, from which on rows were deleted.
     """
     state: State = yield ReadState()
     highest: int = yield ReadHighestGeneration()
     yield RaiseState(State(generation=next_generation(state.generation, highest)))
     state = yield ReadState()
+    if since_ms is not None:
+        state = replace(state, facts_floor_ms=since_ms)
     spans = rebuild_spans(start, end, state)
     before = None
     while before != state.generation:  # see _recompute_staged
@@ -235,61 +232,6 @@ def rebuild_steps(start: int, end: int, org_id: str = "") -> Steps[Rebuilt]:
         state = yield ReadState()
     days = [(first, last) for grain, first, last in spans if grain is Grain.DAY] or [(start, start)]
     return Rebuilt(days[0][0], days[-1][1], before)
-
-
-def order_erasure_steps(org_id: str, at_ms: int) -> Steps[None]:
-    """Order that all is erased that an organization sent up to an instant, and do it."""
-    yield OrderErasure(org_id, at_ms)
-    yield from erase_steps(org_id, at_ms)
-
-
-def erase_steps(org_id: str, at_ms: int) -> Steps[None]:
-    """Delete what an organization sent up to an instant, and write its rollups anew from what it has sent since.
-
-    From below upwards: facts until there are none, then the rollups grain by grain, each time waiting for the
-    statements that may have computed from what is gone. Only then nothing can come back, and the rebuild writes what
-    is younger. Every deletion is announced with a rising number, and an announcement from elsewhere meanwhile starts
-    this over: so an erasure that is interrupted anywhere stays unfinished, whoever else was at it.
-
-    The state is read before anything is deleted, and before it is called finished: a database that is being migrated
-    may have its facts where nobody looks for them, and then this ends.
-    """
-    yield ReadState()
-    announcement: int | None = None
-    while announcement is None:
-        erased: Erased = yield EraseRows(org_id, at_ms)
-        yield AwaitStatements()
-        if not erased.rows:
-            announcement = yield from _erase_rollups(org_id, erased.announcement)
-    earliest: int | None = yield ReadEarliestFact(org_id)
-    if earliest is not None:
-        state: State = yield ReadState()
-        yield from rebuild_steps(earliest, state.closing_ms // MS_PER_SECOND, org_id)
-    yield ReadState()
-    yield FinishErasure(org_id, announcement)
-
-
-def _erase_rollups(org_id: str, announcement: int) -> Steps[int | None]:
-    """The last announcement; None where another interfered."""
-    for grain in Grain:
-        made: int | None = yield EraseRollups(org_id, grain, announcement)
-        if made is None:
-            return None
-        announcement = made
-        yield AwaitStatements()
-    return announcement
-
-
-def sweep_steps() -> Steps[tuple[str, ...]]:
-    """Go on with erasures that were interrupted, and erase again what came back.
-
-    A worker may end between inserting erased facts and looking for erasures; so this is repeated from time to time.
-    Returns the organizations of which something was found.
-    """
-    found: Erasures = yield FindErased()
-    for org_id, at_ms in sorted(found.items()):
-        yield from erase_steps(org_id, at_ms)
-    return tuple(sorted(found))
 
 
 def _spans(grain: Grain, start_ms: int, end_ms: int) -> Iterable[tuple[int, int]]:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from pipeline.core.commits import Commits
 from pipeline.core.effects import Erasures, ReadErasures, ReadState, State
+from pipeline.core.erasure import sweep_steps
 from pipeline.core.flush import Chunk
 from pipeline.core.late import Pace
 from pipeline.core.place import Place
-from pipeline.core.protocol import flush_steps, recompute_steps, sweep_steps
+from pipeline.core.protocol import flush_steps, recompute_steps
 from pipeline.kafka.log_consumer import LogConsumer
 from pipeline.repair.replay_progress import Replays
 from pipeline.repair.replay_reading import EPOCH, Bounds, Reading, find_bounds, open_consumer

@@ -16,11 +16,12 @@ from pipeline import metrics
 from pipeline.core.clocks import Moment
 from pipeline.core.commits import NO_READING, Commits, Reached
 from pipeline.core.effects import Effect, Erasures, Progress, ReadErasures, ReadState, Steps
+from pipeline.core.erasure import sweep_steps
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place, is_leading
-from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps, sweep_steps
+from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps
 from pipeline.core.watermark import Idle, partition_watermark
 from pipeline.runner import Runner
 from pipeline.worker.health import count_flush
@@ -147,8 +148,7 @@ class Lanes:
             is_asked = asked or is_leading(await self.kafka.assigned())
             if self._is_stopping or not is_asked or self.seen.is_clock_in_doubt:
                 continue
-            swept = await self._perform(sweep_steps(), "sweep")
-            for org in swept:
+            for org in await self._perform(sweep_steps(), "sweep"):
                 log.info("finished the erasure of an organization: %s", org)
 
     async def _report_loop(self) -> None:

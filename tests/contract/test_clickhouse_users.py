@@ -89,7 +89,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, secrets: Path) -> Path:
         migrate(client, 30, 60)
         assert pending(client) == []
         with stopped(client, "0001_of_the_next_version.sql", "") as guard:
-            guard.await_inserts()
+            guard.await_inserts("facts")
         refused(
             client, "SELECT * FROM system.users", "CREATE USER x", "DROP DATABASE msgmetrics", "TRUNCATE TABLE facts"
         )
@@ -132,6 +132,8 @@ def test_the_worker_does_its_work_and_sees_no_key(place: Path, secrets: Path) ->
             e.StageKeys(batch, keys),
             *(e.RecomputeLate(grain, batch, 0, end, end * 1000, 0) for grain in Grain),
             e.CountStaged(batch),
+            e.ReadInserts(),
+            e.AwaitInserts(e.UnderWay()),
             e.WriteProgress((e.Progress(P0, 1, end * 1000),)),
             e.ReadWatermarks(),
             e.LogClosing(0, end * 1000, 0),

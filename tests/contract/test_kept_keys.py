@@ -6,6 +6,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from pipeline.clickhouse.store import Store
+from pipeline.clock import this_moment
 from pipeline.core.effects import CountStaged, Effect, InsertFacts, RaiseState, RecomputeLate, StageKeys, State
 from pipeline.core.flush import Chunk
 from pipeline.core.late_keys import LateKeys
@@ -72,7 +73,7 @@ def test_keys_count_once_and_only_while_no_statement_can_outlive_them(url: str, 
 
 def dry_run(target: str | Endpoint) -> DryRun:
     store = Store(target, "cluster", TOPIC, "replay", 30)
-    return DryRun(read_settings({}), Wanted(0, 1), lambda: 0, 0, {}, store)
+    return DryRun(read_settings({}), Wanted(0, 1), this_moment, {}, store)
 
 
 def met(*events: str) -> Chunk:

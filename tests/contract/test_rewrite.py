@@ -15,6 +15,7 @@ from deploy.errors import Refused
 from deploy.migrations.retention import definition_of
 from deploy.migrations.rewrite import Rewrite, rewriting_of, slices
 from deploy.migrations.stop import Stopped, Unguarded
+from pipeline.clickhouse.client import ClickHouse
 from schemas.connection import connect_writer
 from tests.support.dying import Dying
 
@@ -115,7 +116,7 @@ class Watched:
     def renew(self) -> None:
         self.noted.append("renewed")
 
-    def await_inserts(self) -> None: ...
+    def await_inserts(self, table: str) -> None: ...
 
     def query(self, statement: str, **named: Any) -> Any:
         self.noted.append(statement)
@@ -196,7 +197,7 @@ def test_an_insert_that_is_under_way_when_the_table_is_renamed_is_waited_for(emp
     until = monotonic() + 30
     while not client.query(asked).result_rows[0][0]:
         assert monotonic() < until, "the insert has not begun"
-    Rewrite(client, PIECE, 7, "", Stopped(client, "", lambda: None), lambda _: None).run()
+    Rewrite(client, PIECE, 7, "", Stopped(ClickHouse(empty_url, 10).rows, "", lambda: None), lambda _: None).run()
     inserting.join()
     assert client.query("SELECT count() FROM small").result_rows == [(len(rows) + 4,)]
 

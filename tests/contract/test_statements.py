@@ -17,9 +17,10 @@ STATEMENTS = [name for name in NAMES if not name.startswith("pieces/")]
 PIECES = [name for name in NAMES if name.startswith("pieces/")]
 PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 IDENTIFIERS = {"target": "rollup_hour", "source": "rollup_minute", "column": "bucket"}
-TARGETS = {"replay/forget": "replay_keys"}
+TARGETS = {"replay/forget": "replay_keys", "erasure/delete_rollup": "rollup_hour"}
 VALUES: dict[str, Any] = {
     "String": "x",
+    "Array(String)": ["facts"],
     "UUID": "00000000-0000-0000-0000-000000000001",
     "Array(Tuple(String, String, UInt32, UInt64, UInt32))": [("cluster", "topic", 0, 7, 0)],
     "Array(Tuple(String, UInt32, UInt32, String, Int64, UInt64))": [("topic", 0, 0, "id", 7, 7)],

@@ -1,14 +1,11 @@
 """What rebuilds and erasures rely on, held on the fake and on ClickHouse alike."""
 
-import threading
-import time
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from pipeline.core.effects import (
-    AwaitStatements,
     CloseBuckets,
     EraseRollups,
     EraseRows,
@@ -22,11 +19,11 @@ from pipeline.core.effects import (
     ReadHighestGeneration,
     RebuildBuckets,
 )
+from pipeline.core.erasure import erase_steps, sweep_steps
 from pipeline.core.generation import stamp
-from pipeline.core.protocol import erase_steps, rebuild_steps, sweep_steps
+from pipeline.core.protocol import rebuild_steps
 from pipeline.core.records import DeadLetter
 from pipeline.runner import drive
-from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.message_event import DeadLetterReason
 from tests.support.places import P0
@@ -36,7 +33,7 @@ from tests.support.stores import DAY, NOW, Case, close_all, facts, real
 @pytest.fixture(autouse=True)
 def _nothing_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a cluster statements are waited for by the clock; here nobody else has any."""
-    monkeypatch.setattr("pipeline.clickhouse.store.LONGEST_STATEMENT_SECONDS", 0)
+    monkeypatch.setattr("pipeline.clickhouse.inserts.LONGEST_INSERT_SECONDS", 0)
 
 
 NEXT_DAY = DAY + Grain.DAY.seconds
@@ -104,12 +101,13 @@ def test_rollups_are_not_erased_where_another_erasure_came_between(case: Case) -
     close_all(case)
     case.perform(EraseRows("a", NOW * 1000))
     known = case.perform(EraseRows("a", NOW * 1000)).announcement
-    case.perform(AwaitStatements())
     made = case.perform(EraseRollups("a", Grain.MINUTE, known))
     assert made > known
     assert case.perform(EraseRollups("a", Grain.HOUR, known)) is None
     assert set(case.totals(Grain.MINUTE)) == {("b", DAY)}
     assert set(case.totals(Grain.HOUR)) == {("a", DAY), ("b", DAY)}
+    for grain in (Grain.HOUR, Grain.DAY):
+        made = case.perform(EraseRollups("a", grain, made))
     case.perform(FinishErasure("a", known))
     assert case.perform(FindErased()) == {"a": NOW * 1000}, "it is not finished"
     case.perform(FinishErasure("a", made))
@@ -122,7 +120,6 @@ def test_an_erasure_that_died_after_its_order_is_found_where_only_rollups_are_le
     close_all(case)
     case.perform(EraseRows("a", NOW * 1000))
     case.perform(FinishErasure("a", case.perform(EraseRows("a", NOW * 1000)).announcement))
-    assert case.perform(FindErased()) == {}
     for later in range(ordered):
         case.perform(OrderErasure("a", NOW * 1000 + later))
     assert case.perform(FindErased()) == {"a": NOW * 1000 + ordered - 1}
@@ -182,20 +179,3 @@ def test_a_rebuild_raises_the_generation_above_whatever_is_stored(url: str, clie
     rebuilt = drive(rebuild_steps(DAY, DAY + 60), case.perform)
     assert (rebuilt.start, rebuilt.end, rebuilt.generation) == (DAY, NEXT_DAY, 7)
     assert case.perform(ReadHighestGeneration()) == 7
-
-
-def test_a_statement_that_is_under_way_is_waited_for(url: str, client: Client) -> None:
-
-    case = real(url)
-    running = threading.Thread(
-        target=lambda: connect(url).query("SELECT sum(sleepEachRow(0.2)) FROM numbers(8) SETTINGS max_block_size = 1")
-    )
-    running.start()
-    while (
-        not client.query("SELECT count() FROM system.processes WHERE query LIKE '%sleepEachRow%'").result_rows[0][0] > 1
-    ):
-        assert running.is_alive()
-    began = time.monotonic()
-    case.perform(AwaitStatements())
-    assert not running.is_alive() or time.monotonic() - began > 1
-    running.join()

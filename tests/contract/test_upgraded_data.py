@@ -20,7 +20,8 @@ from deploy.migrations.apply import half_applied, migrate, pending, read_migrati
 from deploy.migrations.rewrite import slices
 from deploy.migrations.stop import reporting, stopped
 from pipeline.clickhouse.store import Store
-from pipeline.core.protocol import order_erasure_steps, rebuild_steps, sweep_steps
+from pipeline.core.erasure import order_erasure_steps, sweep_steps
+from pipeline.core.protocol import rebuild_steps
 from pipeline.errors import NotMigrated
 from pipeline.runner import drive
 from schemas import tables
@@ -262,7 +263,7 @@ def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_work_ended(
 def test_on_a_cluster_every_shard_rewrites_its_part(
     empty_cluster_url: str, as_before: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deploy.migrations.stop, "LONGEST_STATEMENT_SECONDS", 0.0)  # there, waited for to its end
+    monkeypatch.setattr("pipeline.clickhouse.inserts.LONGEST_INSERT_SECONDS", 0)  # there, waited for to its end
     migrate_cluster(empty_cluster_url)
     endpoint = Endpoint(empty_cluster_url, cluster=CLUSTER)
     client = connect_writer(endpoint)

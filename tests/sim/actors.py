@@ -25,19 +25,12 @@ from pipeline.core.effects import (
     State,
     Steps,
 )
+from pipeline.core.erasure import order_erasure_steps, sweep_steps
 from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.late import MAX_PENDING_KEYS, Pace
 from pipeline.core.late_keys import NO_KEYS
 from pipeline.core.place import Place
-from pipeline.core.protocol import (
-    flush_steps,
-    order_erasure_steps,
-    progress_steps,
-    rebuild_steps,
-    recompute_steps,
-    roll_steps,
-    sweep_steps,
-)
+from pipeline.core.protocol import flush_steps, progress_steps, rebuild_steps, recompute_steps, roll_steps
 from pipeline.core.start import Offsets, Start, choose_start
 from pipeline.core.watermark import partition_watermark
 from tests.sim.log import START, STEP, STEPS, Log, milliseconds

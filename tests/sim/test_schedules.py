@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.core.effects import (
-    AwaitStatements,
+    AwaitInserts,
     CloseBuckets,
     Effect,
     Progress,
@@ -16,9 +16,10 @@ from pipeline.core.effects import (
     RecomputeLate,
     Steps,
 )
+from pipeline.core.erasure import erase_steps
 from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.late_keys import LateKeys
-from pipeline.core.protocol import Flushed, erase_steps, flush_steps, progress_steps, recompute_steps, roll_steps
+from pipeline.core.protocol import Flushed, flush_steps, progress_steps, recompute_steps, roll_steps
 from schemas.grain import Grain
 from tests.sim.log import Record
 from tests.support.fake_store import FakeStore
@@ -116,8 +117,8 @@ def test_a_minute_that_was_being_computed_from_erased_facts_does_not_come_back(w
             effect: Effect = erasing.send(answer)
         except StopIteration:
             break
-        if isinstance(effect, AwaitStatements):
-            answer = None
+        if isinstance(effect, AwaitInserts):
+            answer = True
             if waits:
                 _rest(closing)  # which is what it waits for
         else:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.core.clocks import ClockReading, Moment
 from pipeline.core.effects import (
-    AwaitStatements,
+    AwaitInserts,
     CloseBuckets,
     CountStaged,
     Effect,
@@ -28,12 +28,14 @@ from pipeline.core.effects import (
     ReadEarliestFact,
     ReadErasures,
     ReadHighestGeneration,
+    ReadInserts,
     ReadState,
     ReadWatermarks,
     RebuildBuckets,
     RecomputeLate,
     StageKeys,
     State,
+    UnderWay,
     WriteProgress,
 )
 from pipeline.core.generation import counted, generation_of, stamp
@@ -42,7 +44,7 @@ from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter
 from pipeline.core.start import Stored
 from pipeline.core.watermark import retention_floor
-from schemas.grain import Grain
+from schemas.grain import MS_PER_SECOND, Grain
 from schemas.instant import wall_clock_ms
 from schemas.limits import FACTS_RETENTION_DAYS
 
@@ -64,6 +66,7 @@ class Row:
 
     version: Version
     facts: frozenset[Fact]
+    computed_at: int = 0
 
     @property
     def generation(self) -> int:
@@ -87,9 +90,11 @@ class FakeStore:
     erasures: dict[str, int] = field(default_factory=dict)
     announced: dict[str, int] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
+    ordered_at: dict[str, int] = field(default_factory=dict)
     record_times: dict[Identity, int] = field(default_factory=dict)
-    under_way: set[object] = field(default_factory=set)
+    under_way: set[str] = field(default_factory=set)
     staged: dict[str, LateKeys] = field(default_factory=dict)
+    clock: int = 0
     last_wins: bool = False
     content_ignored: bool = False
     scalars_fall: bool = False
@@ -152,34 +157,35 @@ class FakeStore:
                 yield from self._compute(grain, wanted, generation, empty_rows=True)
             case ReadErasures():
                 return dict(self.erasures)
-            case FindErased():
-                return {org: at for org, at in self.erasures.items() if self._is_unfinished(org)}
+            case FindErased(floor_ms=floor_ms):
+                found = [org for org in self.erasures if self._is_unfinished(org) or self._comes_back(org, floor_ms)]
+                return {org: self.erasures[org] for org in found}
             case OrderErasure(org_id=org_id, at_ms=at_ms):
                 self.erasures[org_id] = max(at_ms, self.erasures.get(org_id, 0))
-                self.announced[org_id] = self.announced.get(org_id, 0) + 1
+                self.ordered_at[org_id] = self.announced[org_id] = self._tick()
             case EraseRows(org_id=org_id, at_ms=at_ms):
                 before, left = self.announced.get(org_id, 0), self._left(org_id, at_ms)
                 if left or not before:
                     self.erasures[org_id] = max(at_ms, self.erasures.get(org_id, 0))
-                    self.announced[org_id] = before + 1
+                    self.announced[org_id] = self._tick()
                 for key in left:
                     del self.facts[key]
                 return Erased(before, len(left))
             case FinishErasure(org_id=org_id, announcement=announcement):
                 self.finished[org_id] = max(announcement, self.finished.get(org_id, 0))
-            case EraseRollups(org_id=org_id, grain=grain, announcement=announcement):
+            case EraseRollups(org_id=org_id, grain=grain, announcement=announcement, floor_ms=floor_ms):
                 if self.announced[org_id] > announcement:
                     return None
-                self.announced[org_id] += 1
-                announcement = self.announced[org_id]
-                for place in [place for place in self.rollups[grain] if place[0] == org_id]:
+                announcement = self.announced[org_id] = self._tick()
+                for place in self._erasable(org_id, grain, floor_ms):
                     self.rollups[grain].pop(place, None)
                     yield
                 return announcement
-            case AwaitStatements():
-                waiting = set(self.under_way)
-                while waiting & self.under_way:
-                    yield
+            case ReadInserts():
+                return UnderWay(frozenset(self.under_way))
+            case AwaitInserts(under_way):
+                yield
+                return not under_way.ids & self.under_way
             case CloseBuckets(grain=grain, start=start, end=end, generation=generation):
                 wanted = [(org, b) for org, b in self._sources(grain) if start <= b < end]
                 yield from self._compute(grain, wanted, generation)
@@ -199,7 +205,7 @@ class FakeStore:
     @contextmanager
     def _statement(self) -> Iterator[None]:
         """A statement under way; one whose sender ended is over as well."""
-        token = object()
+        token = f"insert {self._tick()}"
         self.under_way.add(token)
         try:
             yield
@@ -209,6 +215,28 @@ class FakeStore:
     def _is_unfinished(self, org_id: str) -> bool:
         left = self._left(org_id, self.erasures[org_id])
         return self.finished.get(org_id, 0) < self.announced.get(org_id, 0) or bool(left)
+
+    def _erasable(self, org_id: str, grain: Grain, floor_ms: int) -> list[tuple[str, int]]:
+        """Places of an organization's rows of a grain that an erasure deletes."""
+        ordered_at = self.ordered_at.get(org_id, 0)
+        return [
+            (org, bucket)
+            for (org, bucket), row in self.rollups[grain].items()
+            if org == org_id and (bucket * MS_PER_SECOND >= floor_ms or row.computed_at <= ordered_at)
+        ]
+
+    def _comes_back(self, org_id: str, floor_ms: int) -> bool:
+        """Whether there are rows that the last deletion would have taken, of before it. No hour ever passes here."""
+        return any(
+            self.rollups[grain][place].computed_at < self.announced[org_id]
+            for grain in Grain
+            for place in self._erasable(org_id, grain, floor_ms)
+        )
+
+    def _tick(self) -> int:
+        """The clock of stamps: each is later than the one before."""
+        self.clock += 1
+        return self.clock
 
     def _left(self, org_id: str, at: int) -> list[Identity]:
         """Facts of an organization that an erasure up to an instant removes."""
@@ -236,8 +264,9 @@ class FakeStore:
     ) -> Generator[None, None, None]:
         """One INSERT SELECT: everything is read first, then rows become visible one by one."""
         with self._statement():
-            nothing = Row((stamp(generation), 0, 0), frozenset()) if empty_rows else None
-            rows = [(key, self._row(grain, key, generation) or nothing) for key in sorted(wanted)]
+            began = self._tick()
+            nothing = Row((stamp(generation), 0, 0), frozenset(), began) if empty_rows else None
+            rows = [(key, self._row(grain, key, generation, began) or nothing) for key in sorted(wanted)]
             yield
             for key, row in rows:
                 if row is None:
@@ -247,7 +276,7 @@ class FakeStore:
                     self.rollups[grain][key] = row
                 yield
 
-    def _row(self, grain: Grain, key: tuple[str, int], generation: int) -> Row | None:
+    def _row(self, grain: Grain, key: tuple[str, int], generation: int, began: int) -> Row | None:
         """What is computed of a bucket, or None where there is nothing to compute it from."""
         org, bucket = key
         current_below = 0
@@ -263,7 +292,7 @@ class FakeStore:
             if not self.bare_generation:
                 current_below = sum(counted(r.version[0], generation) for r in finer)
         ranks = 0 if self.content_ignored else sum(map(rank_of, facts))
-        return Row((stamp(generation, current_below), len(facts), ranks), facts)
+        return Row((stamp(generation, current_below), len(facts), ranks), facts, began)
 
     def read_stored(self) -> dict[Place, Stored]:
         return {p: Stored(x.next_offset) for p, x in self.progress.items()}

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from pipeline.core.clocks import Moment
-from pipeline.core.effects import AwaitStatements, Effect, State, Steps
+from pipeline.core.effects import Effect, State, Steps
 from tests.sim.loops.virtual import Process, VirtualLoop
 from tests.support.fake_store import FakeStore
 
@@ -58,7 +58,7 @@ class ClickHouse:
         await asyncio.sleep(
             2 * TIMEOUT_SECONDS * luck if is_late else 4.0 * luck / SLOW if luck < SLOW else 0.01 * luck
         )
-        is_piecemeal = isinstance(effect, AwaitStatements) or luck < 0.2
+        is_piecemeal = luck < 0.2
         steps = self.store.steps(effect)
         while True:
             try:

@@ -8,8 +8,8 @@ import asyncio
 import random
 
 from pipeline.core.effects import Effect, FindErased, WriteProgress
+from pipeline.core.erasure import order_erasure_steps
 from pipeline.core.place import Place
-from pipeline.core.protocol import order_erasure_steps
 from pipeline.worker.lanes import Lanes
 from schemas.grain import Grain
 from tests.sim.log import Record, milliseconds

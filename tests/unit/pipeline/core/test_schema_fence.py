@@ -27,17 +27,10 @@ from pipeline.core.effects import (
     Steps,
     WriteProgress,
 )
+from pipeline.core.erasure import erase_steps, order_erasure_steps, sweep_steps
 from pipeline.core.flush import Chunk
 from pipeline.core.late_keys import LateKeys
-from pipeline.core.protocol import (
-    erase_steps,
-    flush_steps,
-    order_erasure_steps,
-    rebuild_steps,
-    recompute_steps,
-    roll_steps,
-    sweep_steps,
-)
+from pipeline.core.protocol import flush_steps, rebuild_steps, recompute_steps, roll_steps
 from pipeline.errors import NewerSchema, NotMigrated
 from pipeline.runner import drive
 from schemas.tables import SCHEMA

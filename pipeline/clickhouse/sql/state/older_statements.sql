@@ -1,5 +1,0 @@
--- The number of other statements on this server that began before an instant (epoch microseconds).
-SELECT count()
-FROM system.processes
-WHERE query_id != queryID()
-  AND toUnixTimestamp64Micro(now64(6)) - toInt64(elapsed * 1000000) < {asked_at:Int64}
