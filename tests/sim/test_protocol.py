@@ -11,7 +11,7 @@ from tests.sim.world import play, run
 
 SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "1000"))
 CHUNK = 100
-CRASHING_SEEDS = 1000
+CRASHING_SEEDS = 2000
 SEEDS_TO_NOTICE = 4000
 
 

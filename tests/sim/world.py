@@ -104,7 +104,7 @@ class World(Actors):
             self._crash(pick.randrange(len(self.actors)))
         elif dice < 0.22 and self.has_operators:
             self._operate(dice)
-        elif dice > 0.95:
+        elif dice > 0.9 and self.store.staged:
             self.store.staged.clear()  # ClickHouse forgets what was staged, however long that took
         else:
             self._step(pick.choice(self.actors)[2])

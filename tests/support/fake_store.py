@@ -192,6 +192,7 @@ class FakeStore:
             case StageKeys(batch, keys):
                 self.staged[batch] = keys
             case CountStaged(batch):
+                yield
                 return len(self.staged.get(batch, NO_KEYS))
             case RecomputeLate(grain, batch, start, end, closing_ms, generation):
                 keys = self.staged.get(batch, NO_KEYS)
