@@ -51,30 +51,30 @@ def numbers(case: Case, grain: Grain) -> dict[tuple[str, int], int]:
 
 
 def test_an_old_record_of_a_customer_who_came_back_takes_nothing_else_along(case: Case) -> None:
-    case.perform(RaiseState(State(closing_ms=(DAY + Grain.DAY.seconds) * 1000)))
+    case.perform(RaiseState(State(closing_ms=(DAY + Grain.DAY.seconds) * 1000, facts_floor_ms=FLOOR_MS)))
     count(case, facts(("a", "january", 1, 0, JANUARY), ("b", "another's", 1, 0, JANUARY)), JANUARY)
-    drive(order_erasure_steps("a", ERASED_MS, FLOOR_MS), case.perform)
+    drive(order_erasure_steps("a", ERASED_MS), case.perform)
     for grain in Grain:
         assert numbers(case, grain) == {("b", JANUARY): 1}, "what cannot be computed again goes as well"
     count(case, sent_since(("a", "february", 1, 0, FEBRUARY), ("a", "too", 1, 0, FEBRUARY)), FEBRUARY)
     count(case, sent_since(("a", "november", 1, 0, NOVEMBER)), NOVEMBER)
     count(case, facts(("a", "old", 1, 0, NOVEMBER)), NOVEMBER)
     assert numbers(case, Grain.DAY)["a", NOVEMBER] == 2
-    assert drive(sweep_steps(FLOOR_MS), case.perform) == ("a",)
+    assert drive(sweep_steps(), case.perform) == ("a",)
     for grain in Grain:
         assert numbers(case, grain) == {("b", JANUARY): 1, ("a", FEBRUARY): 2, ("a", NOVEMBER): 1}
 
 
 def test_a_sweep_that_has_ended_is_not_begun_again_for_what_it_left(case: Case) -> None:
-    case.perform(RaiseState(State(closing_ms=(DAY + Grain.DAY.seconds) * 1000)))
-    drive(order_erasure_steps("a", ERASED_MS, FLOOR_MS), case.perform)
+    case.perform(RaiseState(State(closing_ms=(DAY + Grain.DAY.seconds) * 1000, facts_floor_ms=FLOOR_MS)))
+    drive(order_erasure_steps("a", ERASED_MS), case.perform)
     count(case, sent_since(("a", "february", 1, 0, FEBRUARY)), FEBRUARY)
     count(case, sent_since(("a", "november", 1, 0, NOVEMBER)), NOVEMBER)
     case.perform(InsertFacts(facts(("a", "old", 1, 0, NOVEMBER))))
-    assert drive(sweep_steps(FLOOR_MS), case.perform) == ("a",)
+    assert drive(sweep_steps(), case.perform) == ("a",)
     generation = case.perform(ReadHighestGeneration())
     for _ in range(2):
-        assert drive(sweep_steps(FLOOR_MS), case.perform) == ()
+        assert drive(sweep_steps(), case.perform) == ()
     assert case.perform(ReadHighestGeneration()) == generation
 
 
@@ -92,7 +92,8 @@ def add_row(client: Client, table: str, org: str, bucket: int, computed_ms: int)
 @pytest.mark.parametrize("grain", Grain)
 def test_what_an_erasure_did_not_wait_for_is_found_and_swept(url: str, client: Client, grain: Grain) -> None:
     store = Store(url, "cluster", TOPIC, "worker", 10)
-    drive(order_erasure_steps("a", ERASED_MS, FLOOR_MS), store.perform)
+    store.perform(RaiseState(State(facts_floor_ms=FLOOR_MS)))
+    drive(order_erasure_steps("a", ERASED_MS), store.perform)
     asked = "SELECT toUnixTimestamp64Milli(max(ordered_at)), toUnixTimestamp64Milli(max(announced)) FROM erasures"
     ((ordered_ms, announced_ms),) = client.query(asked).result_rows
     table = f"rollup_{grain}"
@@ -105,7 +106,7 @@ def test_what_an_erasure_did_not_wait_for_is_found_and_swept(url: str, client: C
         assert store.perform(FindErased(FLOOR_MS)) == {}
     for bucket, computed_ms in ((NOVEMBER + 60, ordered_ms + 1), (FEBRUARY + 60, ordered_ms)):
         add_row(client, table, "a", bucket, computed_ms)
-        assert drive(sweep_steps(FLOOR_MS), store.perform) == ("a",)
+        assert drive(sweep_steps(), store.perform) == ("a",)
     left = client.query(f"SELECT org_id, toUnixTimestamp(bucket) FROM {table} FINAL ORDER BY ALL").result_rows
     assert left == [("a", FEBRUARY), ("b", NOVEMBER)], "the row of November had no fact"
 

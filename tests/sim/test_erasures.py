@@ -1,6 +1,6 @@
 """Safeguards of erasures that a random schedule does not meet, written out, each also taken away."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
@@ -30,28 +30,35 @@ class LooksForFacts(FakeStore):
         return False
 
 
+def at(instant: int) -> Callable[[], int]:
+    """A clock that shows an instant in epoch seconds: it also says which facts have expired."""
+    return lambda: instant * 1000
+
+
 @pytest.mark.parametrize("store", [FakeStore(), TakesAll()], ids=["as designed", "takes all"])
 def test_an_old_record_does_not_take_numbers_along_that_nothing_can_compute_again(store: FakeStore) -> None:
     """::
 
     January ── erased ── numbers of a new contract ── (their facts expire) ── one old record ── swept
     """
+    store.clock_ms = at(DAY + Grain.DAY.seconds)
     flush(store, "january", HOUR)
     closed_up_to(store, HOUR + 3600)
-    finish(store, order_erasure_steps("a", (HOUR + 3600) * 1000, 0))
+    finish(store, order_erasure_steps("a", (HOUR + 3600) * 1000))
     flush(store, "new contract", HOUR + 7200)
     closed_up_to(store, DAY + Grain.DAY.seconds)
     assert set(store.rollups[Grain.HOUR]) == {("a", HOUR + 7200)}
     store.facts.clear()
+    store.clock_ms = at(LATER + Grain.DAY.seconds)
     flush(store, "old", LATER)
     for key in store.facts:
         store.record_times[key] = HOUR * 1000
     closed_up_to(store, LATER + Grain.DAY.seconds)
-    assert finish(store, sweep_steps(LATER * 1000)) == ("a",)
+    assert finish(store, sweep_steps()) == ("a",)
     designed = type(store) is FakeStore
     assert {bucket for _, bucket in store.rollups[Grain.HOUR]} == ({HOUR + 7200} if designed else set())
     assert {bucket for _, bucket in store.rollups[Grain.DAY]} == ({DAY} if designed else set())
-    assert finish(store, sweep_steps(LATER * 1000)) == (), "what stays is no reason to begin again"
+    assert finish(store, sweep_steps()) == (), "what stays is no reason to begin again"
 
 
 @pytest.mark.parametrize("store", [FakeStore(), LooksForFacts()], ids=["as designed", "looks for facts alone"])
@@ -61,15 +68,16 @@ def test_a_minute_of_erased_facts_that_a_statement_wrote_too_late_is_swept(store
     roller   reads the facts of 12:10 ────────────────────────────────────────────── writes the minute
     eraser                             deletes facts ── waits in vain ── finishes
     """
+    store.clock_ms = at(HOUR + 7200)
     flush(store, "erased", HOUR + 600)
     closing: Generator[None, None, Any] = store.steps(CloseBuckets(Grain.MINUTE, HOUR, HOUR + 3600, 0))
     next(closing)
     store.under_way.clear()  # nobody sees it: another server lists it
-    finish(store, order_erasure_steps("a", (HOUR + 3600) * 1000, 0))
+    finish(store, order_erasure_steps("a", (HOUR + 3600) * 1000))
     for _ in closing:
         pass
     assert store.rollups[Grain.MINUTE]
-    assert finish(store, sweep_steps(0)) == (("a",) if type(store) is FakeStore else ())
+    assert finish(store, sweep_steps()) == (("a",) if type(store) is FakeStore else ())
     assert bool(store.rollups[Grain.MINUTE]) is (type(store) is not FakeStore)
     assert store.perform(FindErased()) == {}
 
@@ -82,7 +90,7 @@ def test_an_erasure_ends_though_some_insert_is_always_under_way(asks: str) -> No
                   ──────┤ ──────┤ ──────┤
     eraser       waits for those of one moment
     """
-    store, erasing, answer = FakeStore(), erase_steps("a", 1, 0), None
+    store, erasing, answer = FakeStore(), erase_steps("a", 1), None
     store.under_way = {"insert 0"}
     for number in range(1, 50):
         try:

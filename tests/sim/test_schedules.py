@@ -89,7 +89,7 @@ def test_an_hour_that_closes_while_its_minute_is_recomputed_has_the_late_event(r
     roller                                          closes 13:00: the hour,
                                                     from the old minute
     """
-    store = FakeStore()
+    store = FakeStore(clock_ms=lambda: (HOUR + 7200) * 1000)
     flush(store, "on time", HOUR + 600)
     closed_up_to(store, HOUR + 1800)
     keys = flush(store, "late", HOUR + 610)
@@ -107,7 +107,7 @@ def test_a_minute_that_was_being_computed_from_erased_facts_does_not_come_back(w
     roller   reads the facts of 12:10 ─────────────────────────────── writes the minute
     eraser                             deletes facts ── waits for it ── deletes the minute
     """
-    store = FakeStore()
+    store = FakeStore(clock_ms=lambda: (HOUR + 7200) * 1000)
     flush(store, "erased", HOUR + 600)
     closing: Generator[None, None, Any] = store.steps(CloseBuckets(Grain.MINUTE, HOUR, HOUR + 3600, 0))
     next(closing)
