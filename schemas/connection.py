@@ -12,6 +12,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
 
 from schemas.endpoint import Endpoint
+from schemas.grain import MS_PER_SECOND
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.tables import CLUSTER_SETTINGS, READ_SETTINGS, WRITE_SETTINGS
 
@@ -62,9 +63,14 @@ def connect(
         query_retries=0,
         compress=False,
         dedicated_pool=dedicated_pool,
-        settings={**(CLUSTER_SETTINGS if endpoint.cluster else {}), **settings},
+        settings={**(_cluster_settings(timeout_seconds) if endpoint.cluster else {}), **settings},
         **_tls(endpoint, has_password=bool(password)),
     )
+
+
+def _cluster_settings(timeout_seconds: float) -> dict[str, int | str]:
+    """An insert waits for its quorum as long as for anything: ten minutes by default, with one writer at a time."""
+    return {**CLUSTER_SETTINGS, "insert_quorum_timeout": int(timeout_seconds * MS_PER_SECOND)}
 
 
 def connect_writer(target: str | Endpoint, *, timeout_seconds: float = LONGEST_STATEMENT_SECONDS) -> Client:

@@ -77,12 +77,12 @@ def test_a_cluster_is_migrated_once_and_its_retention_set_on_the_shards(cluster:
 
 
 def test_every_statement_on_a_cluster_carries_what_makes_an_acknowledgement_firm(cluster: Endpoint) -> None:
-    client = connect(cluster)
-    names = list(CLUSTER_SETTINGS)
+    client, expected = connect(cluster, timeout_seconds=7.5), {**CLUSTER_SETTINGS, "insert_quorum_timeout": 7500}
+    names = list(expected)
     rows = client.query(
         "SELECT name, value FROM system.settings WHERE name IN {names:Array(String)}", parameters={"names": names}
     ).result_rows
-    assert {name: str(value) for name, value in rows} == {name: str(v) for name, v in CLUSTER_SETTINGS.items()}
+    assert {name: str(value) for name, value in rows} == {name: str(v) for name, v in expected.items()}
     plain = connect(cluster.url).query("SELECT value FROM system.settings WHERE name = 'insert_quorum'").result_rows
     assert plain == [("0",)]
 

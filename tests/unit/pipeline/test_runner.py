@@ -105,7 +105,9 @@ class Coded(Exception):
         self.code = code
 
 
-@pytest.mark.parametrize("code", [3, 159, 164, 202, 203, 209, 210, 242, 243, 252, 285, 286, 289, 319, 425, 999, 1002])
+@pytest.mark.parametrize(
+    "code", [3, 159, 164, 202, 203, 209, 210, 225, 242, 243, 252, 285, 286, 289, 319, 341, 425, 999, 1002]
+)
 def test_passing_troubles_are_retried(code: int) -> None:
     assert isinstance(sink_error(Coded(code), "x"), SinkUnavailable)
 
