@@ -16,8 +16,10 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from deploy.cli.context import Context
 from deploy.cli.known import check_known
 from deploy.cli.problems import UNKNOWN_DATABASE, clickhouse_problem, command_errors
+from deploy.errors import Refused
 from deploy.sql import sql
 from schemas.connection import connect, connect_writer
+from schemas.grain import MS_PER_SECOND
 from schemas.instant import utc
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
@@ -25,9 +27,11 @@ from schemas.sharding import everywhere
 
 if TYPE_CHECKING:
     from pipeline.clickhouse.store import Store
+    from pipeline.core.effects import State
 
 T = TypeVar("T")
 
+TRUSTED_SKEW_MS = 60_000
 LOOK_SECONDS = 10
 """The time limit of a statement of commands that are asked because something may be wrong."""
 
@@ -55,6 +59,16 @@ def open_clickhouse(
 def clickhouse_now(client: Client) -> datetime:
     """ClickHouse's clock: what a command writes or tells of a time rests on it, whatever this machine's clock says."""
     return utc(int(client.query(sql("cli/server_clock")).result_rows[0][0]))
+
+
+def check_clocks(state: State) -> None:
+    """Raise Refused where ClickHouse's clock, by which rows are deleted and written for good, may be the wrong one."""
+    skew_ms = state.clock.skew_ms()
+    if abs(skew_ms) > TRUSTED_SKEW_MS:
+        raise Refused(
+            f"this machine's clock is {abs(skew_ms) / MS_PER_SECOND:.0f} s {'behind' if skew_ms < 0 else 'ahead of'} "
+            f"ClickHouse's, and nothing tells which is wrong, so nothing was done; synchronise both (NTP)"
+        )
 
 
 def known_cluster_id(settings: Settings, client: Client) -> str:

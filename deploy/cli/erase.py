@@ -6,13 +6,14 @@ import click
 
 from deploy.cli.accounts import list_keys, revoke_key
 from deploy.cli.arguments import ORG_ARGUMENT
-from deploy.cli.clickhouse import with_store
+from deploy.cli.clickhouse import check_clocks, with_store
 from deploy.cli.context import INSTANT, Context, confirm, say, warn
 from deploy.cli.interruption import unfinished
 from deploy.errors import Refused
 from deploy.sql import sql
 from pipeline.clickhouse.client import ClickHouse
 from pipeline.clickhouse.store import Store
+from pipeline.core.effects import ReadState
 from pipeline.core.erasure import order_erasure_steps
 from pipeline.core.lenient import MAX_NAMED_BYTES
 from pipeline.repair.lease import run_leased
@@ -96,6 +97,7 @@ def ahead_of_now(now_ms: int, newest_ms: int) -> list[str]:
 
 def find_instant(store: Store, org: str, until: int | None) -> int:
     """The instant up to which an organization is erased (epoch milliseconds). Raises Refused, see `choose_instant`."""
+    check_clocks(store.perform(ReadState()))
     return choose_instant(org, store.clock_ms(), newest_record(store, org), until)
 
 

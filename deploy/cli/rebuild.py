@@ -4,7 +4,7 @@ import click
 from tqdm import tqdm
 
 from deploy.cli.arguments import ORG
-from deploy.cli.clickhouse import with_store
+from deploy.cli.clickhouse import check_clocks, with_store
 from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, say, warn
 from deploy.cli.interruption import unfinished
 from deploy.errors import Refused
@@ -49,6 +49,7 @@ def rebuild_span(store: Store, span: Span, org: str, watched: bool) -> str:
     Raises Refused where facts have expired, and where there is nothing to rebuild.
     """
     state: State = store.perform(ReadState())
+    check_clocks(state)
     if Grain.DAY.floor(span.start) * MS_PER_SECOND < state.facts_floor_ms:
         raise Refused(
             f"facts are complete only since {rfc3339(state.facts_floor_ms)}; what is before cannot be computed from "

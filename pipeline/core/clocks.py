@@ -129,7 +129,8 @@ class Clocks:
             self._was_compared = True
             server = self._servers.setdefault(reading.server, _Server(reading))
             skew_ms, server.newest = abs(reading.skew_ms()), reading
-            server.agreeing = server.agreeing + 1 if skew_ms < AGREEING_MS else 0
+            if self._disagreed is None or reading.before.boot_ms > self._disagreed.before.boot_ms:
+                server.agreeing = server.agreeing + 1 if skew_ms < AGREEING_MS else 0
             if skew_ms > MOST_SKEW_MS:
                 if self._disagreed is None:  # what was heard before tells nothing any more
                     for known in self._servers.values():

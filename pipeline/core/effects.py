@@ -25,7 +25,8 @@ Erasures = Mapping[str, int]
 class State:
     """The scalars of the ``watermark`` table, each only ever rising, and ClickHouse's clock as it was then.
 
-    ``facts_floor_ms`` is where facts are surely complete from on: by what is stored, and by the retention of facts.
+    ``facts_floor_ms`` is where facts are surely complete from on: by what is stored, and by the retention of facts, for
+    which the time is that clock's, or `as_of` where that is later, as it is after the clock was set back.
     """
 
     as_of_ms: int = 0

@@ -75,7 +75,7 @@ class Chunk:
 
     A second reading, as a replay is one, does not judge time again: records that a clock refuses (too late, or in the
     future) are counted, as ``out_of_time``, and get no dead letter. ``offsets_ms`` are the least and the most that the
-    wall clock was set to when it judged.
+    wall clock was set to when it judged, ``is_in_doubt`` that it was not to be believed.
     """
 
     is_second_reading: bool = False
@@ -88,6 +88,7 @@ class Chunk:
     out_of_time: int = 0
     opened_at: float | None = None
     offsets_ms: tuple[int, ...] = ()
+    is_in_doubt: bool = False
 
     def add(self, batch: Batch, rules: Rules, now: Moment, facts_floor_ms: int, read_at: float) -> None:
         """Decode a batch into the chunk. Batches of a partition arrive in the order of its log."""
@@ -124,8 +125,8 @@ class Chunk:
         return bool(erasures) and any(_is_erased(erasures, org, at) for org, at in chain(rows, letters))
 
     def was_judged_by(self, clock: ClockReading) -> bool:
-        """Whether the clock that judged its records agreed with this one."""
-        return clock.agrees(*self.offsets_ms)
+        """Whether the clock that judged its records could be believed, and agreed with this one."""
+        return not self.is_in_doubt and clock.agrees(*self.offsets_ms)
 
     def _advance(self, batch: Batch, watermark_ms: int) -> None:
         end = self.ends.get(batch.place)

@@ -39,11 +39,13 @@ class Pace(Enum):
     """There is more to read than a few flushes take."""
 
 
-def late_keys(occurred_ms: Sequence[int], org_ids: Sequence[str], closing_ms: int) -> LateKeys:
-    """The keys of those events whose minute ends at or before ``closing_ms``."""
-    first_open = closing_ms // MINUTE_MS
+def late_keys(occurred_ms: Sequence[int], org_ids: Sequence[str], floor_ms: int, closing_ms: int) -> LateKeys:
+    """The keys of those events whose minute ends at or before ``closing_ms``, and begins at or after ``floor_ms``.
+
+    Before the floor facts may be gone: what is left of them would be computed as if it were all.
+    """
     minutes = np.array(occurred_ms, np.int64) // MINUTE_MS
-    (late,) = np.nonzero(minutes < first_open)
+    (late,) = np.nonzero((minutes < closing_ms // MINUTE_MS) & (minutes >= floor_ms // MINUTE_MS))
     return LateKeys.of(minutes[late], [org_ids[place] for place in late.tolist()]) if len(late) else NO_KEYS
 
 

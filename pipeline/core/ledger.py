@@ -119,13 +119,16 @@ class Ledger:
                     reading.durable = end.next_offset
 
     def give_back(self, chunk: Chunk) -> None:
-        """A chunk will not be made durable: what is in it and behind it counts as lost, and is to be read again."""
+        """A chunk will not be made durable: what is in it and behind it counts as lost, and is to be read again.
+
+        In a later reading too, which began behind what was in memory then.
+        """
         with self._lock:
             self._collected_bytes -= chunk.size_bytes
             for batch in chunk.batches:
                 reading = self._readings.get(batch.place)
-                if reading is not None and reading.epoch == batch.epoch:
-                    reading.admitted, reading.has_hole = min(reading.admitted, batch.start), True
+                if reading is not None and reading.admitted > batch.start:
+                    reading.admitted, reading.has_hole = batch.start, True
 
     def passed(self, place: Place, epoch: int, position: int) -> None:
         """Nothing between what was taken of a reading and ``position`` is a record: that far is durable too."""

@@ -88,7 +88,7 @@ def flush_steps(chunk: Chunk, progress: Iterable[Progress], lateness_ms: int, er
     if letters:
         yield InsertDeadLetters(letters)
     erasures = yield ReadErasures()
-    late = late_keys(chunk.columns.occurred_ms, chunk.columns.org_id, state.closing_ms)
+    late = late_keys(chunk.columns.occurred_ms, chunk.columns.org_id, state.facts_floor_ms, state.closing_ms)
     claimed = tuple(progress)
     if claimed:
         yield WriteProgress(claimed, lateness_ms)
@@ -144,7 +144,8 @@ def roll_steps(partitions: Iterable[Place]) -> Steps[Rolled]:
     `closing` is announced before anything is read, so that a fact which arrives too late for this reading sees the
     announcement and is recomputed by its inserter. `as_of` comes last: who sees it sees everything below it.
     Two rollers at once do the same work twice and nothing else. No more is closed than was announced: `closing` gets
-    no further than ClickHouse's clock, whatever a watermark says.
+    no further than ClickHouse's clock, whatever a watermark says; nor more than `as_of` can be raised to, where that
+    clock was set back since.
     """
     expected = tuple(partitions)
     watermarks: dict[Place, int] = yield ReadWatermarks()
@@ -159,7 +160,7 @@ def roll_steps(partitions: Iterable[Place]) -> Steps[Rolled]:
         return Rolled(target)
     yield RaiseState(State(closing_ms=target))
     state = yield ReadState()
-    start_ms, target = state.as_of_ms, min(target, state.closing_ms)
+    start_ms, target = state.as_of_ms, min(target, state.closing_ms, state.clock.theirs_ms)
     if target <= start_ms:
         return Rolled(start_ms)
     if not start_ms:

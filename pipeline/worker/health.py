@@ -67,7 +67,8 @@ class Health:
     def saw(self, state: State) -> None:
         """The state was read."""
         self.as_of_ms = state.as_of_ms
-        self.epoch_ms = state.clock.theirs_ms - state.clock.before.boot_ms
+        if state.clock.tells:
+            self.epoch_ms = state.clock.theirs_ms - state.clock.before.boot_ms
 
     def as_of_age_ms(self, now_ms: int) -> int:
         """The age of `as_of` by ClickHouse's clock; only where it is set."""

@@ -85,16 +85,17 @@ class Lanes:
 
     async def offer(self, batch: Batch) -> None:
         """Take a batch from Faust: decode it into the growing chunk. Stale and repeated batches are dropped."""
-        if not self.ledger.admit(batch, self.monotonic()):
-            log.info("dropped a stale batch of partition %d at %d", batch.place.number, batch.start)
-            return
-        async with self._chunk_lock:
+        async with self._chunk_lock:  # also while it is admitted: what is given back meanwhile is refused
+            if not self.ledger.admit(batch, self.monotonic()):
+                log.info("dropped a stale batch of partition %d at %d", batch.place.number, batch.start)
+                return
             await self.runner.call(self._decode, batch)
         if self._flush_due():
             self._wake.set()
 
     def _decode(self, batch: Batch) -> None:
         with metrics.STAGE_SECONDS.labels("decode").time():
+            self.chunk.is_in_doubt |= self.seen.is_clock_in_doubt
             self.chunk.add(batch, self.rules, self.seen.clock(), self.seen.facts_floor_ms, self.monotonic())
 
     def _flush_due(self) -> bool:
@@ -145,8 +146,11 @@ class Lanes:
         """Resume interrupted erasures: from time to time where partition 0 is, at once where a flush saw one."""
         while not self._is_stopping:
             asked = await self._waited(self._sweep, self.pauses.sweep)
-            is_asked = asked or is_leading(await self.kafka.assigned())
-            if self._is_stopping or not is_asked or self.seen.is_clock_in_doubt:
+            wanted = asked or is_leading(await self.kafka.assigned())
+            if self._is_stopping or not wanted:
+                continue
+            await self._perform(_ask(ReadState()), "sweep")  # a clock that went wrong just now is in doubt from here on
+            if self.seen.is_clock_in_doubt:
                 continue
             for org in await self._perform(sweep_steps(), "sweep"):
                 log.info("finished the erasure of an organization: %s", org)

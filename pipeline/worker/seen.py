@@ -46,7 +46,7 @@ class Seen:
             metrics.CLOCK_SKEW.set(skew_ms / MS_PER_SECOND)
 
     def earliest_ms(self, now: Moment, boot_ms: int) -> int:
-        """A moment in epoch milliseconds: by this machine's clock or by ClickHouse's, which is behind the other.
+        """A moment in epoch milliseconds, by this machine's clock or by ClickHouse's: the earlier of the two.
 
         ClickHouse's is that of the newest reading, which may be long ago: ours may have been set since.
         """

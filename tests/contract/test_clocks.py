@@ -42,6 +42,14 @@ def test_facts_are_complete_since_the_retention_or_since_what_is_stored(case: Ca
     assert case.perform(ReadState()).facts_floor_ms == floor_ms + 5 * DAY_MS
 
 
+def test_a_clock_that_is_set_back_brings_no_facts_back(url: str) -> None:
+    """`as_of` was not ahead of it when it was written: as if that had been so, ten days from now."""
+    store = Store(url, "cluster", TOPIC, "worker", 10)
+    connect(url).command("INSERT INTO watermark (as_of) VALUES (now64(3) + INTERVAL 10 DAY)")
+    state: State = store.perform(ReadState())
+    assert state.facts_floor_ms == retention_floor(state.as_of_ms, 35)
+
+
 def test_the_retention_is_the_setting(url: str) -> None:
     states = [Store(url, "cluster", TOPIC, "worker", 10, days).perform(ReadState()) for days in (1, 3650)]
     for state, days in zip(states, (1, 3650), strict=True):

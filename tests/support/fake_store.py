@@ -126,7 +126,9 @@ class FakeStore:
                     yield
             case ReadState():
                 now_ms = self.clock_ms()
-                floor_ms = max(self.state.facts_floor_ms, retention_floor(now_ms, FACTS_RETENTION_DAYS))
+                floor_ms = max(
+                    self.state.facts_floor_ms, retention_floor(max(now_ms, self.state.as_of_ms), FACTS_RETENTION_DAYS)
+                )
                 clock = ClockReading("fake", now_ms, Moment(now_ms, now_ms), 0)
                 return replace(self.state, facts_floor_ms=floor_ms, clock=clock)
             case RaiseState(state=s):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from pipeline.core.clocks import Moment
 from pipeline.core.commits import Commits, Reached
 from pipeline.core.effects import State, Steps
 from pipeline.core.flush import Batch, Chunk
@@ -40,7 +39,6 @@ class Flaw(StrEnum):
     RAISES = "a loop raises, which ends a worker"
     NO_SWEEP = "nobody resumes an interrupted erasure"
     NOT_COMPARED = "a machine's clock is never held against ClickHouse's"
-    NEVER_IN_DOUBT = "claims go on as if the clock were right, whatever it shows"
 
 
 @dataclass(slots=True)
@@ -136,11 +134,6 @@ class NotCompared(Seen):
                 self.note(answer)
 
 
-class NeverInDoubt(Seen):
-    def now(self) -> Moment:
-        return self.clock()
-
-
 COMMITS: Mapping[Flaw, type[Commits]] = {
     Flaw.LATE_IDLE: LateIdle,
     Flaw.ANY_READING: AnyReading,
@@ -154,7 +147,7 @@ LEDGERS: Mapping[Flaw, type[Ledger]] = {
     Flaw.OLD_EPOCHS: OldEpochs,
     Flaw.UNSETTLED: Unsettled,
 }
-SEENS: Mapping[Flaw, type[Seen]] = {Flaw.NOT_COMPARED: NotCompared, Flaw.NEVER_IN_DOUBT: NeverInDoubt}
+SEENS: Mapping[Flaw, type[Seen]] = {Flaw.NOT_COMPARED: NotCompared}
 LANES: Mapping[Flaw, type[Lanes]] = {
     Flaw.NO_RECOMPUTE: NoRecompute,
     Flaw.HOT_LEFT: HotLeft,

@@ -1,14 +1,17 @@
 -- The rising scalars, and what this server is and says what time it is. ClickHouse may not have merged older rows yet,
 -- hence max(). Facts are complete since what is stored, and since the first day that their retention has not touched:
--- they are dropped by whole days, and `margin` (seconds) covers a server whose clock differs from this one's.
+-- they are dropped by whole days, and `margin` (seconds) covers a server whose clock differs from this one's. A clock
+-- that was set back does not bring them back: it was as_of at least.
 SELECT
     toUnixTimestamp64Milli(as_of),
     toUnixTimestamp64Milli(closing),
     toUnixTimestamp64Milli(greatest(
         facts_floor,
         toDateTime64(
-            toStartOfDay(now('UTC') + toIntervalSecond({margin:UInt32}) - toIntervalDay({days:UInt32}))
-                + toIntervalDay(1),
+            toStartOfDay(
+                greatest(now64(3, 'UTC'), as_of) + toIntervalSecond({margin:UInt32}) - toIntervalDay({days:UInt32}),
+                'UTC'
+            ) + toIntervalDay(1),
             3, 'UTC'
         )
     )),

@@ -71,6 +71,20 @@ def test_doubt_ends_with_the_third_reading_in_a_row_that_agrees_well(machine: Ma
     assert machine.problem is None
 
 
+def test_a_reading_from_before_the_doubt_does_not_end_it(machine: Machine) -> None:
+    """It was answered after the one that began the doubt, by another server or another thread."""
+    before = [machine.reading("b") for _ in range(3)]
+    machine.hears(ahead_ms=HOUR_MS)
+    for reading in before:
+        machine.clocks.note(reading)
+    for _ in range(3):
+        machine.hears()
+        assert machine.problem
+    for _ in range(3):
+        machine.hears("b")
+    assert machine.problem is None
+
+
 def test_less_than_a_second_begins_no_doubt(machine: Machine) -> None:
     for _ in range(5):
         machine.hears(ahead_ms=990)

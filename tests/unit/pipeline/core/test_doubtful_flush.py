@@ -64,6 +64,13 @@ def test_a_clock_that_was_set_since_it_judged_is_doubted_too() -> None:
     assert flushed(judged, RIGHT)[1] == DOUBTED, "one of several batches is enough"
 
 
+def test_a_clock_that_was_in_doubt_when_it_judged_is_doubted_whatever_it_agrees_with() -> None:
+    """All clocks of one machine were set at once."""
+    judged = chunk(PAST, FUTURE)
+    judged.is_in_doubt = True
+    assert flushed(judged, RIGHT)[1] == DOUBTED
+
+
 def test_a_reading_that_took_too_long_is_repeated_until_one_tells() -> None:
     slow = replace(reading(NOW_MS + HOUR_MS, NOW_MS), took_ms=1001)
     assert flushed(chunk(PAST, FUTURE), slow, slow, RIGHT)[1] == [InsertFacts, ReadState, ReadState, *ALL[1:]]

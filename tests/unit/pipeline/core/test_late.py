@@ -16,9 +16,11 @@ MINUTE_MS = 60_000
 
 def test_an_event_is_late_when_its_minute_has_ended_at_closing() -> None:
     times, orgs = [0, 59_999, 60_000, 119_999], ["a", "b", "a", "b"]
-    assert not len(late_keys(times, orgs, 59_999))
-    assert set(late_keys(times, orgs, 60_000)) == {(0, "a"), (0, "b")}
-    assert set(late_keys(times, orgs, 10 * MINUTE_MS)) == {(0, "a"), (0, "b"), (1, "a"), (1, "b")}
+    assert not len(late_keys(times, orgs, 0, 59_999))
+    assert set(late_keys(times, orgs, 0, 60_000)) == {(0, "a"), (0, "b")}
+    assert set(late_keys(times, orgs, 0, 10 * MINUTE_MS)) == {(0, "a"), (0, "b"), (1, "a"), (1, "b")}
+    after_the_floor = late_keys(times, orgs, MINUTE_MS, 10 * MINUTE_MS)
+    assert set(after_the_floor) == {(1, "a"), (1, "b")}, "before it nothing can be computed any more"
 
 
 def test_a_recompute_goes_through_the_weeks_that_it_touches_in_bounded_steps(monkeypatch: pytest.MonkeyPatch) -> None:

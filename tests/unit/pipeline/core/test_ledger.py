@@ -72,3 +72,36 @@ def test_what_was_read_before_a_seek_counts_for_nothing() -> None:
     ledger.durable(chunk_of(stale))
     assert ledger.durable_offsets() == {P0: 2}
     assert ledger.is_settled(P0)
+
+
+def test_what_is_given_back_is_lost_with_all_behind_it() -> None:
+    ledger = Ledger()
+    ledger.begin(P0, 5, now=0)
+    batches = [batch(ledger, 8), batch(ledger, 9), batch(ledger, 12)]
+    assert [ledger.admit(b, now=1) for b in batches[:2]] == [True, True]
+    ledger.give_back(Chunk(batches=batches[:2], size_bytes=20))
+    assert ledger.lost(now=1, patience_seconds=10) == {P0: 5}
+    assert not ledger.admit(batches[2], now=1), "it comes behind what is to be read again"
+    assert (ledger.durable_offsets(), ledger.is_settled(P0)) == ({P0: 5}, False)
+
+
+def test_what_is_given_back_is_lost_in_a_reading_that_began_behind_it() -> None:
+    """Batches that came late had it restarted there, since what was admitted was in memory."""
+    ledger = Ledger()
+    ledger.begin(P0, 100, now=0)
+    in_memory = batch(ledger, 102)
+    assert ledger.admit(in_memory, now=1)
+    ledger.begin(P0, 102, now=20)
+    assert ledger.admit(batch(ledger, 103), now=21)
+    ledger.give_back(Chunk(batches=[in_memory], size_bytes=10))
+    assert ledger.lost(now=22, patience_seconds=10) == {P0: 100}
+
+
+def test_what_is_given_back_and_is_read_again_already_changes_nothing() -> None:
+    ledger = Ledger()
+    ledger.begin(P0, 100, now=0)
+    in_memory = batch(ledger, 102)
+    assert ledger.admit(in_memory, now=1)
+    ledger.begin(P0, 90, now=20)  # another worker had it in between
+    ledger.give_back(Chunk(batches=[in_memory], size_bytes=10))
+    assert ledger.lost(now=22, patience_seconds=10) == {}

@@ -1,5 +1,6 @@
 """What a roll asks of the store: a bucket is announced before it is read, and published last."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,6 +61,17 @@ def test_no_more_is_closed_than_was_announced(now_ms: int) -> None:
     assert (rolled.as_of_ms, state.as_of_ms, state.closing_ms) == (now_ms, now_ms, now_ms)
     closed = [(e.start, e.end) for e in done if isinstance(e, CloseBuckets) and e.grain is Grain.MINUTE]
     assert closed == ([(MINUTE // 1000, MINUTE // 1000 + 60)] if now_ms >= MINUTE + 60_000 else [])
+
+
+def test_a_roller_does_not_spin_where_the_clock_was_set_back_since_it_announced() -> None:
+    """`as_of` cannot be raised to what is announced already; the next roll would close the same again, at once."""
+    announced = replace(BEFORE, closing_ms=MINUTE + 3_600_000)
+    store = FakeStore(clock_ms=lambda: MINUTE + 90_000, state=announced)
+    store.progress = {P0: Progress(P0, 9, MINUTE + 7_200_000)}
+    for more in (True, False):
+        rolled = drive(roll_steps([P0]), store.perform)
+        assert (rolled.as_of_ms, store.state.as_of_ms) == (MINUTE + 90_000, MINUTE + 90_000)
+        assert rolled.more is more
 
 
 def test_nothing_is_closed_where_nothing_could_be_announced() -> None:
