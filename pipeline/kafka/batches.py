@@ -79,9 +79,12 @@ class _Header(NamedTuple):
         return self.base_offset + self.last_offset_delta + 1
 
     @property
+    def append_time(self) -> int | None:
+        return self.max_timestamp if self.attributes & _APPEND_TIME else None
+
+    @property
     def span(self) -> Span:
-        append_time = self.max_timestamp if self.attributes & _APPEND_TIME else None
-        return Span(self.base_offset, self.next_offset - 1, self.records, self.first_timestamp, append_time)
+        return Span(self.base_offset, self.next_offset - 1, self.records, self.first_timestamp, self.append_time)
 
 
 def unpack_fetch(
@@ -114,11 +117,12 @@ def unpack_fetch(
         raise BatchRefused("the broker sends the beginning of a batch that is larger than a fetch", None)
 
 
-def end_of_first(payload: bytes) -> int:
-    """The offset at which the log goes on behind the first batch, as that claims; 0 where it does not say."""
+def claims_of_first(payload: bytes) -> tuple[int, int | None]:
+    """The offset behind the first batch, as that claims (0: it does not say), and its stamp if that is the broker's."""
     if len(payload) < _HEADER.size or payload[_MAGIC_AT] != FORMAT:
-        return 0
-    return _Header(*_HEADER.unpack_from(payload)).next_offset
+        return 0, None
+    header = _Header(*_HEADER.unpack_from(payload))
+    return header.next_offset, header.append_time
 
 
 def _check_order(frame: memoryview, position: int, following: int, *, is_first: bool) -> None:

@@ -16,6 +16,8 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from pipeline.core.broker_clocks import BrokerClocks
+from pipeline.core.clocks import Moment
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
 from pipeline.core.start import Gap, Offsets, Start
@@ -35,7 +37,10 @@ METADATA_MAX_AGE_MS = 10_000
 
 @dataclass(slots=True)
 class Hooks:
-    """The transport's view of the worker. ``start`` and ``read_gaps`` block, in a thread; may raise SinkUnavailable."""
+    """The transport's view of the worker. ``start`` and ``read_gaps`` block, in a thread; may raise SinkUnavailable.
+
+    ``now`` is None while this machine's clock is in doubt.
+    """
 
     topic: str
     session_timeout_seconds: float
@@ -43,6 +48,8 @@ class Hooks:
     buffer_bytes: int
     ledger: Ledger
     waiting: Waiting
+    broker_clocks: BrokerClocks
+    now: Callable[[], Moment | None]
     start: Callable[[Mapping[Place, Offsets]], Mapping[Place, Start | Gap]]
     read_gaps: Callable[[], Gaps]
     is_blocked: Callable[[], bool]
@@ -97,7 +104,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: Any) -> LogConsumer:
         hooks, conf = self.hooks, self.app.conf
-        return LogConsumer(
+        consumer = LogConsumer(
             client_id=conf.broker_client_id,
             group_id=conf.id,
             bootstrap_servers=driver.server_list(transport.url, transport.default_port),
@@ -114,3 +121,5 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             request_timeout_ms=int(max(hooks.session_timeout_seconds + 5, 15) * MS_PER_SECOND),
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
+        consumer.broker_clocks, consumer.now = hooks.broker_clocks, hooks.now
+        return consumer

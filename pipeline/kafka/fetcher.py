@@ -9,17 +9,20 @@ it is time to try again.
 import asyncio
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import TopicPartition, errors
 from aiokafka.consumer.fetcher import Fetcher
 
+from pipeline.clock import running_ms
+from pipeline.core.broker_clocks import BrokerClocks
+from pipeline.core.clocks import Moment
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter, RawRecord, time_of
 from pipeline.core.waiting import Cause
-from pipeline.kafka.batches import BatchRefused, Unpacked, end_of_first, unpack_fetch
+from pipeline.kafka.batches import BatchRefused, Unpacked, claims_of_first, unpack_fetch
 from pipeline.kafka.causes import MOVED, broker_error, unanswered_fetch
 from pipeline.kafka.lenient import Unreadable
 from pipeline.kafka.transactions import Aborted
@@ -178,11 +181,15 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
         super().__init__(*arguments, **options)
         self.failing: set[TopicPartition] = set()
         """Partitions whose next answer is worth a note, even if there is nothing to read."""
+        self.broker_clocks = BrokerClocks()
+        self.now: Callable[[], Moment | None] = lambda: None
+        """Gives None where no stamp of a broker can be judged."""
         self._doubted: dict[TopicPartition, int] = {}
 
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         """Ask a broker, and keep its answers. Whether there is anything to take."""
         asked = {TopicPartition(t, p): offset for t, partitions in request.topics for p, offset, _ in partitions}
+        asked_ms = running_ms()
         try:
             response = await self._client.send(node_id, request)
         except asyncio.CancelledError:  # closed, or assigned anew
@@ -195,8 +202,10 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
             TopicPartition(topic, number): (code, end, rest)
             for topic, partitions in response.topics
             for number, code, end, *rest in partitions
+            if TopicPartition(topic, number) in asked
         }
-        kept = {tp: self._answer(assignment, tp, asked[tp], *answer) for tp, answer in answers.items() if tp in asked}
+        self._note_stamps(node_id, asked, asked_ms, answers)
+        kept = {tp: self._answer(assignment, tp, asked[tp], *answer) for tp, answer in answers.items()}
         return self._keep(assignment, asked, kept)
 
     def _answer(
@@ -213,10 +222,21 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
         if not payload:
             return Recovered() if tp in self.failing else None
         aborted = rest[2 if len(rest) > 4 else -2] if len(rest) > 1 else None
-        if end_of_first(payload) > log_end and self._doubted.get(tp) != position:
+        if claims_of_first(payload)[0] > log_end and self._doubted.get(tp) != position:
             self._doubted[tp] = position
             return None  # asked once more: by then the broker knows of what was appended while it answered
         return Fetched(assignment, tp, position, unpack_fetch(payload, position, log_end, Aborted(aborted)))
+
+    def _note_stamps(
+        self, broker: int, asked: Mapping[TopicPartition, int], asked_ms: int, answers: Mapping[TopicPartition, Any]
+    ) -> None:
+        """Hold a broker's clock against ours, by what it has appended where it had nothing before."""
+        now = self.now()
+        for tp, (code, log_end, rest) in answers.items():
+            if payload := rest[-1]:
+                self.broker_clocks.appended(broker, Place(*tp), asked[tp], claims_of_first(payload)[1], now)
+            elif not code and log_end <= asked[tp]:  # else something is there, hidden by a transaction that is open
+                self.broker_clocks.had_nothing(broker, Place(*tp), asked[tp], asked_ms)
 
     def _keep(self, assignment: Any, asked: Any, answers: Any) -> bool:
         """Keep what was answered, unless the partition was sought or taken away meanwhile."""

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition, errors
 
+from pipeline.core.broker_clocks import BrokerClocks
+from pipeline.core.clocks import Moment
 from pipeline.core.place import Place
 from pipeline.core.start import Gap, behind_gaps
 from pipeline.core.waiting import Cause, Waiting
@@ -25,6 +27,9 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         super().__init__(*topics, **options)
         self.waiting = Waiting()
         """Partitions that ``poll`` tries again later."""
+        self.broker_clocks = BrokerClocks()
+        self.now: Callable[[], Moment | None] = lambda: None
+        """Both go to the fetcher."""
 
     async def start(self) -> None:
         """Connect, and put our fetcher in the place of aiokafka's, which has had nothing to do yet."""
@@ -38,6 +43,7 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             auto_offset_reset="none",
             isolation_level="read_committed",
         )
+        self._fetcher.broker_clocks, self._fetcher.now = self.broker_clocks, self.now
 
     def kept(self) -> dict[TopicPartition, Any]:
         """Answers that were fetched, or stand for one, by partition."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from pipeline import metrics
+from pipeline.core.broker_clocks import BrokerClocks
 from pipeline.core.effects import State
 from pipeline.core.flush import Chunk
 from pipeline.core.place import Place
@@ -52,6 +53,7 @@ class Health:
     """To be added to that clock for epoch milliseconds, by ClickHouse's clock as it was last read."""
     clock_problem: str | None = None
     """The reason not to believe the wall clock."""
+    broker_clocks: BrokerClocks = field(default_factory=BrokerClocks)
     sink: Peer = field(default_factory=lambda: Peer("sink"))
     kafka: Peer = field(default_factory=lambda: Peer("Kafka"))
     lag: int = 0
@@ -117,6 +119,7 @@ class Health:
         """Reasons for which this worker is not ready, as sentences; empty when it is."""
         peers = (self.sink.reason(now_ms), self.kafka.reason(now_ms), self.clock_problem)
         found = [reason for reason in peers if reason]
+        found += [] if self.clock_problem else self.broker_clocks.sentences(now_ms)
         found += self.waiting.values()
         found += self._standing_still(now_ms, STANDING_SECONDS)
         if flood := self._flood(now_ms):

@@ -121,6 +121,8 @@ class Worker:
             buffer_bytes=self.settings.buffer_bytes,
             ledger=self.ledger,
             waiting=self.waiting,
+            broker_clocks=self.health.broker_clocks,
+            now=self.seen.now,
             start=self._choose_starts,
             read_gaps=self._read_gaps,
             is_blocked=lambda: self._lanes is None or self._lanes.is_blocked(),

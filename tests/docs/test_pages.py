@@ -9,6 +9,7 @@ import pytest
 
 from api import errors
 from api.params import PARSERS
+from pipeline.core.broker_clocks import BrokerClocks
 from pipeline.core.clocks import Clocks, Moment
 from pipeline.core.decode import decode_event
 from pipeline.worker.health import Health
@@ -118,6 +119,7 @@ def _reasons() -> Iterator[str]:
     yield from health(as_of_ms=0).reasons(now_ms)
     yield from health(as_of_ms=1).reasons(now_ms)
     yield from _doubts()
+    yield from health(broker_clocks=_ahead()).reasons(now_ms)
 
 
 def _doubts() -> Iterator[str]:
@@ -129,12 +131,19 @@ def _doubts() -> Iterator[str]:
     yield str(ahead.problem(at(3_601_000)))
 
 
+def _ahead() -> BrokerClocks:
+    clocks, now_ms = BrokerClocks(), 10**6
+    clocks.had_nothing(3, P0, 7, now_ms)
+    clocks.appended(3, P0, 7, now_ms + 3_600_000, at(now_ms))
+    return clocks
+
+
 def test_the_operators_guide_explains_every_reason_for_not_being_ready() -> None:
     text = read("docs/operators.md")
     rows = re.findall(r"^\| `([^`]+)` \| (?:ClickHouse|brokers|a |it |nothing|the |aggregation)", text, re.MULTILINE)
     patterns = [re.sub(r"\b[NMOP]\b", r"[\\d.]+", re.escape(row).replace("…", ".*")) for row in rows]
     reasons = list(_reasons())
-    assert len(reasons) == 12
+    assert len(reasons) == 13
     for reason in reasons:
         assert any(re.fullmatch(pattern + ".*", reason) for pattern in patterns), reason
 

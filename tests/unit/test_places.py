@@ -28,6 +28,7 @@ BY_NUMBER = {
     "pipeline/kafka/transactions.py: set[int]": "of producers",
     "pipeline/kafka/codecs.py: dict[int, Callable[[memoryview, int], bytes | memoryview]]": "by codec",
     "pipeline/kafka/topic_ids.py: dict[int, bytes]": "by tag of an optional field",
+    "pipeline/core/broker_clocks.py: Mapping[int, _Wrong]": "by broker",
     "pipeline/peer.py: dict[int, int]": "by the number of a question",
     "deploy/migrations/apply.py: dict[tuple[int, int], tuple[str, str]]": "by migration and statement",
     "tests/sim/world.py: dict[int, Order]": "by the number of an order",

@@ -2,6 +2,7 @@
 
 from pipeline.core.place import Place
 from pipeline.worker.health import FLOOD_LETTERS, STALLED_SECONDS, Health
+from tests.support.moments import at
 from tests.support.places import P0, P1, place
 
 NOW = 1_778_000_000_000
@@ -150,3 +151,13 @@ def test_a_partition_that_waits_is_a_reason_and_no_fault_of_this_process() -> No
     assert health.reasons(health.as_of_ms) == ["partition 0 waits for its leader"], "and is not called still besides"
     health.waiting = {}
     assert "partition 0 has stood at offset 5" in health.reasons(health.as_of_ms)[0]
+
+
+def test_a_broker_whose_clock_is_wrong_is_named_unless_our_own_is_in_doubt() -> None:
+    health = healthy()
+    health.broker_clocks.had_nothing(1, P0, 5, NOW)
+    health.broker_clocks.appended(1, P0, 5, NOW - 3_600_000, at(NOW))
+    (reason,) = health.reasons(NOW)
+    assert "broker 1's clock" in reason
+    health.clock_problem = "it was set"
+    assert health.reasons(NOW) == ["it was set"]
