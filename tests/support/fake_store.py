@@ -81,7 +81,6 @@ class FakeStore:
     """
 
     clock_ms: Callable[[], int] = wall_clock_ms
-
     facts: dict[Identity, Fact] = field(default_factory=dict)
     rollups: dict[Grain, dict[tuple[str, int], Row]] = field(default_factory=lambda: {g: {} for g in Grain})
     state: State = field(default_factory=State)
@@ -140,10 +139,9 @@ class FakeStore:
                     self._raised(old.generation, s.generation),
                 )
             case WriteProgress(progress=progress, lateness_ms=lateness_ms):
-                limit_ms = self.clock_ms() - lateness_ms
                 for p in progress:
                     old_p = self.progress.get(p.place, Progress(p.place, 0))
-                    mark = self._raised(old_p.watermark_ms, min(p.watermark_ms, limit_ms))
+                    mark = self._raised(old_p.watermark_ms, min(p.watermark_ms, self.clock_ms() - lateness_ms))
                     offset = self._raised(old_p.next_offset, p.next_offset)
                     self.progress[p.place] = replace(p, watermark_ms=mark, next_offset=offset)
                     yield
