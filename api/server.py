@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from api.app import create_app
 from api.errors import ApiError
 from api.metrics import READY, REGISTRY
+from api.pieces import InPieces
 from api.protocol import Protocol
 from api.reader import Reader
 from schemas.admin_port import GRACE_SECONDS, admin_config
@@ -43,7 +44,7 @@ class Server(uvicorn.Server):
 def public_server(app: ASGIApp, host: str, port: int) -> Server:
     """A server for strangers, with the limits of ``Protocol``."""
     config = uvicorn.Config(
-        app,
+        InPieces(app),
         host=host,
         port=port,
         http=Protocol,
