@@ -1,23 +1,31 @@
 """``make load``: a real broker with SASL_SSL, ClickHouse over HTTP, two workers and the API, under steady load.
 
 Nothing may be lost or doubled: at the end every row of every rollup is compared with a recount of what was sent; of
-days those that are over, since some events are dated days back. Exit code 1 where anything differs, where there was
-nothing to compare, or where a request failed.
+days those that are over, since some events are dated days back.
+
+In the second half strangers attack the API. Paying clients' 99th percentile may be twice that of the first half, which
+begins when all has warmed up, and the API's memory stays below a limit throughout.
+
+Exit code 1 where anything of that is not so, where there was nothing to compare, or where a request failed.
 """
 
 import argparse
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 from confluent_kafka import Producer
 
-from tests.load.clients import Clients
+from tests.load.apart import Apart
+from tests.load.clients import ask
+from tests.load.strangers import Deeds, attack
 from tests.load.traffic import Traffic
 from tests.load.verdict import (
     GRAIN_MINUTES,
     Compared,
+    Endured,
     Rows,
     compare,
     sample_table,
@@ -30,7 +38,7 @@ from tests.support.secured import PASSWORDS, SecuredBroker
 from tests.support.system import System
 from tests.support.usage import cpu_seconds, peak_mib
 
-LATENESS_SECONDS = 5
+LATENESS_SECONDS, WARM_UP_SECONDS = 5, 10
 ASKING_ORGS = 10
 
 
@@ -95,34 +103,48 @@ def run(system: System, seconds: float, rate: int, requests: float) -> int:
     for org in (f"org-{n}" for n in range(ASKING_ORGS)):
         system.run("orgs", "set", org, "--tier", "scale")
         keys[org] = system.run("keys", "create", org).strip()
-    traffic, clients = Traffic(_producer(system), rate), Clients(url, keys, requests)
+    traffic, strangers = Traffic(_producer(system), rate), Apart(attack, url, Deeds())
+    first, quiet, beside = phases = [Apart(ask, url, keys, requests) for _ in range(3)]
     load_cpu, began = time.process_time(), time.monotonic()
     with Watching(system, workers) as watching:
-        with clients:
-            traffic.run(seconds)
+        with first:
+            traffic.run(WARM_UP_SECONDS)
+        with quiet:
+            traffic.run(seconds / 2)
+        with strangers, beside:
+            traffic.run(seconds / 2)
         sent_in = time.monotonic() - began
-    answered = clients.answered
     cpu = {process.name: cpu_seconds(process.pid) for process in system.processes if process.is_alive}
-    cpu |= {"Kafka": cpu_seconds(system.broker.pid()), "clients": answered.cpu_seconds}
+    cpu |= {"Kafka": cpu_seconds(system.broker.pid()), "strangers": strangers.result.cpu_seconds}
+    cpu["clients"] = sum(phase.result.cpu_seconds for phase in phases)
     cpu["events and watching"] = time.process_time() - load_cpu
     ended_ms = time.time_ns() // 1_000_000
     system.wait_until_done(300)
     settled_in = time.monotonic() - began - sent_in
     system.wait_for_as_of(ended_ms, 300)
+    statuses = sum((phase.result.statuses for phase in phases), Counter[int]())
+    api = next(process for process in system.processes if process.name == "api")
+    endured = Endured(
+        quiet.result.milliseconds, beside.result.milliseconds, peak_mib(api.pid), strangers.result.by_name()
+    )
     print(f"{traffic.events:,} events in {sent_in:.0f} s, {traffic.events / sent_in:,.0f}/s, as {traffic.records:,}")
     print(f"records, some twice, late or broken; {traffic.failed} not acknowledged")
     print(f"all committed {settled_in:.1f} s after the last event; lateness is {LATENESS_SECONDS} s")
-    print(f"{len(answered.milliseconds):,} requests, {len(answered.milliseconds) / sent_in:,.0f}/s,", end=" ")
-    print(f"with statuses {dict(answered.statuses)}")
+    print(f"{statuses.total():,} requests, {statuses.total() / sent_in:,.0f}/s, with statuses {dict(statuses)}")
+    print("strangers: " + ", ".join(f"{times:,} {deed}" for deed, times in endured.deeds.items()))
     print("share of a core: " + ", ".join(f"{name} {spent / sent_in:.0%}" for name, spent in cpu.items()))
-    print(f"a worker takes at most {max(peak_mib(worker.pid) for worker in workers):.0f} MiB\n")
-    print(sample_table({**watching.samples, "request, ms": answered.milliseconds}), end="\n\n")
+    print(f"a worker takes at most {max(peak_mib(worker.pid) for worker in workers):.0f} MiB,", end=" ")
+    print(f"the API {endured.api_peak_mib:.0f} MiB;", end=" ")
+    print(f"p99 beside strangers is {endured.times_slower:.2f} times that without\n")
+    waits = {"request, ms": endured.quiet, "beside strangers, ms": endured.beside}
+    print(sample_table({**watching.samples, **waits}), end="\n\n")
     lines = compared(system, traffic)
     print(verdict_table(lines), end="\n\n")
     wrong = [f"{line.what}: something is wrong, or there was nothing to compare" for line in lines if not line.is_right]
-    wrong += ["requests failed"] if set(answered.statuses) - {200} else []
+    wrong += ["requests failed"] if set(statuses) - {200} else []
     wrong += ["records were not acknowledged"] if traffic.failed else []
-    print("\n".join(wrong) or "nothing lost, nothing doubled")
+    wrong += endured.problems()
+    print("\n".join(wrong) or "nothing lost, nothing doubled, and nobody who pays felt the strangers")
     return 1 if wrong else 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.load.traffic import occurred_ms
-from tests.load.verdict import GRAIN_MINUTES, Compared, Rows, compare, sample_table, without_groups
+from tests.load.verdict import GRAIN_MINUTES, Compared, Endured, Rows, compare, sample_table, without_groups
 
 NOW_MS = int(datetime(2026, 5, 5, 10, 30, tzinfo=UTC).timestamp() * 1000)
 AS_OF_MINUTES = NOW_MS // 60_000
@@ -73,3 +73,30 @@ def test_some_events_are_on_both_sides_of_midnights_of_days_that_are_over() -> N
 
 def test_a_table_without_samples_says_nan() -> None:
     assert "nan" in sample_table({"as_of age, s": []})
+
+
+DEEDS = {"guesses": 9, "bytes": 1}
+QUIET = [10.0] * 98 + [50.0] * 2
+
+
+@pytest.mark.parametrize(
+    ("beside", "mib", "deeds", "problems"),
+    [
+        ([20.0] * 98 + [100.0] * 2, 399.0, DEEDS, 0),
+        ([9.0] * 98 + [101.0] * 2, 399.0, DEEDS, 1),
+        ([200.0] + [10.0] * 999, 399.0, DEEDS, 0),
+        (QUIET, 400.0, DEEDS, 1),
+        (QUIET, 1.0, DEEDS | {"bytes": 0}, 1),
+        ([], 1.0, DEEDS, 1),
+        ([101.0], 1176.0, dict.fromkeys(DEEDS, 0), 4),
+    ],
+    ids=["endured", "slower", "slower once", "memory", "no attack", "nobody who paid", "all at once"],
+)
+def test_a_run_beside_strangers_is_judged_by_its_quiet_phase_and_by_memory(
+    beside: list[float], mib: float, deeds: dict[str, int], problems: int
+) -> None:
+    assert len(Endured(QUIET, beside, mib, deeds).problems()) == problems
+
+
+def test_without_a_quiet_phase_there_is_no_ratio_and_the_run_fails() -> None:
+    assert len(Endured([], QUIET, 1.0, DEEDS).problems()) == 1

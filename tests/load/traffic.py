@@ -45,9 +45,9 @@ class Traffic:
 
     def run(self, seconds: float) -> None:
         """Send until the time is up; one that falls behind sends faster until it has caught up, or time is up."""
-        began = time.monotonic()
+        before, began = self.events, time.monotonic()
         while (passed := time.monotonic() - began) < seconds:
-            due = int(min(passed + TICK_SECONDS, seconds) * self.rate) - self.events
+            due = before + int(min(passed + TICK_SECONDS, seconds) * self.rate) - self.events
             now_ms = time.time_ns() // 1_000_000
             now_text = _text(now_ms)
             for _ in range(due):

@@ -7,6 +7,9 @@ from typing import Any
 
 GRAIN_MINUTES = {"minute": 1, "hour": 60, "day": 1440}
 METRICS = ("sent", "delivered", "failed", "micros")
+MOST_API_MIB = 400
+MOST_SLOWER = 2.0
+"""The limit of the 99th percentile beside strangers, in those of the quiet phase of the same run."""
 BUCKET = 2
 """What of a row's key names its bucket: organization and minute. The rest is its group."""
 
@@ -64,6 +67,35 @@ def compare(what: str, grain: str, minutes: Rows, found: Rows, as_of_minutes: in
 
 def _add(total: list[int], row: Sequence[int]) -> None:
     total[:] = [a + b for a, b in zip(total, row, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Endured:
+    """How long clients who pay waited, in milliseconds, in a quiet phase and beside strangers; and the API's memory."""
+
+    quiet: Sequence[float]
+    beside: Sequence[float]
+    api_peak_mib: float
+    deeds: Mapping[str, int]
+    """What strangers did, each kind by name."""
+
+    @property
+    def times_slower(self) -> float:
+        """The ratio of both 99th percentiles; NaN where there is one of them at most."""
+        return quantiles(self.beside, 0.99)[0] / quantiles(self.quiet, 0.99)[0]
+
+    def problems(self) -> list[str]:
+        """In words; none where all is well, and there was something to endure."""
+        found = [
+            f"no {deed}: strangers did not do what was to be endured" for deed, times in self.deeds.items() if not times
+        ]
+        if not self.times_slower <= MOST_SLOWER:
+            found.append(
+                f"p99 beside strangers is {self.times_slower:.1f} times that without, {MOST_SLOWER} is allowed"
+            )
+        if not self.api_peak_mib < MOST_API_MIB:
+            found.append(f"the API took {self.api_peak_mib:.0f} MiB, {MOST_API_MIB} is the limit")
+        return found
 
 
 def verdict_table(lines: Sequence[Compared]) -> str:
