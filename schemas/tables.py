@@ -22,6 +22,8 @@ ORGS: Final = "orgs"
 API_KEYS: Final = "api_keys"
 SECRETS: Final = "secrets"
 MIGRATIONS: Final = "schema_migrations"
+MUTATIONS: Final = "mutations"
+"""On a cluster alone: the view of the mutations of all its servers."""
 
 SCHEMA: Final = 7
 """The newest migration that needs a stop: with an older database this version must not begin, with a newer one not go

@@ -70,6 +70,8 @@ USERS = (
         (
             *_on("SELECT, INSERT", (*WRITTEN_BY_WORKERS, *KEPT_BY_OPERATORS_AND_WORKERS)),
             *_on("ALTER DELETE", ERASED_FROM),
+            f"SELECT ON {DATABASE}.{tables.MUTATIONS}",
+            "SELECT ON system.mutations",
             "SELECT ON system.processes",
             "CLUSTER ON *.*",
         ),
@@ -96,6 +98,9 @@ USERS = (
         (
             # A table is renamed by who may drop it.
             f"CREATE DATABASE, CREATE TABLE, ALTER TABLE, DROP TABLE, SELECT, INSERT, BACKUP ON {DATABASE}.*",
+            f"CREATE VIEW, DROP VIEW ON {DATABASE}.{tables.MUTATIONS}",
+            "SELECT ON system.clusters",
+            "SELECT ON system.mutations",
             "SELECT ON system.tables",
             "SELECT ON system.parts",
             "SELECT ON system.processes",
@@ -107,7 +112,12 @@ USERS = (
     User(
         "operator",
         "runs every other command: reads all, manages keys, rebuilds, erases; cannot change or drop a table",
-        (f"SELECT, INSERT, ALTER DELETE ON {DATABASE}.*", "SELECT ON system.processes", "CLUSTER ON *.*"),
+        (
+            f"SELECT, INSERT, ALTER DELETE ON {DATABASE}.*",
+            "SELECT ON system.mutations",
+            "SELECT ON system.processes",
+            "CLUSTER ON *.*",
+        ),
         settings={},
         fixed={"max_concurrent_queries_for_user": 16},
     ),

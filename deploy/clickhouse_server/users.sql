@@ -34,6 +34,8 @@ GRANT ALTER DELETE ON msgmetrics.rollup_day TO msgmetrics_worker;
 GRANT ALTER DELETE ON msgmetrics.rollup_day_local TO msgmetrics_worker;
 GRANT ALTER DELETE ON msgmetrics.dead_letters TO msgmetrics_worker;
 GRANT ALTER DELETE ON msgmetrics.dead_letters_local TO msgmetrics_worker;
+GRANT SELECT ON msgmetrics.mutations TO msgmetrics_worker;
+GRANT SELECT ON system.mutations TO msgmetrics_worker;
 GRANT SELECT ON system.processes TO msgmetrics_worker;
 GRANT CLUSTER ON *.* TO msgmetrics_worker;
 CREATE SETTINGS PROFILE IF NOT EXISTS msgmetrics_worker SETTINGS max_memory_usage = 8589934592 MIN 1 MAX 8589934592, max_concurrent_queries_for_user = 100 MIN 1 MAX 100 TO msgmetrics_worker;
@@ -59,6 +61,9 @@ CREATE USER IF NOT EXISTS api IDENTIFIED WITH sha256_hash BY {api_sha256:String}
 -- migrate: makes, changes, backs up and restores tables; used for the time of `msgmetrics migrate` and `backup` alone
 CREATE ROLE IF NOT EXISTS msgmetrics_migrate;
 GRANT CREATE DATABASE, CREATE TABLE, ALTER TABLE, DROP TABLE, SELECT, INSERT, BACKUP ON msgmetrics.* TO msgmetrics_migrate;
+GRANT CREATE VIEW, DROP VIEW ON msgmetrics.mutations TO msgmetrics_migrate;
+GRANT SELECT ON system.clusters TO msgmetrics_migrate;
+GRANT SELECT ON system.mutations TO msgmetrics_migrate;
 GRANT SELECT ON system.tables TO msgmetrics_migrate;
 GRANT SELECT ON system.parts TO msgmetrics_migrate;
 GRANT SELECT ON system.processes TO msgmetrics_migrate;
@@ -70,6 +75,7 @@ CREATE USER IF NOT EXISTS migrate IDENTIFIED WITH sha256_hash BY {migrate_sha256
 -- operator: runs every other command: reads all, manages keys, rebuilds, erases; cannot change or drop a table
 CREATE ROLE IF NOT EXISTS msgmetrics_operator;
 GRANT SELECT, INSERT, ALTER DELETE ON msgmetrics.* TO msgmetrics_operator;
+GRANT SELECT ON system.mutations TO msgmetrics_operator;
 GRANT SELECT ON system.processes TO msgmetrics_operator;
 GRANT CLUSTER ON *.* TO msgmetrics_operator;
 CREATE SETTINGS PROFILE IF NOT EXISTS msgmetrics_operator SETTINGS max_concurrent_queries_for_user = 16 MIN 1 MAX 16 TO msgmetrics_operator;

