@@ -18,6 +18,7 @@ ANSWER_SECONDS = 5
 CONFIG_SECONDS = 2
 DEFAULT_PARTITIONS = 8
 MAX_REPLICAS = 3
+UNCLEAN, IN_SYNC = "unclean.leader.election.enable", "min.insync.replicas"
 
 
 def client_settings(settings: Settings, **extra: Any) -> dict[str, Any]:
@@ -72,11 +73,12 @@ def _oauth_token(path: str) -> tuple[str, float]:
 @dataclass(frozen=True, slots=True)
 class TopicState:
     """The topic as the brokers describe it: ``partitions`` is 0 where there is none, ``config`` is {} where it was not
-    asked for or is not shown to us."""
+    asked for or is not shown to us. ``replicas`` are those of the partition that has the fewest."""
 
     brokers: int
     partitions: int
     config: Mapping[str, str]
+    replicas: int = 1
 
 
 def describe_topic(settings: Settings, *, with_config: bool = False) -> TopicState:
@@ -100,7 +102,8 @@ def describe_topic(settings: Settings, *, with_config: bool = False) -> TopicSta
             config = {name: entry.value for name, entry in found.items()}
         except (KafkaException, TimeoutError):
             config = {}  # the mock cluster, or no right to see it
-    return TopicState(len(metadata.brokers), partitions, config)
+    replicas = min((len(p.replicas) for p in topic.partitions.values()), default=1) if partitions else 1
+    return TopicState(len(metadata.brokers), partitions, config, replicas)
 
 
 def cluster_id(settings: Settings) -> str:
@@ -128,12 +131,12 @@ def ensure_topic(settings: Settings, partitions: int | None) -> str:
     state = describe_topic(settings, with_config=True)
     if state.partitions:
         return _standing(settings, state, partitions)
-    wanted = partitions or DEFAULT_PARTITIONS
+    wanted, replicas = partitions or DEFAULT_PARTITIONS, min(state.brokers, MAX_REPLICAS)
     topic = NewTopic(
         settings.kafka_topic,
         num_partitions=wanted,
-        replication_factor=min(state.brokers, MAX_REPLICAS),
-        config={"message.timestamp.type": "LogAppendTime"},
+        replication_factor=replicas,
+        config={"message.timestamp.type": "LogAppendTime", UNCLEAN: "false", IN_SYNC: str(least_in_sync(replicas))},
     )
     admin = AdminClient(client_settings(settings))
     try:
@@ -155,7 +158,7 @@ def _standing(settings: Settings, state: TopicState, partitions: int | None) -> 
         )
     if partitions and partitions < state.partitions:
         return f"{said}, not {partitions}; left as it is, since Kafka cannot remove any"
-    return said if state.config else f"{said}; {_UNKNOWN}"
+    return "; ".join([said, *([] if state.config else [_UNKNOWN]), *topic_warnings(state)])
 
 
 def count_partitions(count: int) -> str:
@@ -177,11 +180,33 @@ def compaction(settings: Settings, state: TopicState) -> str | None:
     )
 
 
+def least_in_sync(replicas: int) -> int:
+    """The replicas that must have a record before it is acknowledged: all but one of three, so that one may be away."""
+    return 2 if replicas >= MAX_REPLICAS else 1
+
+
 def topic_warnings(state: TopicState) -> list[str]:
     """Sentences on configuration of the topic that will cause trouble, with the remedy."""
+    found = []
     if int(state.config.get("max.message.bytes", MAX_EVENT_BYTES)) < MAX_EVENT_BYTES:
-        return [f"max.message.bytes is below the largest event; set it to at least {2 * MAX_EVENT_BYTES}"]
-    return []
+        found.append(f"max.message.bytes is below the largest event; set it to at least {2 * MAX_EVENT_BYTES}")
+    if state.config.get(UNCLEAN, "false") != "false":
+        found.append(
+            "a broker that lags behind may become the leader of a partition, and what it does not have is lost though "
+            f"it was acknowledged; set {UNCLEAN}=false on the topic"
+        )
+    least, wanted = int(state.config.get(IN_SYNC, least_in_sync(state.replicas))), least_in_sync(state.replicas)
+    if least < wanted:
+        found.append(
+            f"an event is acknowledged once {least} of {state.replicas} replicas has it, and lost with that broker; "
+            f"set {IN_SYNC}={wanted} on the topic"
+        )
+    elif least >= max(state.replicas, 2):
+        found.append(
+            f"of {state.replicas} replica(s) {least} must have an event before it is acknowledged, so that producers "
+            f"stop while one broker is away; set {IN_SYNC}={wanted} on the topic, or give it more replicas"
+        )
+    return found
 
 
 def topic_notes(state: TopicState) -> list[str]:

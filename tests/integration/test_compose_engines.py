@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.doctor import Verdict, examine
-from deploy.cli.kafka import describe_topic, ensure_topic, topic_notes, topic_warnings
+from deploy.cli.kafka import IN_SYNC, UNCLEAN, describe_topic, ensure_topic, topic_notes, topic_warnings
 from deploy.clickhouse_server.make_users import DATABASE
 from deploy.errors import Refused
 from schemas.connection import connect
@@ -37,7 +37,7 @@ def test_the_real_broker_starts_with_the_properties_and_makes_the_topic(tmp_path
     assert properties["log.dirs"] in {mount["target"] for mount in services()["kafka"]["volumes"]}
     local = {"://:9092": "://127.0.0.1:{port}", "://:9093": "://127.0.0.1:{controller_port}"}
     local |= {"kafka:9092": "127.0.0.1:{port}", "kafka:9093": "127.0.0.1:{controller_port}"}
-    here = {"log.dirs": "{data}/log"}
+    here = {"log.dirs": "{data}/log", UNCLEAN: "true"}  # which the topic must not take over
     for name in ("listeners", "advertised.listeners", "controller.quorum.voters"):
         here[name] = properties[name]
         for there, place in local.items():
@@ -53,6 +53,7 @@ def test_the_real_broker_starts_with_the_properties_and_makes_the_topic(tmp_path
         state = describe_topic(settings, with_config=True)
         assert (state.brokers, state.partitions, topic_warnings(state), topic_notes(state)) == (1, 8, [], [])
         assert state.config["message.timestamp.type"] == "LogAppendTime"
+        assert (state.replicas, state.config[UNCLEAN], state.config[IN_SYNC]) == (1, "false", "1")
         _check_producers_times(broker, dataclasses.replace(settings, kafka_topic="own-times"))
         for policy in ("compact", "compact,delete"):
             name = policy.replace(",", "-")
@@ -76,7 +77,8 @@ def _check_producers_times(broker: KafkaBroker, settings: Settings) -> None:
     _create(broker, settings, 1, {"message.timestamp.type": "CreateTime"})
     found = {x.verdict: x.text for x in examine(settings) if "LogAppendTime" in x.text}
     assert list(found) == [Verdict.NOTE]
-    assert ensure_topic(settings, None).endswith("exists with 1 partition")
+    assert re.search(rf"exists with 1 partition; .* set {UNCLEAN}=false on the topic$", ensure_topic(settings, None))
+    assert any(x.verdict is Verdict.WARN and UNCLEAN in x.text for x in examine(settings))
     with pytest.raises(Refused, match="--alter --topic own-times --partitions 16"):
         ensure_topic(settings, 16)
     state = describe_topic(settings, with_config=True)

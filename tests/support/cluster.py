@@ -28,8 +28,8 @@ PAIR = "pair"
 """A cluster of two shards of which the second is down: enough to see what is asked of whom."""
 REMOTE = """<macros><shard>{shard}</shard><replica>one</replica></macros>
   <remote_servers>
-    <metrics>{first}{second}</metrics>
-    <pair>{first}{down}</pair>
+    <metrics><secret>of the tests</secret>{first}{second}</metrics>
+    <pair><secret>of the tests</secret>{first}{down}</pair>
   </remote_servers>"""
 _SHARD = """<shard><internal_replication>true</internal_replication>
       <replica><host>127.0.0.1</host><port>{port}</port></replica></shard>"""

@@ -15,6 +15,7 @@ from tests.support.kafka_broker import free_port
 
 FOLDER = ROOT / "deploy" / "cluster"
 FILE = "deploy/cluster/docker-compose.yml"
+KEEPERS = ["keeper1", "keeper2", "keeper3"]
 
 
 def services() -> dict[str, dict[str, Any]]:
@@ -22,8 +23,8 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def servers() -> dict[str, dict[str, Any]]:
-    """Without the keeper."""
-    return {name: service for name, service in services().items() if name != "keeper"}
+    """Without the keepers."""
+    return {name: service for name, service in services().items() if name not in KEEPERS}
 
 
 def test_the_engine_finds_two_shards_of_two_replicas_under_the_names_that_compose_gives(tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ def test_the_engine_finds_two_shards_of_two_replicas_under_the_names_that_compos
         expected[int(service["environment"]["SHARD"])].add(name)
     assert [len(replicas) for replicas in expected.values()] == [2, 2]
     node, environment = Node(free_port(), free_port()), servers()["s2r1"]["environment"]
-    with clickhouse_node(tmp_path / "node", node, more.replace("keeper", "127.0.0.1"), environment):
+    with clickhouse_node(tmp_path / "node", node, re.sub(r"keeper\d", "127.0.0.1", more), environment):
         client = connect(f"{node.url}/default")
         named = "SELECT shard_num, host_name, port FROM system.clusters WHERE cluster = {name:String}"
         found = defaultdict(set)
@@ -52,16 +53,31 @@ def test_each_replica_of_a_shard_has_another_number() -> None:
     assert len(macros) == len(servers()) == 4
 
 
-def test_all_know_where_the_keeper_listens_and_wait_for_it() -> None:
+def test_all_know_where_the_keepers_listen_and_wait_for_them() -> None:
     keeper, known = (ET.parse(FOLDER / f"{name}.xml").getroot() for name in ("keeper", "cluster"))
-    assert known.findtext("zookeeper/node/host") == services()["keeper"]["hostname"] == "keeper"
-    assert known.findtext("zookeeper/node/port") == keeper.findtext("keeper_server/tcp_port")
-    assert keeper.findtext("keeper_server/raft_configuration/server/hostname") == "keeper"
+    asked = [(node.findtext("host"), node.findtext("port")) for node in known.findall("zookeeper/node")]
+    assert asked == [(name, keeper.findtext("keeper_server/tcp_port")) for name in KEEPERS]
+    voters = keeper.findall("keeper_server/raft_configuration/server")
+    assert [(v.findtext("id"), v.findtext("hostname")) for v in voters] == [
+        (str(services()[name]["environment"]["KEEPER"]), services()[name]["hostname"]) for name in KEEPERS
+    ]
+    assert keeper.find("keeper_server/server_id[@from_env='KEEPER']") is not None
+    assert keeper.findtext("keeper_server/coordination_settings/quorum_reads") == "true"
     assert keeper.findtext("listen_host") == known.findtext("listen_host") == "0.0.0.0"
     for service in servers().values():
-        assert service["depends_on"]["keeper"]["condition"] == "service_healthy"
+        assert {name: service["depends_on"][name]["condition"] for name in KEEPERS} == dict.fromkeys(
+            KEEPERS, "service_healthy"
+        )
         assert [Path(mount["source"]) for mount in service["volumes"]] == [FOLDER / "cluster.xml"]
-    assert [Path(mount["source"]) for mount in services()["keeper"]["volumes"]] == [FOLDER / "keeper.xml"]
+    for name in KEEPERS:
+        assert [Path(mount["source"]) for mount in services()[name]["volumes"]] == [FOLDER / "keeper.xml"]
+
+
+def test_servers_know_each_other_by_a_secret() -> None:
+    secret = ET.parse(FOLDER / "cluster.xml").getroot().find("remote_servers/metrics/secret")
+    assert secret is not None
+    assert secret.get("from_env") == "CLUSTER_SECRET"
+    assert len({service["environment"]["CLUSTER_SECRET"] for service in servers().values()}) == 1
 
 
 def test_the_version_is_the_one_of_production_and_one_server_is_published_where_make_asks() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from deploy.cli.doctor import copies_unasked, security_warnings
-from deploy.cli.kafka import TopicState, compaction, topic_notes, topic_warnings
+from deploy.cli.kafka import IN_SYNC, UNCLEAN, TopicState, compaction, topic_notes, topic_warnings
 from schemas.settings import PREFIX, read_settings
 
 FAR = {"KAFKA_BOOTSTRAP": "k1:9093,k2:9093", "CLICKHOUSE_URL": "https://worker:x@ch:8443/d"}
@@ -61,6 +61,29 @@ def test_what_is_right_for_some_topics_is_noted_without_a_warning(
     found = topic_notes(state)
     assert len(found) == len(noted)
     assert all(part in sentence for part, sentence in zip(noted, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("replicas", "config", "warned"),
+    [
+        (3, {UNCLEAN: "false", IN_SYNC: "2"}, []),
+        (1, {UNCLEAN: "false", IN_SYNC: "1"}, []),
+        (2, {UNCLEAN: "false", IN_SYNC: "1"}, []),
+        (5, {IN_SYNC: "3"}, []),
+        (3, {}, []),
+        (3, {UNCLEAN: "true", IN_SYNC: "2"}, [f"set {UNCLEAN}=false"]),
+        (3, {UNCLEAN: "true", IN_SYNC: "1"}, [f"set {UNCLEAN}=false", "once 1 of 3 replicas has it"]),
+        (3, {IN_SYNC: "3"}, [f"set {IN_SYNC}=2"]),
+        (2, {IN_SYNC: "2"}, [f"set {IN_SYNC}=1"]),
+        (1, {IN_SYNC: "2"}, [f"set {IN_SYNC}=1"]),
+    ],
+)
+def test_a_topic_that_loses_acknowledged_events_or_stops_with_one_broker_is_warned_of(
+    replicas: int, config: dict[str, str], warned: list[str]
+) -> None:
+    found = topic_warnings(TopicState(3, 8, config, replicas))
+    assert len(found) == len(warned)
+    assert all(part in sentence for part, sentence in zip(warned, found, strict=True))
 
 
 @pytest.mark.parametrize(("replicated", "cluster", "fails"), [(0, "", False), (18, "metrics", False), (18, "", True)])
