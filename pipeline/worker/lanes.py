@@ -31,12 +31,8 @@ from pipeline.worker.seen import Seen
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-TICK_SECONDS = 0.25
 PATIENCE_SECONDS = 10.0
 """Records that were fetched and did not arrive here within this time are read again."""
-REPORT_SECONDS = 2.0
-SWEEP_SECONDS = 300.0
-"""An interrupted erasure is resumed after at most this time."""
 LIVE_FLUSHES = 3
 """A worker that is behind by at most this many flushes keeps up: some records are always under way."""
 
@@ -45,10 +41,12 @@ LIVE_FLUSHES = 3
 class Pauses:
     """Pauses of the loops, in seconds. The defaults are the worker's; the simulation has shorter ones."""
 
-    tick: float = TICK_SECONDS
-    report: float = REPORT_SECONDS
-    sweep: float = SWEEP_SECONDS
+    tick: float = 0.25
+    report: float = 2.0
+    sweep: float = 300.0  # an interrupted erasure is resumed after at most this time
     patience: float = PATIENCE_SECONDS
+    progress: float = 0.0
+    """At least so long between two writings of the progress of caught-up partitions."""
 
 
 @dataclass(slots=True)
@@ -82,6 +80,7 @@ class Lanes:
     _flushed: asyncio.Event = field(default_factory=asyncio.Event)
     _sweep: asyncio.Event = field(default_factory=asyncio.Event)
     _is_stopping: bool = False
+    _next_progress: float = 0.0
 
     async def offer(self, batch: Batch) -> None:
         """Take a batch from Faust: decode it into the growing chunk. Stale and repeated batches are dropped."""
@@ -205,7 +204,8 @@ class Lanes:
         if (now := self.seen.now()) is None:
             idle = {}
         self.hidden = {p: i.hidden for p, i in idle.items() if i.hidden}
-        if now and idle:
+        if now and idle and self.monotonic() >= self._next_progress:
+            self._next_progress = self.monotonic() + self.pauses.progress
             # Queued before their progress is written: a flush that ends meanwhile reaches further and comes after.
             self.commits.idle({p: Reached(readings.get(p, NO_READING), i.position) for p, i in idle.items()})
             progress = [Progress(p, i.position, self._idle_mark(i, now)) for p, i in sorted(idle.items())]

@@ -33,7 +33,7 @@ from pipeline.kafka.topics import require_topic
 from pipeline.runner import Retrying, Threads
 from pipeline.worker.admin import AdminServer, admin_app
 from pipeline.worker.health import Health, show_health
-from pipeline.worker.lanes import Lanes
+from pipeline.worker.lanes import Lanes, Pauses
 from pipeline.worker.operations import Operations
 from pipeline.worker.seen import Seen
 from pipeline.worker.starts import Starts
@@ -49,6 +49,8 @@ LEAVE_SECONDS = 8.0
 LEAVE_MARGIN_SECONDS = 0.5
 CONNECT_RETRY_SECONDS = 1.0
 WATCH_SECONDS = 0.5
+CLUSTER_PROGRESS_SECONDS = 1.0
+"""On a cluster workers write progress one after the other (`insert_quorum_parallel=0`), each waiting for a quorum."""
 
 
 class Worker:
@@ -189,6 +191,7 @@ class Worker:
             monotonic=time.monotonic,
             new_id=lambda: str(uuid.uuid4()),
             report=self._report,
+            pauses=Pauses(progress=CLUSTER_PROGRESS_SECONDS if s.clickhouse_cluster else 0.0),
         )
 
     async def _consume(self, stream: Any) -> None:
