@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from pipeline.core.clocks import STEP_HOLD_MS
+from schemas.grain import MS_PER_SECOND
 from tests.faults.proxy import Trick
 from tests.faults.rig import SESSION_SECONDS, Rig, Undo
 
@@ -19,6 +21,11 @@ SECURED = "tests/integration/test_secured.py"
 TIMES = "tests/unit/pipeline/core/test_record_times.py"
 UPGRADED = "tests/contract/test_upgraded_data.py"
 READINESS = "tests/faults/test_readiness.py"
+KEPT_KEYS = (
+    "tests/contract/test_kept_keys.py"
+    "::test_late_events_count_though_a_recompute_was_refused_for_longer_than_its_keys_are_kept"
+)
+CLOCKS = "tests/integration/test_wrong_clocks.py"
 
 
 class Target(StrEnum):
@@ -39,7 +46,8 @@ class Fault:
     """One thing that can go wrong.
 
     ``inject`` does it to a rig and returns what undoes it; ``seconds`` is how long it is left so (shortest, longest).
-    None: it is in the load all along, or has a test of its own, and no schedule draws it.
+    None: it is in the load all along, or has a test of its own, and no schedule draws it. ``felt_seconds`` is for how
+    long the product waits by design after the end of it.
     """
 
     name: str
@@ -50,6 +58,7 @@ class Fault:
     tests: tuple[str, ...]
     inject: Inject | None = None
     seconds: tuple[float, float] = (0, 0)
+    felt_seconds: float = 0
 
 
 def _refuse(rig: Rig, pick: random.Random) -> Undo:
@@ -170,6 +179,13 @@ FAULTS: tuple[Fault, ...] = (
         "the insert is repeated and counts once", "the proxy between worker and ClickHouse", (CHAOS,), _cut, (2, 5),
     ),
     Fault(
+        "recompute-refused", Target.CLICKHOUSE,
+        "recomputes of late events are refused for longer than the keys that were staged for them are kept",
+        "they are staged again: every late event is in every grain",
+        "the proxy refuses these statements alone; before it takes them again the keys are deleted",
+        (CHAOS, KEPT_KEYS), Rig.refuse_recomputes, (6, 12),
+    ),
+    Fault(
         "worker-killed", Target.WORKER, "a worker is killed", "another takes over from what is durable",
         "SIGKILL, start a new one", (CHAOS,), Rig.kill_worker, (0, 4),
     ),
@@ -187,6 +203,13 @@ FAULTS: tuple[Fault, ...] = (
         "worker-stalls", Target.WORKER, "a worker's partition stands still although Kafka and ClickHouse answer",
         "not ready within 15 s with partition and reason; it reads again, or exits non-zero within a minute",
         "the framework's flow is never resumed", (f"{READINESS}::test_a_partition_that_stands_still",),
+    ),
+    Fault(
+        "worker-clock-set", Target.CLOCK, "a worker's clock is set, by an hour or by weeks, and set right again",
+        NO_TRACE + "; `as_of` is never ahead of the time; what was judged by that clock is read again",
+        "libfaketime; +-1 hour, +-20 days, +-40 days",
+        (CHAOS, f"{CLOCKS}::test_numbers_stay_exact_and_nothing_gets_ahead_of_the_time"),
+        Rig.set_clock, (1, 5), STEP_HOLD_MS / MS_PER_SECOND,
     ),
     Fault(
         "clock-ahead", Target.CLOCK, "a producer's clock is an hour ahead",

@@ -38,13 +38,16 @@ class Planned:
 
 
 def schedule(seed: int, seconds: float) -> list[Planned]:
-    """The faults of a run. Faults overlap, but never two of one target."""
+    """The faults of a run. Faults overlap, but never two of one target.
+
+    One that is felt for long comes first, and never near the end: the others go on meanwhile, and nobody waits for it.
+    """
     pick, plan, at = random.Random(seed), list[Planned](), 0.0
     free = {fault.target: 0.0 for fault in DRAWN}
     while (at := at + pick.uniform(*GAP_SECONDS)) < seconds:
-        possible = [fault for fault in DRAWN if free[fault.target] <= at]
+        possible = [f for f in DRAWN if free[f.target] <= at and at + f.felt_seconds <= seconds]
         if possible:
-            fault = pick.choice(possible)
+            fault = pick.choice(possible if plan else [f for f in possible if f.felt_seconds] or possible)
             until = at + pick.uniform(*fault.seconds)
             free[fault.target] = until + 1
             plan.append(Planned(at, until, fault, pick.randrange(1 << 30)))

@@ -13,6 +13,8 @@ from deploy.engines.http_body import read_body
 UPSTREAM_SECONDS = 60
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "host", "keep-alive"}
 NOT_NOW = b"500: a gateway that has a bad day"
+LATE = "param_late=1"
+"""The parameter by which a statement recomputes late buckets."""
 
 
 class Trick(StrEnum):
@@ -20,6 +22,11 @@ class Trick(StrEnum):
 
     REFUSE = "answer 500 without asking ClickHouse"
     CUT = "let ClickHouse do it, then close the connection before the answer"
+
+
+def _is_insert(path: str, body: bytes) -> bool:
+    """Whether a request inserts: rows, by a statement in its path, or what a statement in its body selects."""
+    return "INSERT INTO" in unquote_plus(path) or body.startswith(b"INSERT INTO") or b"\nINSERT INTO" in body
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -33,8 +40,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._pass_on(read_body(self))
 
     def _pass_on(self, body: bytes) -> None:
-        is_insert = b"INSERT" in body[:200].upper() or "INSERT" in unquote_plus(self.path).upper()
-        trick = self.server.proxy.trick_for() if is_insert else None
+        trick = self.server.proxy.trick_for(self.path) if _is_insert(self.path, body) else None
         if trick is Trick.REFUSE:
             self._answer(500, {}, NOT_NOW)
             return
@@ -89,6 +95,7 @@ class FaultyProxy:
         self.upstream_port = upstream_port
         self.played: Counter[Trick] = Counter()
         self._trick, self._left, self._skip = Trick.REFUSE, 0, 0
+        self._refuses_late = False
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
@@ -101,14 +108,22 @@ class FaultyProxy:
         with self._lock:
             self._trick, self._skip, self._left = trick, nth - 1, times
 
+    def refuse_late(self) -> None:
+        """Refuse every recompute of late buckets from now on, and nothing else."""
+        with self._lock:
+            self._refuses_late = True
+
     def calm(self) -> None:
         """Pass everything on again."""
         with self._lock:
-            self._left = 0
+            self._left, self._refuses_late = 0, False
 
-    def trick_for(self) -> Trick | None:
-        """What to do to the insert that has just arrived."""
+    def trick_for(self, path: str) -> Trick | None:
+        """What to do to the insert that has just arrived, at a path."""
         with self._lock:
+            if self._refuses_late and LATE in path:
+                self.played[Trick.REFUSE] += 1
+                return Trick.REFUSE
             if not self._left:
                 return None
             if self._skip:

@@ -2,7 +2,7 @@
 
 ::
 
-    as_of      never goes back
+    as_of      never goes back, and never gets ahead of the time less the lateness
     a bucket   null … null 3 3 5 5     a number never becomes null again, and never falls
     the end    no number was ever above the recount; once nothing is late any more, numbers stand still
 """
@@ -12,11 +12,13 @@ from typing import Any
 
 import httpx2
 
+from tests.faults.rig import LATENESS_SECONDS
 from tests.support.background import Background
 from tests.support.ledger import Ledger
 from tests.support.recount import FORMAT, exact_json
 
 POLL_SECONDS = 0.2
+LATENESS = timedelta(seconds=LATENESS_SECONDS)
 SPANS = {
     "minute": (timedelta(hours=4), timedelta(hours=2)),
     "hour": (timedelta(hours=30), timedelta(hours=3)),
@@ -84,6 +86,9 @@ class Reader(Background):
         as_of = answer["meta"]["as_of"] or ""
         if as_of < self._as_of:
             self.problems.append(f"as_of went back from {self._as_of} to {as_of}")
+        now = datetime.now(UTC)
+        if as_of and datetime.fromisoformat(as_of) > now - LATENESS:
+            self.problems.append(f"as_of was {as_of} at {now}")
         self._as_of = as_of
         for bucket in answer["data"]["buckets"]:
             key, value = (org, grain, metric, bucket["bucket_start"]), bucket["value"]

@@ -11,14 +11,18 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 
 from pipeline.errors import EXIT_UNREACHABLE
 from tests.faults.proxy import FaultyProxy
+from tests.support.faketime import MISSING, Clock, has_faketime
 from tests.support.kafka_broker import TWO_DISKS, KafkaBroker
 from tests.support.system import COORDINATOR_MOVES, GROUP, ROOT, TOPIC, Process, System, wait_until
 
+LATENESS_SECONDS = 2
 SESSION_SECONDS = 6
 LEAVE_SECONDS = 10
 MAX_PARTITIONS = 8
+HOUR, DAY = 3600, 86_400
+CLOCK_STEPS = (-HOUR, HOUR, -20 * DAY, 20 * DAY, -40 * DAY, 40 * DAY)
 SETTINGS: dict[str, Any] = {
-    "lateness_seconds": "2",
+    "lateness_seconds": str(LATENESS_SECONDS),
     "kafka_session_timeout_seconds": str(SESSION_SECONDS),
     "kafka_heartbeat_seconds": "1",
     "clickhouse_insert_timeout_seconds": "5",
@@ -43,6 +47,7 @@ class Rig:
         self.proxy = FaultyProxy(self.system.clickhouse_port)
         self._started = 0
         self._absent: set[int] = set()
+        self._clocks = [Clock(directory / f"clock-{slot}", 0) for slot in range(workers)] if has_faketime() else []
         self.workers = [self._start_worker(slot) for slot in range(workers)]
 
     def close(self) -> None:
@@ -51,7 +56,8 @@ class Rig:
 
     def _start_worker(self, slot: int) -> Process:
         self._started += 1
-        return self.system.start_worker(f"worker-{slot}-{self._started}", clickhouse_url=self.proxy.url)
+        system = self._clocks[slot].over(self.system) if self._clocks else self.system
+        return system.start_worker(f"worker-{slot}-{self._started}", clickhouse_url=self.proxy.url)
 
     def supervise(self) -> None:
         """Start again, as any supervisor would, a worker that has ended by itself.
@@ -124,6 +130,15 @@ class Rig:
         self.system.clickhouse.send(signal.SIGSTOP)
         return lambda: self.system.clickhouse.send(signal.SIGCONT)
 
+    def refuse_recomputes(self, _: random.Random) -> Undo:
+        self.proxy.refuse_late()
+        return self._take_recomputes
+
+    def _take_recomputes(self) -> None:
+        """What waits to be recomputed was staged an hour ago, as it were."""
+        self.system.database.command("TRUNCATE TABLE recompute_keys")
+        self.proxy.calm()
+
     # -- workers ------------------------------------------------------------------------------------------------
 
     def kill_worker(self, pick: random.Random) -> Undo:
@@ -147,6 +162,16 @@ class Rig:
         worker = self.workers[pick.randrange(len(self.workers))]
         worker.send(signal.SIGSTOP)
         return lambda: worker.send(signal.SIGCONT)
+
+    def set_clock(self, pick: random.Random) -> Undo:
+        """Set a slot's clock, whatever worker runs there. Where the library is missing no clock can be set."""
+        if not self._clocks:
+            self.say(MISSING)
+            return nothing
+        slot, by_seconds = pick.randrange(len(self._clocks)), pick.choice(CLOCK_STEPS)
+        self.say(f"the clock of worker-{slot} is set by {by_seconds:+d} s")
+        self._clocks[slot].set(by_seconds)
+        return lambda: self._clocks[slot].set(0)
 
     def _replace(self, slot: int) -> None:
         self.workers[slot] = self._start_worker(slot)

@@ -47,3 +47,11 @@ def test_a_schedule_comes_from_its_seed_and_never_breaks_one_thing_twice_at_once
         assert all(a.until < b.at for a, b in itertools.pairwise(own))
     overlapping = [a for a, b in itertools.pairwise(plan) if a.until > b.at]
     assert len(overlapping) > len(plan) / 10, "faults of different targets meet"
+
+
+def test_a_fault_that_is_felt_for_long_comes_first_and_is_over_when_the_run_is() -> None:
+    for seed in range(50):
+        plan, short = schedule(seed, 36), schedule(seed, 15)
+        assert plan[0].fault.felt_seconds
+        assert all(planned.at + planned.fault.felt_seconds <= 36 for planned in plan)
+        assert not any(planned.fault.felt_seconds for planned in short)

@@ -6,7 +6,7 @@ from tests.faults.chaos import run_and_keep
 from tests.support.system import require_kafka
 
 SECONDS = 15
-SEED = 123
+SEED = 180
 
 
 @pytest.mark.timeout(280)

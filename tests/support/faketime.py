@@ -1,21 +1,28 @@
 """Clocks of processes that a test sets: libfaketime, with the clock that only runs left alone."""
 
 import os
+from copy import copy
 from pathlib import Path
 
 import pytest
 
+from tests.support.system import NO_SKIP, System
+
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-NO_SKIP = "MSGMETRICS_TEST_NO_SKIP"
+MISSING = "needs libfaketime; on Debian: apt-get install faketime"
 
 
 def require_faketime() -> None:
     """Skip where the library is missing; fail where skips are forbidden."""
-    if not LIBRARIES:
-        told = "needs libfaketime; on Debian: apt-get install faketime"
-        if os.environ.get(NO_SKIP):
-            pytest.fail(told)
-        pytest.skip(told)
+    if not has_faketime():
+        pytest.skip(MISSING)
+
+
+def has_faketime() -> bool:
+    """Whether the library is there; fails where it is not and skips are forbidden."""
+    if not LIBRARIES and os.environ.get(NO_SKIP):
+        pytest.fail(MISSING)
+    return bool(LIBRARIES)
 
 
 class Clock:
@@ -33,6 +40,12 @@ class Clock:
         written = self._file.with_suffix(".new")
         written.write_text(f"{by_seconds:+d}\n")
         written.replace(self._file)
+
+    def over(self, system: System) -> System:
+        """The same system; what is started through it has this clock."""
+        under = copy(system)
+        under.environment = system.environment | self.environment
+        return under
 
     @property
     def environment(self) -> dict[str, str]:
