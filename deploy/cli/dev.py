@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import secrets
@@ -48,6 +49,10 @@ DEMO_TIER = Tier.GROWTH
 ENGINE_DIRECTORY = "clickhouse"
 HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}", re.ASCII)
 READY_POLL_SECONDS = 0.05
+
+
+FIRST_PORT, LAST_PORT = 15_000, 20_000
+_PORTS = itertools.cycle(range(FIRST_PORT + os.getpid() % 4000, LAST_PORT))
 
 
 @click.command()
@@ -136,9 +141,12 @@ def _with_topic(settings: Settings, broker: MockKafka | None) -> Settings:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on. Below those that systems lend to connections, which might take it in between."""
+    for port in itertools.islice(_PORTS, LAST_PORT - FIRST_PORT):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise Refused("no port is free for the parts of `dev`; end what listens on them")
 
 
 def _check_port(host: str, port: int) -> None:

@@ -141,7 +141,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
     pool: ConnectionPool
-    password: str
+    password: str | None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Report nothing when a client has gone away."""
@@ -151,7 +151,8 @@ class ChdbHttpServer:
     """The engine at ``path`` (None: in memory) on a loopback port. One engine path per process.
 
     ``config`` is a server's configuration file, as far as the engine heeds it: users, clusters, macros, ZooKeeper.
-    Every client is the configured user ``default``, once it has given the password; '' is one as well.
+    Every client is the configured user ``default``, once it has given the password; '' is one as well,
+    and None takes whatever is given.
     """
 
     def __init__(
@@ -160,14 +161,14 @@ class ChdbHttpServer:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
-        password: str,
+        password: str | None,
         config: Path | None = None,
     ) -> None:
         self._server = _Server((host, port), Handler)
         self._server.pool, self._server.password = ConnectionPool(path, config), password
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True, name="chdb-http")
         self._host, self._port = host, int(self._server.server_address[1])
-        self.url = f"http://{USER}{password and ':' + password}@{self._host}:{self._port}/default"
+        self.url = f"http://{USER}{':' + password if password else ''}@{self._host}:{self._port}/default"
 
     def start(self) -> "ChdbHttpServer":
         self._thread.start()
@@ -176,7 +177,7 @@ class ChdbHttpServer:
     def check(self, seconds: float) -> None:
         """Raise OSError or EngineError where it does not answer a statement within so many seconds."""
         with closing(HTTPConnection(self._host, self._port, timeout=seconds)) as asking:
-            asking.request("POST", "/?query=SELECT+1", headers={"Authorization": basic(self._server.password)})
+            asking.request("POST", "/?query=SELECT+1", headers={"Authorization": basic(self._server.password or "")})
             answer = asking.getresponse()
             if answer.status != HTTPStatus.OK:
                 raise EngineError(answer.read().decode(errors="replace"))
@@ -197,7 +198,7 @@ def main() -> None:
     done = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: done.set())
-    server = ChdbHttpServer(arguments.path, port=arguments.port, password="", config=arguments.config).start()
+    server = ChdbHttpServer(arguments.path, port=arguments.port, password=None, config=arguments.config).start()
     print(server.url, flush=True)
     done.wait()
     os._exit(0)

@@ -38,8 +38,11 @@ def basic(password: str) -> str:
     return "Basic " + b64encode(f"{USER}:{password}".encode()).decode()
 
 
-def refusal(method: str, target: str, headers: Message, password: str) -> Refusal | None:
-    """The reason for which a request does not pass, None where it does; ``target`` is that of its first line."""
+def refusal(method: str, target: str, headers: Message, password: str | None) -> Refusal | None:
+    """The reason for which a request does not pass, None where it does; ``target`` is that of its first line.
+
+    Where ``password`` is None nobody is asked for one.
+    """
     hosts = headers.get_all("Host", [])
     if len(hosts) != 1 or HOST.fullmatch(hosts[0]) is None:
         return MISDIRECTED
@@ -49,5 +52,7 @@ def refusal(method: str, target: str, headers: Message, password: str) -> Refusa
         return None
     if method != "POST":
         return NOT_ALLOWED
+    if password is None:
+        return None
     given = headers.get("Authorization", "")
     return None if hmac.compare_digest(given.encode(), basic(password).encode()) else UNKNOWN
