@@ -56,6 +56,8 @@ class KnownKeys:
         self._whole_due = self._began = -math.inf
         self._reading: asyncio.Future[None] | None = None
         self._next: asyncio.Future[None] | None = None
+        self._turn = asyncio.Lock()
+        """Those that waited for one reading go on one by one, in turn with all else that the loop has to do."""
 
     async def has(self, hashed: str) -> bool:
         """Tell whether a key with these hexadecimal digits is stored. Raises Unavailable where that cannot be told."""
@@ -64,7 +66,10 @@ class KnownKeys:
         if not is_known or self._clock() >= self._whole_due:
             reading = self._next_reading()
             if not is_known:
-                await asyncio.shield(reading)  # a client that goes away must not cancel what others wait for
+                await asyncio.wait([reading])  # a client that goes away does not cancel what others wait for
+                async with self._turn:
+                    await asyncio.sleep(0)
+                reading.result()
         return is_known or self._holds(digest)
 
     def _holds(self, digest: bytes) -> bool:

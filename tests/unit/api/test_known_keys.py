@@ -81,6 +81,21 @@ def test_all_who_miss_share_one_reading_that_begins_after_them_at_most_four_a_se
     assert min(waits) >= 1 / READINGS_A_SECOND - 0.02
 
 
+def test_those_who_waited_for_one_reading_go_on_in_turn_with_whatever_else_there_is_to_do() -> None:
+    async def play(keys: Keys) -> None:
+        keys.hold()
+        strangers = [asyncio.create_task(keys.has(str(number))) for number in range(64)]
+        await keys.begun.wait()
+        keys.may_answer.set()
+        answered = [0]
+        while answered[-1] < len(strangers):
+            await asyncio.sleep(0)
+            answered.append(sum(stranger.done() for stranger in strangers))
+        assert max(later - earlier for earlier, later in itertools.pairwise(answered)) <= 2
+
+    played(play)
+
+
 def test_a_key_made_while_a_reading_is_under_way_waits_for_the_next_one_and_is_found() -> None:
     async def play(keys: Keys) -> None:
         await keys.has("old")
