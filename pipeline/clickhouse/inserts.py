@@ -1,8 +1,8 @@
 """Waits for inserts into our tables that are under way: they may write what they read before it was deleted.
 
 A server lists its statements. Those of one moment are waited for by their ids, so that no clock has a part in it, and
-inserts that begin later are no matter. On a cluster a server lists its own alone; so there it is waited for as long as
-an insert of ours may take.
+inserts that begin later are no matter. A server lists its own alone; so on a cluster, and where several servers share
+one storage behind one address (managed services), it is waited for as long as an insert of ours may take.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Inserts:
 
     def under_way(self) -> UnderWay:
         """Those that are under way now."""
-        if self._cluster:
+        if self._cluster or self._are_shared():
             return UnderWay(ended_at=monotonic() + LONGEST_INSERT_SECONDS)
         return UnderWay(frozenset(self._listed()))
 
@@ -58,6 +58,10 @@ class Inserts:
         if running:
             sleep(POLL_SECONDS)
         return not running
+
+    def _are_shared(self) -> bool:
+        rows = self._rows("looking at the tables' engines", sql("state/shared_tables"), tables=list(self._names))
+        return bool(rows[0][0])
 
     def _listed(self) -> Mapping[str, float]:
         """Ids of the inserts under way, with the seconds since they began."""

@@ -1,9 +1,10 @@
 """Inserts that were under way at one moment are waited for: those into our tables alone, and no other moment's."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from time import monotonic
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -124,10 +125,23 @@ def test_one_that_takes_longer_than_any_of_ours_is_named_and_waited_for_all_the_
     assert waiting.have_ended(under_way)
 
 
-def test_on_a_cluster_it_is_waited_for_as_long_as_ours_may_take(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("shared", [True, False])
+def test_where_servers_list_their_own_it_is_waited_for_as_long_as_ours_may_take(
+    url: str, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """They do on a cluster, and where the tables' engine is of the kind that servers share: here that of facts."""
     monkeypatch.setattr(inserts, "LONGEST_INSERT_SECONDS", 0.3)
-    waiting, began = Inserts(ClickHouse(url, 10).rows, "cluster"), monotonic()
+    rows = ClickHouse(url, 10).rows
+
+    def ask(doing: str, statement: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
+        return rows(doing, statement.replace("'Shared'", "'Replacing'"), **parameters)
+
+    waiting, began = Inserts(ask, "") if shared else Inserts(rows, "cluster"), monotonic()
     under_way = waiting.under_way()
     while not waiting.have_ended(under_way):
         assert monotonic() - began < 30
     assert monotonic() - began >= 0.3
+
+
+def test_on_one_server_nothing_is_waited_for_where_nothing_is_under_way(waiting: Inserts) -> None:
+    assert waiting.have_ended(waiting.under_way())
