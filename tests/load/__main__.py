@@ -3,8 +3,10 @@
 Nothing may be lost or doubled: at the end every row of every rollup is compared with a recount of what was sent; of
 days those that are over, since some events are dated days back.
 
-In the second half strangers attack the API. Paying clients' 99th percentile may be twice that of the first half, which
-begins when all has warmed up, and the API's memory stays below a limit throughout.
+The first third is at the full rate. Then the load is eased so that processors have something to spare, and in the last
+third strangers attack the API: paying clients' 99th percentile may be twice that of the third before. Were all
+processors busy, it would tell of the strangers' share of them and of no limit of ours. The API's memory stays below its
+limit throughout.
 
 Exit code 1 where anything of that is not so, where there was nothing to compare, or where a request failed.
 """
@@ -14,6 +16,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from pathlib import Path
 
 from confluent_kafka import Producer
@@ -38,8 +42,10 @@ from tests.support.secured import PASSWORDS, SecuredBroker
 from tests.support.system import System
 from tests.support.usage import cpu_seconds, peak_mib
 
-LATENESS_SECONDS, WARM_UP_SECONDS = 5, 10
+LATENESS_SECONDS = 5
 ASKING_ORGS = 10
+EASED = 8
+"""So many times less load while quiet clients are compared with those beside strangers."""
 
 
 def found_rows(system: System, grain: str) -> tuple[Rows, Rows]:
@@ -94,6 +100,12 @@ def secured_system(directory: Path) -> System:
     )
 
 
+def cpu_used(system: System) -> dict[str, float]:
+    """Seconds of a processor that each process has used so far; what sends events and watches is this one."""
+    used = {process.name: cpu_seconds(process.pid) for process in system.processes if process.is_alive}
+    return {**used, "Kafka": cpu_seconds(system.broker.pid()), "events and watching": time.process_time()}
+
+
 def run(system: System, seconds: float, rate: int, requests: float) -> int:
     """Load the system and say how it did. Returns the exit code."""
     scram = {"kafka_sasl_username": "worker", "kafka_sasl_password": PASSWORDS["worker"]}
@@ -103,21 +115,22 @@ def run(system: System, seconds: float, rate: int, requests: float) -> int:
     for org in (f"org-{n}" for n in range(ASKING_ORGS)):
         system.run("orgs", "set", org, "--tier", "scale")
         keys[org] = system.run("keys", "create", org).strip()
-    traffic, strangers = Traffic(_producer(system), rate), Apart(attack, url, Deeds())
-    first, quiet, beside = phases = [Apart(ask, url, keys, requests) for _ in range(3)]
-    load_cpu, began = time.process_time(), time.monotonic()
+    traffic, strangers = Traffic(_producer(system)), Apart(attack, url, Deeds())
+    rates, eased = (rate, rate // EASED, rate // EASED), requests / EASED
+    full, quiet, beside = phases = [Apart(ask, url, keys, asked) for asked in (requests, eased, eased)]
+    others: tuple[AbstractContextManager[object], ...] = (nullcontext(), nullcontext(), strangers)
+    began = time.monotonic()
     with Watching(system, workers) as watching:
-        with first:
-            traffic.run(WARM_UP_SECONDS)
-        with quiet:
-            traffic.run(seconds / 2)
-        with strangers, beside:
-            traffic.run(seconds / 2)
+        used = [cpu_used(system)]
+        for asking, per_second, beside_them in zip(phases, rates, others, strict=True):
+            with beside_them, asking:
+                traffic.run(seconds / len(phases), per_second)
+            used.append(cpu_used(system))
         sent_in = time.monotonic() - began
-    cpu = {process.name: cpu_seconds(process.pid) for process in system.processes if process.is_alive}
-    cpu |= {"Kafka": cpu_seconds(system.broker.pid()), "strangers": strangers.result.cpu_seconds}
-    cpu["clients"] = sum(phase.result.cpu_seconds for phase in phases)
-    cpu["events and watching"] = time.process_time() - load_cpu
+    cpu = [{name: after[name] - before[name] for name in after} for before, after in pairwise(used)]
+    for spent, phase in zip(cpu, phases, strict=True):
+        spent["clients"] = phase.result.cpu_seconds
+    cpu[-1]["strangers"] = strangers.result.cpu_seconds
     ended_ms = time.time_ns() // 1_000_000
     system.wait_until_done(300)
     settled_in = time.monotonic() - began - sent_in
@@ -127,16 +140,25 @@ def run(system: System, seconds: float, rate: int, requests: float) -> int:
     endured = Endured(
         quiet.result.milliseconds, beside.result.milliseconds, peak_mib(api.pid), strangers.result.by_name()
     )
-    print(f"{traffic.events:,} events in {sent_in:.0f} s, {traffic.events / sent_in:,.0f}/s, as {traffic.records:,}")
+    print(
+        f"{traffic.events:,} events in {sent_in:.0f} s, {rate:,}/s and then {rate // EASED:,}/s, as {traffic.records:,}"
+    )
     print(f"records, some twice, late or broken; {traffic.failed} not acknowledged")
     print(f"all committed {settled_in:.1f} s after the last event; lateness is {LATENESS_SECONDS} s")
-    print(f"{statuses.total():,} requests, {statuses.total() / sent_in:,.0f}/s, with statuses {dict(statuses)}")
+    print(f"{statuses.total():,} requests, with statuses {dict(statuses)}")
     print("strangers: " + ", ".join(f"{times:,} {deed}" for deed, times in endured.deeds.items()))
-    print("share of a core: " + ", ".join(f"{name} {spent / sent_in:.0%}" for name, spent in cpu.items()))
+    for name, spent in zip(("full", "eased", "beside strangers"), cpu, strict=True):
+        spent["all"] = sum(spent.values())
+        shares = (f"{process} {used_there * len(phases) / seconds:.0%}" for process, used_there in spent.items())
+        print(f"shares of a core, {name}: {', '.join(shares)}")
     print(f"a worker takes at most {max(peak_mib(worker.pid) for worker in workers):.0f} MiB,", end=" ")
     print(f"the API {endured.api_peak_mib:.0f} MiB;", end=" ")
     print(f"p99 beside strangers is {endured.times_slower:.2f} times that without\n")
-    waits = {"request, ms": endured.quiet, "beside strangers, ms": endured.beside}
+    waits = {
+        "request, ms": full.result.milliseconds,
+        "eased, ms": endured.quiet,
+        "beside strangers, ms": endured.beside,
+    }
     print(sample_table({**watching.samples, **waits}), end="\n\n")
     lines = compared(system, traffic)
     print(verdict_table(lines), end="\n\n")

@@ -33,21 +33,20 @@ def occurred_ms(number: int, now_ms: int) -> int:
 
 @dataclass
 class Traffic:
-    """Sends, and counts what was sent; ``rate`` is events per second."""
+    """Sends, and counts what was sent."""
 
     producer: Producer
-    rate: int
     expected: Rows = field(default_factory=no_rows)
     events: int = 0
     records: int = 0
     broken: int = 0
     failed: int = 0
 
-    def run(self, seconds: float) -> None:
-        """Send until the time is up; one that falls behind sends faster until it has caught up, or time is up."""
+    def run(self, seconds: float, rate: int) -> None:
+        """Send ``rate`` events a second until the time is up. Where that falls behind it sends faster."""
         before, began = self.events, time.monotonic()
         while (passed := time.monotonic() - began) < seconds:
-            due = before + int(min(passed + TICK_SECONDS, seconds) * self.rate) - self.events
+            due = before + int(min(passed + TICK_SECONDS, seconds) * rate) - self.events
             now_ms = time.time_ns() // 1_000_000
             now_text = _text(now_ms)
             for _ in range(due):
