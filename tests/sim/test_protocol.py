@@ -9,7 +9,7 @@ from pipeline.core.effects import Effect
 from tests.sim.actors import Flaw
 from tests.sim.world import play, run
 
-SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "1000"))
+SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "400"))
 CHUNK = 100
 CRASHING_SEEDS = 2000
 SEEDS_TO_NOTICE = 4000
