@@ -36,7 +36,7 @@ check: setup ## format, lint, types
 bench: setup ## events per second from Kafka to facts, beside Faust's own ways
 	$(BIN)/python -m tests.bench $(ARGS)
 
-load: setup ## the production shape under load for five minutes, half of it beside strangers who attack (ARGS="--seconds 60 --rate 5000")
+load: setup ## the production shape under load for five minutes, the last third beside strangers who attack (ARGS="--seconds 60 --rate 5000")
 	$(BIN)/python -m tests.load $(ARGS)
 
 CLUSTER := docker compose --file deploy/cluster/docker-compose.yml

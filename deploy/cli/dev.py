@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import os
 import re
 import secrets
@@ -31,6 +30,7 @@ from deploy.cli.endings import ended, leave
 from deploy.cli.kafka import describe_topic
 from deploy.cli.parts import Part, run_together, watch
 from deploy.engines.mock_kafka import MockKafka
+from deploy.engines.ports import FreePorts
 from deploy.errors import Refused, Unreachable, Usage
 from deploy.logs import configure_logs
 from deploy.migrations.apply import migrate
@@ -49,10 +49,7 @@ DEMO_TIER = Tier.GROWTH
 ENGINE_DIRECTORY = "clickhouse"
 HOST = re.compile(r"[A-Za-z0-9.:-]{1,253}", re.ASCII)
 READY_POLL_SECONDS = 0.05
-
-
-FIRST_PORT, LAST_PORT = 15_000, 20_000
-_PORTS = itertools.cycle(range(FIRST_PORT + os.getpid() % 4000, LAST_PORT))
+PORTS = FreePorts(range(15_000, 20_000))
 
 
 @click.command()
@@ -85,13 +82,13 @@ def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> 
     from deploy.engines.chdb_http import ChdbHttpServer  # the embedded engine is an extra
 
     _refuse_a_second(data)
-    settings = replace(settings, api_port=settings.api_port or _free_port())
+    settings = replace(settings, api_port=settings.api_port or PORTS.take())
     _check_port(settings.api_host, settings.api_port)
     _use_directory(data, settings)
     directory = (data / ENGINE_DIRECTORY).resolve()
     engine = ChdbHttpServer(directory, password=secrets.token_urlsafe()).start()
     broker = MockKafka() if own_broker else None  # it lives as long as its object: until the process ends
-    settings = replace(_with_topic(settings, broker), clickhouse_url=f"chdb://{directory}", admin_port=_free_port())
+    settings = replace(_with_topic(settings, broker), clickhouse_url=f"chdb://{directory}", admin_port=PORTS.take())
     client = connect_writer(settings.clickhouse_url)
     migrate(client, settings.facts_retention_days, settings.dead_letter_retention_days, tell=say)
     content = _dev_file(settings, engine.url, _make_orgs(client, clickhouse_now(client)))
@@ -138,15 +135,6 @@ def _with_topic(settings: Settings, broker: MockKafka | None) -> Settings:
     if not describe_topic(settings).partitions:
         raise Refused(f"the topic {settings.kafka_topic} does not exist; run `msgmetrics migrate`")
     return settings
-
-
-def _free_port() -> int:
-    """A port that nobody listens on. Below those that systems lend to connections, which might take it in between."""
-    for port in itertools.islice(_PORTS, LAST_PORT - FIRST_PORT):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise Refused("no port is free for the parts of `dev`; end what listens on them")
 
 
 def _check_port(host: str, port: int) -> None:

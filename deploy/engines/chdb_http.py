@@ -151,8 +151,8 @@ class ChdbHttpServer:
     """The engine at ``path`` (None: in memory) on a loopback port. One engine path per process.
 
     ``config`` is a server's configuration file, as far as the engine heeds it: users, clusters, macros, ZooKeeper.
-    Every client is the configured user ``default``, once it has given the password; '' is one as well,
-    and None takes whatever is given.
+    Every client is the configured user ``default``, once it has given the password; '' is one as well, and
+    None takes whatever is given.
     """
 
     def __init__(

@@ -78,8 +78,7 @@ def migrate(
 
     On a cluster each statement becomes what deploy/migrations/cluster_ddl.py derives from it; the ledger is the same.
     Also makes the cursors' secret where it is missing, and applies the retention settings; on a cluster makes the view
-    of its mutations. ``tell`` is told how far
-    that is which takes long.
+    of its mutations. ``tell`` is told how far that is which takes long.
     """
     for statement in ledger_definition(cluster):
         client.command(statement)

@@ -148,9 +148,9 @@ def run(system: System, seconds: float, rate: int, requests: float) -> int:
     print(f"{statuses.total():,} requests, with statuses {dict(statuses)}")
     print("strangers: " + ", ".join(f"{times:,} {deed}" for deed, times in endured.deeds.items()))
     for name, spent in zip(("full", "eased", "beside strangers"), cpu, strict=True):
-        spent["all"] = sum(spent.values())
-        shares = (f"{process} {used_there * len(phases) / seconds:.0%}" for process, used_there in spent.items())
-        print(f"shares of a core, {name}: {', '.join(shares)}")
+        whole = {**spent, "all": sum(spent.values())}
+        shares = ", ".join(f"{process} {busy * len(phases) / seconds:.0%}" for process, busy in whole.items())
+        print(f"shares of a core, {name}: {shares}")
     print(f"a worker takes at most {max(peak_mib(worker.pid) for worker in workers):.0f} MiB,", end=" ")
     print(f"the API {endured.api_peak_mib:.0f} MiB;", end=" ")
     print(f"p99 beside strangers is {endured.times_slower:.2f} times that without\n")

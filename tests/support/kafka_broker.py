@@ -2,26 +2,24 @@
 
 import argparse
 import base64
-import contextlib
 import fcntl
-import itertools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
+from deploy.engines.ports import FreePorts
 from tests.support.class_archive import class_archive
 
 JARS_VARIABLE = "MSGMETRICS_TEST_KAFKA_JARS"
@@ -70,19 +68,8 @@ def _fetch(target: Path, pom: Path) -> None:
         raise BrokerError(f"Maven could not fetch the jars of {pom}:\n{outcome.stdout[-2000:]}{outcome.stderr[-2000:]}")
 
 
-_PORTS = range(20_000, 32_000)
-"""Below those that the kernel gives to outgoing connections: such a one could take the port of a server that is just
-starting again."""
-_ports: Iterator[int] = itertools.cycle([*_PORTS[os.getpid() * 1009 % len(_PORTS) :], *_PORTS])
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on right now, and that this process has not had before."""
-    for port in itertools.islice(_ports, len(_PORTS)):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise BrokerError("all ports of the tests are taken")
+free_port = FreePorts(range(20_000, 32_000)).take
+"""A port of loopback that nobody listens on right now, and that this process has not had before."""
 
 
 TWO_DISKS = {
