@@ -24,6 +24,8 @@ SECRETS: Final = "secrets"
 MIGRATIONS: Final = "schema_migrations"
 MUTATIONS: Final = "mutations"
 """On a cluster alone: the view of the mutations of all its servers."""
+SYNCHRONISED: Final = "synchronised"
+"""On a cluster alone: the view that makes each of its servers write to the coordination service before it answers."""
 
 SCHEMA: Final = 7
 """The newest migration that needs a stop: with an older database this version must not begin, with a newer one not go

@@ -34,6 +34,8 @@ WRITTEN_BY_WORKERS = (
 KEPT_BY_OPERATORS_AND_WORKERS = (tables.ERASURES,)
 """Workers look up which organizations were erased, and resume an interrupted erasure."""
 ERASED_FROM = (tables.FACTS, *ROLLUPS, tables.DEAD_LETTERS)
+VIEWS = (tables.MUTATIONS, tables.SYNCHRONISED)
+"""Over the servers of a cluster. Who reads them needs no right to reach these."""
 READ_BY_API = (*ROLLUPS, tables.WATERMARK, tables.API_KEYS, tables.ORGS, tables.SECRETS)
 
 GIB = 1 << 30
@@ -70,7 +72,7 @@ USERS = (
         (
             *_on("SELECT, INSERT", (*WRITTEN_BY_WORKERS, *KEPT_BY_OPERATORS_AND_WORKERS)),
             *_on("ALTER DELETE", ERASED_FROM),
-            f"SELECT ON {DATABASE}.{tables.MUTATIONS}",
+            *_on("SELECT", VIEWS),
             "SELECT ON system.mutations",
             "SELECT ON system.processes",
             "CLUSTER ON *.*",
@@ -98,7 +100,7 @@ USERS = (
         (
             # A table is renamed by who may drop it.
             f"CREATE DATABASE, CREATE TABLE, ALTER TABLE, DROP TABLE, SELECT, INSERT, BACKUP ON {DATABASE}.*",
-            f"CREATE VIEW, DROP VIEW ON {DATABASE}.{tables.MUTATIONS}",
+            *_on("CREATE VIEW, DROP VIEW", VIEWS),
             "SELECT ON system.clusters",
             "SELECT ON system.mutations",
             "SELECT ON system.tables",

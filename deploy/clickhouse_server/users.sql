@@ -35,6 +35,7 @@ GRANT ALTER DELETE ON msgmetrics.rollup_day_local TO msgmetrics_worker;
 GRANT ALTER DELETE ON msgmetrics.dead_letters TO msgmetrics_worker;
 GRANT ALTER DELETE ON msgmetrics.dead_letters_local TO msgmetrics_worker;
 GRANT SELECT ON msgmetrics.mutations TO msgmetrics_worker;
+GRANT SELECT ON msgmetrics.synchronised TO msgmetrics_worker;
 GRANT SELECT ON system.mutations TO msgmetrics_worker;
 GRANT SELECT ON system.processes TO msgmetrics_worker;
 GRANT CLUSTER ON *.* TO msgmetrics_worker;
@@ -62,6 +63,7 @@ CREATE USER IF NOT EXISTS api IDENTIFIED WITH sha256_hash BY {api_sha256:String}
 CREATE ROLE IF NOT EXISTS msgmetrics_migrate;
 GRANT CREATE DATABASE, CREATE TABLE, ALTER TABLE, DROP TABLE, SELECT, INSERT, BACKUP ON msgmetrics.* TO msgmetrics_migrate;
 GRANT CREATE VIEW, DROP VIEW ON msgmetrics.mutations TO msgmetrics_migrate;
+GRANT CREATE VIEW, DROP VIEW ON msgmetrics.synchronised TO msgmetrics_migrate;
 GRANT SELECT ON system.clusters TO msgmetrics_migrate;
 GRANT SELECT ON system.mutations TO msgmetrics_migrate;
 GRANT SELECT ON system.tables TO msgmetrics_migrate;

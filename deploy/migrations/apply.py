@@ -18,7 +18,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from deploy.errors import Refused
-from deploy.migrations.cluster_ddl import mutations_view, statements_for
+from deploy.migrations.cluster_ddl import statements_for, views
 from deploy.migrations.retention import set_retention
 from deploy.migrations.rewrite import Rewrite, rewriting_of
 from deploy.migrations.stop import Guard, Unguarded, stopped
@@ -77,8 +77,8 @@ def migrate(
     """Bring the database up to date. Returns the names of what was applied; raises Refused where it must not.
 
     On a cluster each statement becomes what deploy/migrations/cluster_ddl.py derives from it; the ledger is the same.
-    Also makes the cursors' secret where it is missing, and applies the retention settings; on a cluster makes the view
-    of its mutations. ``tell`` is told how far that is which takes long.
+    Also makes the cursors' secret where it is missing, and applies the retention settings; on a cluster makes the
+    views over its servers. ``tell`` is told how far that is which takes long.
     """
     for statement in ledger_definition(cluster):
         client.command(statement)
@@ -94,7 +94,8 @@ def migrate(
             _apply(client, migration, done, cluster, guard, tell)
     _make_secret(client)
     if cluster:
-        client.command(mutations_view(cluster))
+        for view in views(cluster):
+            client.command(view)
     set_retention(client, tables.FACTS, "minute", facts_days, cluster)
     set_retention(client, tables.DEAD_LETTERS, "toDateTime(seen_at, 'UTC')", dead_letter_days, cluster)
     return [m.name for m in missing]

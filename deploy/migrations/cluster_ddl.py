@@ -10,7 +10,7 @@ import re
 
 from deploy.errors import Refused
 from schemas.sharding import LOCAL, SHARDED, alter_target, local_name
-from schemas.tables import MUTATIONS
+from schemas.tables import MUTATIONS, SYNCHRONISED
 
 SHARD_PATH, SHARD_REPLICA = "/clickhouse/tables/{shard}/{database}/{table}", "{replica}"
 GLOBAL_PATH, GLOBAL_REPLICA = "/clickhouse/tables/all/{database}/{table}", "{shard}-{replica}"
@@ -64,19 +64,33 @@ def spanning_table(words: str, name: str, key: str, cluster: str) -> str:
     )
 
 
-def mutations_view(cluster: str) -> str:
-    """The statement that makes the view of the mutations of all servers, each with the number of the servers.
+_SERVER = "concat(hostName(), ':', toString(tcpPort())) AS server"
 
-    Reading it takes no right to reach other servers (REMOTE), with which anybody's could be reached: that is the
-    definer's.
+
+def views(cluster: str) -> list[str]:
+    """The statements that make the views over all servers.
+
+    ``mutations`` has those of each server, and how many servers there are. ``synchronised`` makes each take a number
+    from the coordination service, which is a write: what follows on the same session, as reads of replicated tables do,
+    comes after all that was acknowledged before, though its member of the service lagged.
     """
+    return [
+        _view(
+            MUTATIONS,
+            cluster,
+            f"SELECT {_SERVER}, database, table, command, is_done, latest_fail_reason FROM system.mutations",
+            f", (SELECT count() FROM system.clusters WHERE cluster = '{cluster}') AS servers",
+        ),
+        _view(SYNCHRONISED, cluster, f"SELECT {_SERVER}, generateSerialID(concat('msgmetrics ', server)) AS number"),
+    ]
+
+
+def _view(name: str, cluster: str, on_each: str, more: str = "") -> str:
+    """A view of what each server answers. Reading it takes no right to reach other servers (REMOTE), with which
+    anybody's could be reached: that is the definer's."""
     return (
-        f"CREATE OR REPLACE VIEW {MUTATIONS} ON CLUSTER {cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\n"
-        f"SELECT *, (SELECT count() FROM system.clusters WHERE cluster = '{cluster}') AS servers\n"
-        f"FROM clusterAllReplicas('{cluster}', view(\n"
-        "    SELECT concat(hostName(), ':', toString(tcpPort())) AS server,\n"
-        "        database, table, command, is_done, latest_fail_reason\n"
-        "    FROM system.mutations))"
+        f"CREATE OR REPLACE VIEW {name} ON CLUSTER {cluster} DEFINER = CURRENT_USER SQL SECURITY DEFINER AS\n"
+        f"SELECT *{more}\nFROM clusterAllReplicas('{cluster}', view({on_each}))"
     )
 
 

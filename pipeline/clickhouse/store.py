@@ -33,6 +33,7 @@ from pipeline.core.effects import (
     RecomputeLate,
     StageKeys,
     State,
+    Synchronise,
     WriteProgress,
 )
 from pipeline.core.late import KEYS_A_STATEMENT
@@ -88,6 +89,11 @@ class Store(ErasingStore):
         check_schema(int(schema), int(schema_done))
         clock = ClockReading(server, int(theirs), before, took_ms)
         return State(int(as_of), int(closing), int(facts_floor), int(generation), clock)
+
+    @perform.register
+    def _synchronise(self, effect: Synchronise) -> None:
+        if self.endpoint.cluster:
+            self.rows("synchronising the servers", sql("state/synchronise"))
 
     @perform.register
     def _raise_state(self, effect: RaiseState) -> None:

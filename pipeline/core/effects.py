@@ -64,6 +64,15 @@ class ReadState:
 
 
 @dataclass(frozen=True, slots=True)
+class Synchronise:
+    """From now on every read sees all that has been acknowledged so far, whichever server answers it.
+
+    On one server every read does anyway, and this does nothing. In a cluster a server knows what its member of the
+    coordination service knows, and that may lag.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class WriteProgress:
     """Store progress. No watermark gets ahead of ClickHouse's clock less ``lateness_ms``, whatever clock it is from."""
 
@@ -256,6 +265,7 @@ Effect = (
     InsertFacts
     | InsertDeadLetters
     | ReadState
+    | Synchronise
     | WriteProgress
     | ReadWatermarks
     | RaiseState

@@ -14,6 +14,7 @@ from pipeline.core.effects import (
     ReadState,
     State,
     Steps,
+    Synchronise,
     UnderWay,
 )
 from pipeline.core.protocol import rebuild_steps
@@ -45,10 +46,12 @@ def erase_steps(org_id: str, at_ms: int) -> Steps[None]:
     floor_ms = state.facts_floor_ms
     announcement: int | None = None
     while announcement is None:
+        yield Synchronise()
         erased: Erased = yield EraseRows(org_id, at_ms)
         yield from _await_inserts()
         if not erased.rows:
             announcement = yield from _erase_rollups(org_id, erased.announcement, floor_ms)
+    yield Synchronise()
     earliest: int | None = yield ReadEarliestFact(org_id)
     if earliest is not None:
         state = yield ReadState()

@@ -1,13 +1,15 @@
 """The protocol that makes every event count exactly once, as steps that can be interrupted between any two.
 
 Nothing here is atomic and no lock is held. What makes it exact is the order of the steps (each function says why),
-that every step can be repeated, and that stored state only rises: facts by identity and rank, rollup rows by version,
-scalars by maximum. The simulation in ``tests/sim`` interleaves these very functions with crashes, zombies and
-each other.
+that every step can be repeated, that a read sees what was acknowledged before it (``Synchronise``, where it might not),
+and that stored state only rises: facts by identity and rank, rollup rows by version, scalars by maximum. The simulation
+in ``tests/sim`` interleaves these very functions with crashes, zombies and each other.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
 
 from pipeline.core.effects import (
     CloseBuckets,
@@ -28,6 +30,7 @@ from pipeline.core.effects import (
     StageKeys,
     State,
     Steps,
+    Synchronise,
     WriteProgress,
 )
 from pipeline.core.flush import Chunk, too_late
@@ -78,6 +81,7 @@ def flush_steps(chunk: Chunk, progress: Iterable[Progress], lateness_ms: int, er
     erased = chunk.forget(erasures)
     if len(chunk.columns):
         yield InsertFacts(chunk.columns)
+        yield Synchronise()
     state: State = yield ReadState()
     letters = (*chunk.letters, *too_late(chunk, state.facts_floor_ms))
     if any(letter.reason in TIME_BASED for letter in letters):
@@ -87,6 +91,7 @@ def flush_steps(chunk: Chunk, progress: Iterable[Progress], lateness_ms: int, er
             return Flushed(NO_KEYS, 0, 0, erasures, sweep=False, is_doubtful=True)
     if letters:
         yield InsertDeadLetters(letters)
+        yield Synchronise()
     erasures = yield ReadErasures()
     late = late_keys(chunk.columns.occurred_ms, chunk.columns.org_id, state.facts_floor_ms, state.closing_ms)
     claimed = tuple(progress)
@@ -126,6 +131,7 @@ def _recompute_staged(batch: str, keys: LateKeys) -> Steps[None]:
         for grain in Grain:
             for start, end in late_spans(grain, keys):
                 yield RecomputeLate(grain, batch, start, end, state.closing_ms, before)
+            yield Synchronise()
             state = yield ReadState()
 
 
@@ -159,6 +165,7 @@ def roll_steps(partitions: Iterable[Place]) -> Steps[Rolled]:
         yield RaiseState(State(closing_ms=target, as_of_ms=target))  # no bucket ends here: nothing to announce or read
         return Rolled(target)
     yield RaiseState(State(closing_ms=target))
+    yield Synchronise()
     state = yield ReadState()
     start_ms, target = state.as_of_ms, min(target, state.closing_ms, state.clock.theirs_ms)
     if target <= start_ms:
@@ -171,13 +178,20 @@ def roll_steps(partitions: Iterable[Place]) -> Steps[Rolled]:
     before = None
     while before != state.generation:  # see _recompute_staged
         before = state.generation
-        for grain, start, end in spans:
-            yield CloseBuckets(grain, start, end, before)
-        state = yield ReadState()
+        state = yield from _upwards([CloseBuckets(*span, before) for span in spans])
     if spans:
         yield LogClosing(start_ms, target, state.generation)
     yield RaiseState(State(as_of_ms=target))
     return Rolled(target, more=min(watermarks[p] for p in expected) > target)
+
+
+def _upwards(computed: Iterable[CloseBuckets | RebuildBuckets]) -> Steps[State]:
+    """Compute buckets, those of a grain only when all can see the finer ones. Returns the state as it is then."""
+    for _, of_a_grain in groupby(computed, attrgetter("grain")):
+        yield from of_a_grain
+        yield Synchronise()
+    state: State = yield ReadState()
+    return state
 
 
 def progress_steps(progress: Iterable[Progress], lateness_ms: int) -> Steps[None]:
@@ -218,9 +232,11 @@ def rebuild_steps(start: int, end: int, org_id: str = "", *, since_ms: int | Non
 
     ``since_ms`` takes the place of the floor of facts: of a moment ago, from which on rows were deleted.
     """
+    yield Synchronise()
     state: State = yield ReadState()
     highest: int = yield ReadHighestGeneration()
     yield RaiseState(State(generation=next_generation(state.generation, highest)))
+    yield Synchronise()
     state = yield ReadState()
     if since_ms is not None:
         state = replace(state, facts_floor_ms=since_ms)
@@ -228,9 +244,7 @@ def rebuild_steps(start: int, end: int, org_id: str = "", *, since_ms: int | Non
     before = None
     while before != state.generation:  # see _recompute_staged
         before = state.generation
-        for grain, first, last in spans:
-            yield RebuildBuckets(grain, first, last, before, org_id)
-        state = yield ReadState()
+        state = yield from _upwards([RebuildBuckets(*span, before, org_id) for span in spans])
     days = [(first, last) for grain, first, last in spans if grain is Grain.DAY] or [(start, start)]
     return Rebuilt(days[0][0], days[-1][1], before)
 

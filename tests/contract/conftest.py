@@ -14,7 +14,7 @@ from api.app import create_app
 from api.reader import Reader
 from deploy.cli.accounts import create_key, set_tier
 from deploy.migrations.apply import migrate
-from deploy.migrations.cluster_ddl import mutations_view, spanning_table
+from deploy.migrations.cluster_ddl import spanning_table, views
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.sharding import SHARDED
@@ -112,7 +112,8 @@ def pair(cluster_databases: Databases) -> Iterator[Endpoint]:
         endpoint = Endpoint(url, cluster=PAIR)
         for name, key in SHARDED.items():
             connect(endpoint).command(spanning_table("CREATE OR REPLACE TABLE ", name, key, PAIR))
-        connect(endpoint).command(mutations_view(PAIR))
+        for view in views(PAIR):
+            connect(endpoint).command(view)
         yield endpoint
 
 

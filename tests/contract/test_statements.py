@@ -18,7 +18,7 @@ PIECES = [name for name in NAMES if name.startswith("pieces/")]
 PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 IDENTIFIERS = {"target": "rollup_hour", "source": "rollup_minute", "column": "bucket"}
 TARGETS = {"replay/forget": "replay_keys", "erasure/delete_rollup": "rollup_hour"}
-OF_A_CLUSTER = {"erasure/deletions_of_cluster"}
+OF_A_CLUSTER = {"erasure/deletions_of_cluster", "state/synchronise"}
 VALUES: dict[str, Any] = {
     "String": "x",
     "Array(String)": ["facts"],

@@ -19,11 +19,11 @@ from pipeline.core.effects import (
     RaiseState,
     ReadErasures,
     ReadState,
-    ReadWatermarks,
     RebuildBuckets,
     RecomputeLate,
     State,
     Steps,
+    Synchronise,
 )
 from pipeline.core.erasure import order_erasure_steps, sweep_steps
 from pipeline.core.flush import Batch, Chunk, Rules
@@ -33,8 +33,9 @@ from pipeline.core.place import Place
 from pipeline.core.protocol import flush_steps, progress_steps, rebuild_steps, recompute_steps, roll_steps
 from pipeline.core.start import Offsets, Start, choose_start
 from pipeline.core.watermark import partition_watermark
+from tests.sim.lag import LAG, LAGGING, Server
 from tests.sim.log import START, STEP, STEPS, Log, milliseconds
-from tests.support.fake_store import Fact, FakeStore, Identity
+from tests.support.fake_store import FakeStore
 from tests.support.places import P0
 
 RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
@@ -49,7 +50,7 @@ class Flaw(StrEnum):
     NONE = "as designed"
     NO_CLOSING = "the roller does not announce closing"
     OLD_CLOSING = "late is decided by a closing from before the insert"
-    OLD_FACTS = "minutes are closed from facts as they were before closing was announced"
+    UNSYNCHRONISED = "nobody has servers that lag see what was acknowledged"
     NO_RECOMPUTE = "late events are not recomputed"
     COMMIT_EARLY = "the offset is committed while recomputes are pending"
     COMMIT_FIRST = "the offset is committed before the facts are in"
@@ -98,6 +99,7 @@ class Actors:
         self.now_ms = milliseconds(START)
         self.log = Log(self.random)
         self.log.write()
+        self.servers = [Server(self.store) for _ in range(2)]
         self.visible = dict.fromkeys(self.log.partitions, 0)
         self.committed: dict[Place, int | None] = dict.fromkeys(self.log.partitions)
         self.owner = dict.fromkeys(self.log.partitions, 0)
@@ -112,7 +114,6 @@ class Actors:
         """Drive a protocol, stopping between and inside its effects; flaws bend what it reads and writes."""
         answer: Any = None
         early, raised, generation = self.store.state, None, None
-        early_facts = self.store.facts
         while True:
             try:
                 effect = steps.send(answer)
@@ -128,12 +129,10 @@ class Actors:
                 continue
             if isinstance(effect, RaiseState) and effect.state.closing_ms and self.flaw is Flaw.AS_OF_FIRST:
                 effect = RaiseState(State(closing_ms=effect.state.closing_ms, as_of_ms=effect.state.closing_ms))
-            if isinstance(effect, CloseBuckets) and self.flaw is Flaw.OLD_FACTS:
-                answer = yield from self._of_old_facts(effect, early_facts)
-            else:
-                answer = yield from self.store.steps(effect)
-            if isinstance(effect, ReadWatermarks) and self.flaw is Flaw.OLD_FACTS:
-                early_facts = dict(self.store.facts)  # with all that the watermarks speak for
+            if isinstance(effect, Synchronise) and self.flaw is not Flaw.UNSYNCHRONISED:
+                yield from self._synchronise()
+            lags = isinstance(effect, LAGGING) and self.random.random() < LAG
+            answer = yield from (self.random.choice(self.servers) if lags else self.store).steps(effect)
             if isinstance(effect, ReadState) and self.flaw is Flaw.OLD_CLOSING:
                 answer = early
             if isinstance(effect, CloseBuckets | RecomputeLate | RebuildBuckets):
@@ -143,14 +142,12 @@ class Actors:
             if isinstance(effect, CountStaged) and self.flaw is Flaw.KEYS_UNCOUNTED:
                 answer = MAX_PENDING_KEYS
 
-    def _of_old_facts(self, effect: CloseBuckets, facts: dict[Identity, Fact]) -> Moves:
-        """Close buckets as a replica does that lags: it reads, in its first step, the facts of a moment ago."""
-        steps, now = self.store.steps(effect), self.store.facts
-        self.store.facts = facts
-        next(steps)
-        self.store.facts = now
-        yield
-        yield from steps
+    def _synchronise(self) -> Moves:
+        """One server catches up after the other."""
+        for server in self.random.sample(self.servers, len(self.servers)):
+            server.catch_up()
+            for _ in range(self.random.randint(1, 3)):
+                yield
 
     def worker(self, place: Place, mine: int, desk: Desk) -> Moves:
         """The owner of a partition, or its zombie: what flushes and commits."""

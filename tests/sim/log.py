@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.core.place import Place
 from schemas.grain import Grain
 from schemas.message_event import TYPE_CODES
-from tests.support.fake_store import Fact, Identity, rank_of
+from tests.support.fake_rows import Fact, Identity, rank_of
 from tests.support.places import P0, P1
 from tests.support.places import place as place_of
 

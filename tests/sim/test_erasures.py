@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.core.effects import AwaitInserts, CloseBuckets, Effect, FindErased, ReadInserts, UnderWay
 from pipeline.core.erasure import erase_steps, order_erasure_steps, sweep_steps
+from pipeline.runner import drive
 from schemas.grain import Grain
-from tests.sim.test_schedules import HOUR, closed_up_to, finish, flush
+from tests.sim.test_schedules import HOUR, closed_up_to, flush
 from tests.support.fake_store import FakeStore
 
 DAY = Grain.DAY.floor(HOUR)
@@ -44,7 +45,7 @@ def test_an_old_record_does_not_take_numbers_along_that_nothing_can_compute_agai
     store.clock_ms = at(DAY + Grain.DAY.seconds)
     flush(store, "january", HOUR)
     closed_up_to(store, HOUR + 3600)
-    finish(store, order_erasure_steps("a", (HOUR + 3600) * 1000))
+    drive(order_erasure_steps("a", (HOUR + 3600) * 1000), store.perform)
     flush(store, "new contract", HOUR + 7200)
     closed_up_to(store, DAY + Grain.DAY.seconds)
     assert set(store.rollups[Grain.HOUR]) == {("a", HOUR + 7200)}
@@ -54,11 +55,11 @@ def test_an_old_record_does_not_take_numbers_along_that_nothing_can_compute_agai
     for key in store.facts:
         store.record_times[key] = HOUR * 1000
     closed_up_to(store, LATER + Grain.DAY.seconds)
-    assert finish(store, sweep_steps()) == ("a",)
+    assert drive(sweep_steps(), store.perform) == ("a",)
     designed = type(store) is FakeStore
     assert {bucket for _, bucket in store.rollups[Grain.HOUR]} == ({HOUR + 7200} if designed else set())
     assert {bucket for _, bucket in store.rollups[Grain.DAY]} == ({DAY} if designed else set())
-    assert finish(store, sweep_steps()) == (), "what stays is no reason to begin again"
+    assert drive(sweep_steps(), store.perform) == (), "what stays is no reason to begin again"
 
 
 @pytest.mark.parametrize("store", [FakeStore(), LooksForFacts()], ids=["as designed", "looks for facts alone"])
@@ -73,11 +74,11 @@ def test_a_minute_of_erased_facts_that_a_statement_wrote_too_late_is_swept(store
     closing: Generator[None, None, Any] = store.steps(CloseBuckets(Grain.MINUTE, HOUR, HOUR + 3600, 0))
     next(closing)
     store.under_way.clear()  # nobody sees it: another server lists it
-    finish(store, order_erasure_steps("a", (HOUR + 3600) * 1000))
+    drive(order_erasure_steps("a", (HOUR + 3600) * 1000), store.perform)
     for _ in closing:
         pass
     assert store.rollups[Grain.MINUTE]
-    assert finish(store, sweep_steps()) == (("a",) if type(store) is FakeStore else ())
+    assert drive(sweep_steps(), store.perform) == (("a",) if type(store) is FakeStore else ())
     assert bool(store.rollups[Grain.MINUTE]) is (type(store) is not FakeStore)
     assert store.perform(FindErased()) == {}
 

@@ -14,13 +14,15 @@ from pipeline.core.effects import (
     Progress,
     ReadState,
     RecomputeLate,
-    Steps,
+    Synchronise,
 )
 from pipeline.core.erasure import erase_steps
 from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.late_keys import LateKeys
 from pipeline.core.protocol import Flushed, flush_steps, progress_steps, recompute_steps, roll_steps
+from pipeline.runner import Perform, drive
 from schemas.grain import Grain
+from tests.sim.lag import Server
 from tests.sim.log import Record
 from tests.support.fake_store import FakeStore
 from tests.support.moments import at as moment
@@ -30,29 +32,19 @@ RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
 HOUR = int(datetime(2026, 5, 5, 12, tzinfo=UTC).timestamp())
 
 
-def finish(store: FakeStore, steps: Steps[Any]) -> Any:
-    """Drive a protocol to its end with nobody in between."""
-    answer: Any = None
-    while True:
-        try:
-            answer = store.perform(steps.send(answer))
-        except StopIteration as done:
-            return done.value
-
-
 def closed_up_to(store: FakeStore, instant: int) -> None:
     """The only partition is caught up at an instant (epoch seconds), and the roller has run."""
-    finish(store, progress_steps([Progress(P0, 0, instant * 1000)], 0))
-    finish(store, roll_steps([P0]))
+    drive(progress_steps([Progress(P0, 0, instant * 1000)], 0), store.perform)
+    drive(roll_steps([P0]), store.perform)
 
 
-def flush(store: FakeStore, event_id: str, at: int) -> LateKeys:
+def flush(store: FakeStore, event_id: str, at: int, perform: Perform | None = None) -> LateKeys:
     """Make one event durable and return the late keys it brings."""
     event = {"event_id": event_id, "org_id": "a", "type": "message.sent", "channel": "sms"}
     value = json.dumps(event | {"occurred_at": datetime.fromtimestamp(at, UTC).isoformat()}).encode()
     chunk = Chunk()
     chunk.add(Batch(P0, 1, 0, 1, [Record(0, at * 1000, value)], 0), RULES, moment(at * 1000), 0, 0.0)
-    flushed: Flushed = finish(store, flush_steps(chunk, chunk.progress(), 0, {}))
+    flushed: Flushed = drive(flush_steps(chunk, chunk.progress(), 0, {}), perform or store.perform)
     return flushed.late
 
 
@@ -125,3 +117,35 @@ def test_a_minute_that_was_being_computed_from_erased_facts_does_not_come_back(w
             answer = _rest(store.steps(effect))
     _rest(closing)
     assert set(store.rollups[Grain.MINUTE]) == (set() if waits else {("a", HOUR + 600)})
+
+
+@pytest.mark.parametrize("synchronises", [True, False])
+def test_a_fact_that_comes_while_servers_catch_up_one_by_one_is_late_or_seen(synchronises: bool) -> None:
+    """::
+
+    roller   writes closing ── one catches up ───────────────────────────────── the other too ── reads facts from one
+    worker                                     inserts ── both catch up ── reads closing from the other
+    """
+    store = FakeStore(clock_ms=lambda: (HOUR + 7200) * 1000)
+    closed_up_to(store, HOUR)
+    one, other = Server(store), Server(store)
+    late: list[LateKeys] = []
+
+    def of_the_worker(effect: Effect) -> Any:
+        if isinstance(effect, Synchronise) and synchronises:
+            one.catch_up()
+            other.catch_up()
+        return _rest(other.steps(effect)) if isinstance(effect, ReadState) else store.perform(effect)
+
+    def of_the_roller(effect: Effect) -> Any:
+        if isinstance(effect, Synchronise):
+            one.catch_up()
+            if not late:
+                late.append(flush(store, "meanwhile", HOUR + 600, of_the_worker))
+            other.catch_up()
+        return _rest(one.steps(effect)) if isinstance(effect, CloseBuckets) else store.perform(effect)
+
+    drive(progress_steps([Progress(P0, 0, (HOUR + 1800) * 1000)], 0), store.perform)
+    drive(roll_steps([P0]), of_the_roller)
+    is_seen = ("a", HOUR + 600) in store.rollups[Grain.MINUTE]
+    assert (is_seen or len(late[0]) > 0) is synchronises

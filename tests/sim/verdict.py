@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from pipeline.core.place import Place
 from schemas.grain import Grain
-from tests.support.fake_store import Fact, FakeStore
+from tests.support.fake_rows import Fact
+from tests.support.fake_store import FakeStore
 
 
 def verdict(truth: Sequence[Fact], broken: Set[tuple[Place, int]], store: FakeStore) -> str | None:

@@ -6,6 +6,7 @@ must notice.
 """
 
 import inspect
+from collections.abc import Collection
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -18,7 +19,7 @@ from schemas.grain import Grain
 from tests.sim.actors import Actors, Desk, EarlyCommits, Flaw, Moves
 from tests.sim.log import START, STEP, STEPS, Record, milliseconds
 from tests.sim.verdict import verdict
-from tests.support.fake_store import Row
+from tests.support.fake_rows import Row
 from tests.support.places import P0, P1
 
 
@@ -40,8 +41,9 @@ class Order(StrEnum):
 class World(Actors):
     """Everything outside the actors, and the schedule."""
 
-    def __init__(self, seed: int, flaw: Flaw = Flaw.NONE) -> None:
+    def __init__(self, seed: int, flaw: Flaw = Flaw.NONE, to_crash_at: Collection[str] = ()) -> None:
         super().__init__(seed, flaw)
+        self.to_crash_at = to_crash_at
         self.crashed_at: set[str] = set()
         self.problem: str | None = None
         self.as_of_seen = 0
@@ -92,6 +94,8 @@ class World(Actors):
         """One random thing happens."""
         pick = self.random
         dice = pick.random()
+        if pick.random() < 0.02:
+            pick.choice(self.servers).catch_up()
         if dice < 0.05:
             self.now_ms = min(milliseconds(START + STEP * (STEPS + 1)), self.now_ms + STEP // timedelta(milliseconds=1))
         elif dice < 0.12:
@@ -101,7 +105,7 @@ class World(Actors):
         elif dice < 0.15:
             self.hire(pick.choice(self.partitions))
         elif dice < 0.18:
-            self._crash(pick.randrange(len(self.actors)))
+            self._crash(self._victim())
         elif dice < 0.22 and self.has_operators:
             self._operate(dice)
         elif dice > 0.9 and self.store.staged:
@@ -152,6 +156,11 @@ class World(Actors):
         if len(self.partitions) == 1:
             self.partitions.append(P1)
             self.hire(P1)
+
+    def _victim(self) -> int:
+        """Who is to crash: anybody, but rather who is at an effect at which somebody should have crashed."""
+        rather = [n for n, (*_, moves) in enumerate(self.actors) if _effect_of(moves) in self.to_crash_at]
+        return self.random.choice(rather or range(len(self.actors)))
 
     def _crash(self, index: int) -> None:
         """An actor is gone in the middle of whatever it did, and the other half of its process; both are replaced."""
@@ -204,10 +213,10 @@ def _effect_of(moves: Moves) -> str | None:
     return None
 
 
-def play(seed: int, flaw: Flaw = Flaw.NONE) -> World:
+def play(seed: int, flaw: Flaw = Flaw.NONE, to_crash_at: Collection[str] = ()) -> World:
     """Play one schedule to its end."""
-    world = World(seed, flaw)
-    for _ in range(world.random.randint(80, 320)):
+    world = World(seed, flaw, to_crash_at)
+    for _ in range(world.random.randint(80, 640)):
         world.move()
     world.settle()
     return world
@@ -215,7 +224,11 @@ def play(seed: int, flaw: Flaw = Flaw.NONE) -> World:
 
 def run(seed: int, flaw: Flaw = Flaw.NONE) -> str | None:
     """Play one schedule and return what is wrong in the end; None when all is exact."""
-    world = play(seed, flaw)
+    return verdict_of(play(seed, flaw))
+
+
+def verdict_of(world: World) -> str | None:
+    """What is wrong in the end."""
     if world.problem:
         return world.problem
     if not world.is_done():

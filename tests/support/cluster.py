@@ -1,9 +1,10 @@
-"""A ClickHouse cluster of two shards, each a server of its own; and what stands in for the two things they lack.
+"""A ClickHouse cluster of two shards, each a server of its own, and a ZooKeeper; and what stands in for what they lack.
 
 They have no queue for ON CLUSTER, so a door in front of the first server runs such a statement on each, without these
-words. And their replicated tables would stay read-only, so the door makes them without replication; as they are derived
-they run in tests/integration/test_zookeeper.py. Small tables, which replication would bring everywhere, are therefore
-on the first server alone, the only one that the program speaks to.
+words. Their replicated tables would stay read-only, so the door makes them without replication; as they are derived
+they run in tests/integration/test_zookeeper.py. They have no id of their own, so each keeps its session under another
+name. Small tables, which replication would bring everywhere, are on the first server alone, the only one that the
+program speaks to.
 """
 
 import http.client
@@ -22,11 +23,14 @@ from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from tests.support.clickhouse_node import Node, clickhouse_node
 from tests.support.kafka_broker import free_port
+from tests.support.zookeeper import zookeeper
 
 CLUSTER = "metrics"
 PAIR = "pair"
 """A cluster of two shards of which the second is down: enough to see what is asked of whom."""
-REMOTE = """<macros><shard>{shard}</shard><replica>one</replica></macros>
+REMOTE = """<zookeeper><node><host>127.0.0.1</host><port>{zookeeper}</port></node>
+    <sessions_path>/clickhouse/sessions/{shard}</sessions_path></zookeeper>
+  <macros><shard>{shard}</shard><replica>one</replica></macros>
   <remote_servers>
     <metrics><secret>of the tests</secret>{first}{second}</metrics>
     <pair><secret>of the tests</secret>{first}{down}</pair>
@@ -52,6 +56,8 @@ class Shards:
     def __init__(self, directory: Path) -> None:
         self.nodes = [Node(free_port(), free_port()) for _ in range(2)]
         self._directory, self._running = directory, [ExitStack(), ExitStack()]
+        self._zookeeper = ExitStack()
+        self._zookeeper_port = self._zookeeper.enter_context(zookeeper(directory))
         for shard in range(2):
             self.start(shard)
         self._door = _Door(("127.0.0.1", 0), _Handler)
@@ -62,7 +68,8 @@ class Shards:
     def start(self, shard: int) -> None:
         """Start a server on the data that it had."""
         first, second = (_SHARD.format(port=node.native_port) for node in self.nodes)
-        more = REMOTE.format(shard=shard + 1, first=first, second=second, down=_SHARD.format(port=1))
+        down, port = _SHARD.format(port=1), self._zookeeper_port
+        more = REMOTE.format(shard=shard + 1, first=first, second=second, down=down, zookeeper=port)
         node = clickhouse_node(self._directory / f"shard-{shard}", self.nodes[shard], more)
         self._running[shard].enter_context(node)
 
@@ -79,6 +86,7 @@ class Shards:
         self._door.server_close()
         for shard in range(2):
             self.kill(shard)
+        self._zookeeper.close()
 
 
 class _Door(ThreadingHTTPServer):

@@ -2,7 +2,6 @@
 row, nothing spans two statements. Passes the same contract tests as the real store (tests/contract/test_store.py).
 """
 
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -35,10 +34,11 @@ from pipeline.core.effects import (
     RecomputeLate,
     StageKeys,
     State,
+    Synchronise,
     UnderWay,
     WriteProgress,
 )
-from pipeline.core.generation import counted, generation_of, stamp
+from pipeline.core.generation import counted, stamp
 from pipeline.core.late_keys import NO_KEYS, LateKeys
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter
@@ -47,30 +47,7 @@ from pipeline.core.watermark import retention_floor
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.instant import wall_clock_ms
 from schemas.limits import FACTS_RETENTION_DAYS
-
-Fact = tuple[str, str, int, str, str, int, int]
-"""(org_id, event_id, type, channel, error_code, cost_micros, occurred_ms)"""
-Identity = tuple[int, str, str, int]
-"""(minute, org_id, event_id, type)"""
-Version = tuple[int, int, int]
-
-
-def rank_of(fact: Fact) -> int:
-    """A hash of the content, as the column ``rank`` is one."""
-    return zlib.crc32(repr(fact[2:]).encode())
-
-
-@dataclass(frozen=True)
-class Row:
-    """A rollup row, with the very facts it was computed from instead of sums."""
-
-    version: Version
-    facts: frozenset[Fact]
-    computed_at: int = 0
-
-    @property
-    def generation(self) -> int:
-        return generation_of(self.version[0])
+from tests.support.fake_rows import Fact, Identity, Row, rank_of
 
 
 @dataclass
@@ -199,7 +176,7 @@ class FakeStore:
                 late = {(org, grain.floor(minute * Grain.MINUTE.seconds)) for minute, org in keys}
                 wanted = [(org, b) for org, b in late if start <= b < end and grain.is_closed(b, closing_ms)]
                 yield from self._compute(grain, wanted, generation)
-            case LogClosing():
+            case Synchronise() | LogClosing():
                 pass
         return None
 

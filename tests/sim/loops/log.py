@@ -11,7 +11,7 @@ from pipeline.core.place import Place
 from schemas.grain import Grain
 from schemas.message_event import TYPE_CODES
 from tests.sim.log import Record, milliseconds
-from tests.support.fake_store import Fact
+from tests.support.fake_rows import Fact
 from tests.support.places import P0, P1
 
 START = datetime(2026, 5, 5, 23, 30, tzinfo=UTC)

@@ -10,21 +10,32 @@ from tests.support.engine import ROOT
 from tests.support.kafka_broker import fetched, free_port
 from tests.support.system import wait_until
 
-CONFIG = "tickTime=1000\ndataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"
+CONFIG = """tickTime=1000
+dataDir={data}
+clientPort={port}
+clientPortAddress=127.0.0.1
+admin.enableServer=false
+forceSync=no
+"""
+JVM = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 MAIN = "org.apache.zookeeper.server.ZooKeeperServerMain"
+
+
+def zookeeper_jars() -> Path:
+    return fetched(ROOT / ".cache" / "zookeeper-jars", Path(__file__).with_name("pom.xml"))
 
 
 @contextlib.contextmanager
 def zookeeper(directory: Path) -> Iterator[int]:
     """The port of a ZooKeeper that lives as long as the block."""
-    jars, port = fetched(ROOT / ".cache" / "zookeeper-jars", Path(__file__).with_name("pom.xml")), free_port()
+    port = free_port()
     config, log = directory / "zoo.cfg", directory / "zookeeper.log"
     config.write_text(CONFIG.format(data=directory / "zookeeper", port=port))
     with log.open("wb") as output:
-        words = ["java", "-Xmx256m", "-cp", f"{jars}/*", MAIN, str(config)]
+        words = ["java", *JVM, "-cp", f"{zookeeper_jars()}/*", MAIN, str(config)]
         process = subprocess.Popen(words, stdout=output, stderr=output)
         try:
-            wait_until("ZooKeeper", lambda: _is_ready(port) or process.poll() is not None, 30)
+            wait_until("ZooKeeper", lambda: b"Zookeeper version" in answer_of(port) or process.poll() is not None, 30)
             assert process.poll() is None, log.read_text()[-2000:]
             yield port
         finally:
@@ -32,8 +43,9 @@ def zookeeper(directory: Path) -> Iterator[int]:
             process.wait(10)
 
 
-def _is_ready(port: int) -> bool:
+def answer_of(port: int) -> bytes:
+    """What a ZooKeeper says of itself; nothing where it is not up."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
         connection.sendall(b"srvr")
-        return b"Zookeeper version" in connection.recv(4096)
-    return False
+        return b"".join(iter(lambda: connection.recv(4096), b""))
+    return b""

@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.clocks import ClockReading, Moment
-from pipeline.core.effects import Effect, InsertDeadLetters, InsertFacts, ReadErasures, ReadState, State, WriteProgress
+from pipeline.core.effects import (
+    Effect,
+    InsertDeadLetters,
+    InsertFacts,
+    ReadErasures,
+    ReadState,
+    State,
+    Synchronise,
+    WriteProgress,
+)
 from pipeline.core.flush import Chunk
 from pipeline.core.protocol import Flushed, flush_steps
 from pipeline.runner import drive
@@ -16,8 +25,8 @@ from tests.unit.pipeline.core.test_flush import FUTURE, PAST, RULES, batch
 
 HOUR_MS = 3_600_000
 NOW, RIGHT = at(NOW_MS), reading(NOW_MS)
-ALL = [InsertFacts, ReadState, InsertDeadLetters, ReadErasures, WriteProgress]
-DOUBTED = [InsertFacts, ReadState]
+ALL = [InsertFacts, Synchronise, ReadState, InsertDeadLetters, Synchronise, ReadErasures, WriteProgress]
+DOUBTED = [InsertFacts, Synchronise, ReadState]
 
 
 def flushed(chunk: Chunk, *clocks: ClockReading, floor_ms: int = 0) -> tuple[Flushed, Sequence[type]]:
@@ -73,7 +82,7 @@ def test_a_clock_that_was_in_doubt_when_it_judged_is_doubted_whatever_it_agrees_
 
 def test_a_reading_that_took_too_long_is_repeated_until_one_tells() -> None:
     slow = replace(reading(NOW_MS + HOUR_MS, NOW_MS), took_ms=1001)
-    assert flushed(chunk(PAST, FUTURE), slow, slow, RIGHT)[1] == [InsertFacts, ReadState, ReadState, *ALL[1:]]
+    assert flushed(chunk(PAST, FUTURE), slow, slow, RIGHT)[1] == [*DOUBTED, ReadState, *ALL[2:]]
 
 
 def test_what_no_clock_decides_does_not_depend_on_one() -> None:

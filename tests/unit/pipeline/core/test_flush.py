@@ -10,6 +10,7 @@ from pipeline.core.effects import (
     ReadErasures,
     ReadState,
     State,
+    Synchronise,
     WriteProgress,
 )
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules, too_late
@@ -93,7 +94,8 @@ def test_a_flush_is_durable_before_it_looks_and_looks_before_it_speaks() -> None
         return {ReadState: State(closing_ms=NOW_MS), ReadErasures: {"a": NOW_MS}}.get(type(effect))
 
     flushed = drive(flush_steps(chunk, chunk.progress(), 0, {}), perform)
-    assert seen == [InsertFacts, ReadState, InsertDeadLetters, ReadErasures, WriteProgress]
+    letters = [InsertDeadLetters, Synchronise, ReadErasures]
+    assert seen == [InsertFacts, Synchronise, ReadState, *letters, WriteProgress]
     assert set(flushed.late) == {((NOW_MS - 3_600_000) // 60_000, "a")}
     assert flushed.sweep, "the erasure was announced while the facts went in"
 

@@ -1,4 +1,4 @@
-"""On a cluster workers and operators look at the mutations of all servers, with no right to reach any other server.
+"""On a cluster workers and operators look at all servers by views, with no right to reach any other server.
 
 A server alone stands for the cluster: unlike the embedded engine it has several users, and guards its system tables.
 """
@@ -12,16 +12,19 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from deploy.clickhouse_server.make_users import DATABASE
-from deploy.migrations.cluster_ddl import mutations_view
+from deploy.migrations.cluster_ddl import views
+from pipeline.clickhouse.client import sql
 from schemas.connection import connect
 from tests.support.clickhouse_node import Node, clickhouse_node
 from tests.support.cluster import CLUSTER
 from tests.support.engine import ROOT
 from tests.support.kafka_broker import free_port
+from tests.support.zookeeper import zookeeper
 
 USERS = ROOT / "deploy" / "clickhouse_server" / "users.xml"
 ACCESS_DENIED = 497
-REMOTE = """<remote_servers><metrics><secret>of the test</secret><shard><replica>
+CONFIG = """<zookeeper><node><host>127.0.0.1</host><port>{zookeeper}</port></node></zookeeper>
+  <remote_servers><metrics><secret>of the test</secret><shard><replica>
   <host>127.0.0.1</host><port>{port}</port></replica></shard></metrics></remote_servers>"""
 
 
@@ -37,13 +40,14 @@ def users_without_passwords() -> str:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    node, directory = Node(free_port(), free_port()), Path(tmp_path_factory.mktemp("view")) / "node"
-    with clickhouse_node(directory, node, REMOTE.format(port=node.native_port), users=users_without_passwords()):
-        as_user(node, "migrate", "default").command(f"CREATE DATABASE {DATABASE}")
-        view = mutations_view(CLUSTER).replace(f" ON CLUSTER {CLUSTER}", "")  # for which it has no queue
-        for _ in range(2):
-            as_user(node, "migrate").command(view)
-        yield node
+    node, directory = Node(free_port(), free_port()), Path(tmp_path_factory.mktemp("views"))
+    with zookeeper(directory) as port:
+        config = CONFIG.format(port=node.native_port, zookeeper=port)
+        with clickhouse_node(directory / "node", node, config, users=users_without_passwords()):
+            as_user(node, "migrate", "default").command(f"CREATE DATABASE {DATABASE}")
+            for view in 2 * views(CLUSTER):
+                as_user(node, "migrate").command(view.replace(f" ON CLUSTER {CLUSTER}", ""))  # it has no queue for it
+            yield node
 
 
 def as_user(node: Node, user: str, database: str = DATABASE) -> Client:
@@ -60,8 +64,15 @@ def test_who_erases_sees_the_mutations_of_all_servers_and_reaches_none_of_them(n
     assert refused.value.code == ACCESS_DENIED
 
 
-def test_the_api_does_not_see_them(node: Node) -> None:
-    for source in ("mutations", "system.mutations"):
+@pytest.mark.parametrize("user", ["worker", "operator"])
+def test_who_computes_makes_each_server_take_a_number_every_time(node: Node, user: str) -> None:
+    client = as_user(node, user)
+    (first,), (second,) = (client.query(sql("state/synchronise")).result_rows for _ in range(2))
+    assert second == (first[0], first[1] + 1)
+
+
+def test_the_api_sees_none_of_them(node: Node) -> None:
+    for source in ("mutations", "system.mutations", "synchronised"):
         with pytest.raises(DatabaseError) as refused:
             as_user(node, "api").query(f"SELECT count() FROM {source}")
         assert refused.value.code == ACCESS_DENIED

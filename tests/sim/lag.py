@@ -1,0 +1,61 @@
+"""A cluster of which servers lag behind: a read may be answered from what was there a while ago."""
+
+from copy import copy
+from typing import Any
+
+from pipeline.core.effects import (
+    CloseBuckets,
+    Effect,
+    ReadEarliestFact,
+    ReadErasures,
+    ReadHighestGeneration,
+    ReadState,
+    ReadWatermarks,
+    RebuildBuckets,
+    RecomputeLate,
+)
+from tests.support.fake_store import FakeStore
+
+LAGGING = (
+    ReadState,
+    ReadWatermarks,
+    ReadEarliestFact,
+    ReadHighestGeneration,
+    ReadErasures,
+    CloseBuckets,
+    RecomputeLate,
+    RebuildBuckets,
+)
+"""Effects that read what others write, in their first step."""
+LAG = 0.5
+"""How often a server is asked that lags."""
+TABLES = ("facts", "rollups", "state", "progress", "erasures")
+
+
+class Server:
+    """One that lags: it knows what was there when it last caught up."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self._store = store
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        self._known = {name: copy(getattr(self._store, name)) for name in TABLES}
+        self._known["rollups"] = {grain: copy(rows) for grain, rows in self._store.rollups.items()}
+
+    def steps(self, effect: Effect) -> Any:
+        """Do an effect in steps, of which the first one reads what this server knows."""
+        steps, now = self._store.steps(effect), {name: getattr(self._store, name) for name in TABLES}
+        self._show(self._known)
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+        finally:
+            self._show(now)
+        yield
+        return (yield from steps)
+
+    def _show(self, tables: dict[str, Any]) -> None:
+        for name, rows in tables.items():
+            setattr(self._store, name, rows)
