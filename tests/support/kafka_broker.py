@@ -24,6 +24,9 @@ from tests.support.class_archive import class_archive
 
 JARS_VARIABLE = "MSGMETRICS_TEST_KAFKA_JARS"
 START_SECONDS = 60
+STOP_SECONDS = 30
+"""As Kubernetes has it."""
+DUMP_SECONDS = 5
 JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 """Made for a short life on a small machine: a broker is up in half the time, of which it spends less compiling."""
 
@@ -163,16 +166,32 @@ class KafkaBroker:
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
     def stop(self) -> None:
-        """Shut down in order."""
-        self._end(signal.SIGTERM)
+        """Shut down in order; a broker that does not come to an end is killed, as any supervisor would."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._tell_why()
+            self.kill()
+
+    def _tell_why(self) -> None:
+        """Keep the broker's log, into which it writes what its threads wait for."""
+        assert self._process is not None
+        log, kept = self.data / "broker.log", Path(tempfile.gettempdir()) / f"broker-{self._process.pid}.log"
+        said = log.stat().st_size
+        self._process.send_signal(signal.SIGQUIT)
+        deadline = time.monotonic() + DUMP_SECONDS
+        while b"JNI global refs" not in log.read_bytes()[said:] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        shutil.copy(log, kept)
+        print(f"a broker did not stop within {STOP_SECONDS} s and is killed; its log: {kept}", file=sys.stderr)
 
     def kill(self) -> None:
         """kill -9."""
-        self._end(signal.SIGKILL)
-
-    def _end(self, how: signal.Signals) -> None:
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(how)
+            self._process.kill()
             self._process.wait(30)
 
     def fail_disk(self) -> Callable[[], None]:
