@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from deploy.cli.clickhouse import LOOK_SECONDS, open_clickhouse
 from deploy.cli.context import Context, say
@@ -16,6 +17,7 @@ from deploy.cli.problems import command_errors
 from deploy.errors import CommandError
 from deploy.migrations.apply import pending
 from deploy.sql import sql
+from pipeline.clickhouse.client import sql as pipeline_sql
 from pipeline.clock import this_moment
 from pipeline.core.clocks import MOST_SKEW_MS, ClockReading
 from schemas.connection import redact
@@ -120,11 +122,26 @@ def _clickhouse(client: Client, settings: Settings) -> Iterator[Finding]:
         yield Finding(Verdict.OK, "its clock agrees with this machine's")
     if sentence := copies_unasked(int(client.query(sql("cli/replicated_tables")).result_rows[0][0]), settings):
         yield Finding(Verdict.FAIL, sentence)
+    if settings.clickhouse_cluster:
+        yield synchronised(client, settings.clickhouse_cluster)
     missing = pending(client)
     if missing:
         yield Finding(Verdict.FAIL, f"migrations are missing: {', '.join(missing)}; run `msgmetrics migrate`")
     else:
         yield Finding(Verdict.OK, "all migrations are applied")
+
+
+def synchronised(client: Client, cluster: str) -> Finding:
+    """Whether the servers of a cluster can be synchronised, as workers do all the time."""
+    try:
+        servers = client.query(pipeline_sql("state/synchronise")).row_count
+    except DatabaseError as error:
+        return Finding(
+            Verdict.FAIL,
+            f"the servers of {cluster} cannot be synchronised, and workers wait for it; run `msgmetrics migrate`, "
+            f"and see that each is connected to Keeper or away: {str(error).splitlines()[0]}",
+        )
+    return Finding(Verdict.OK, f"{servers} servers of {cluster} can be synchronised")
 
 
 def copies_unasked(replicated: int, settings: Settings) -> str | None:

@@ -109,7 +109,7 @@ USERS = (
             "CLUSTER, REMOTE ON *.*",
         ),
         settings={},
-        fixed={"max_concurrent_queries_for_user": 8},
+        fixed={"max_concurrent_queries_for_user": 100},  # for the views over a cluster it holds for who reads them
     ),
     User(
         "operator",

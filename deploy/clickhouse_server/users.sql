@@ -70,7 +70,7 @@ GRANT SELECT ON system.tables TO msgmetrics_migrate;
 GRANT SELECT ON system.parts TO msgmetrics_migrate;
 GRANT SELECT ON system.processes TO msgmetrics_migrate;
 GRANT CLUSTER, REMOTE ON *.* TO msgmetrics_migrate;
-CREATE SETTINGS PROFILE IF NOT EXISTS msgmetrics_migrate SETTINGS max_concurrent_queries_for_user = 8 MIN 1 MAX 8 TO msgmetrics_migrate;
+CREATE SETTINGS PROFILE IF NOT EXISTS msgmetrics_migrate SETTINGS max_concurrent_queries_for_user = 100 MIN 1 MAX 100 TO msgmetrics_migrate;
 CREATE QUOTA IF NOT EXISTS msgmetrics_migrate FOR INTERVAL 1 minute NO LIMITS TO msgmetrics_migrate;
 CREATE USER IF NOT EXISTS migrate IDENTIFIED WITH sha256_hash BY {migrate_sha256:String} DEFAULT ROLE msgmetrics_migrate;
 

@@ -23,6 +23,7 @@ from deploy.migrations.retention import set_retention
 from deploy.migrations.rewrite import Rewrite, rewriting_of
 from deploy.migrations.stop import Guard, Unguarded, stopped
 from deploy.sql import sql
+from pipeline.clickhouse.client import sql as pipeline_sql
 from schemas import tables
 
 TABLE_EXISTS = 57
@@ -94,11 +95,23 @@ def migrate(
             _apply(client, migration, done, cluster, guard, tell)
     _make_secret(client)
     if cluster:
-        for view in views(cluster):
-            client.command(view)
+        _make_views(client, cluster)
     set_retention(client, tables.FACTS, "minute", facts_days, cluster)
     set_retention(client, tables.DEAD_LETTERS, "toDateTime(seen_at, 'UTC')", dead_letter_days, cluster)
     return [m.name for m in missing]
+
+
+def _make_views(client: Client, cluster: str) -> None:
+    """Make the views over the servers of a cluster, and see that they work."""
+    for view in views(cluster):
+        client.command(view)
+    try:
+        client.query(pipeline_sql("state/synchronise"))
+    except DatabaseError as error:
+        raise Refused(
+            f"the servers of {cluster} cannot be synchronised, which takes ClickHouse 25.10 or newer and a connection "
+            f"of each to Keeper: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def pending(client: Client) -> list[str]:

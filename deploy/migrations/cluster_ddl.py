@@ -64,6 +64,8 @@ def spanning_table(words: str, name: str, key: str, cluster: str) -> str:
     )
 
 
+_NUMBER = "generateSerialID(concat('msgmetrics', hex(cityHash64(server))))"
+"""A series of each server's own, so that two never take a number of the same one at once; its name may not be long."""
 _SERVER = "concat(hostName(), ':', toString(tcpPort())) AS server"
 
 
@@ -81,7 +83,7 @@ def views(cluster: str) -> list[str]:
             f"SELECT {_SERVER}, database, table, command, is_done, latest_fail_reason FROM system.mutations",
             f", (SELECT count() FROM system.clusters WHERE cluster = '{cluster}') AS servers",
         ),
-        _view(SYNCHRONISED, cluster, f"SELECT {_SERVER}, generateSerialID(concat('msgmetrics ', server)) AS number"),
+        _view(SYNCHRONISED, cluster, f"SELECT {_SERVER}, {_NUMBER} AS number"),
     ]
 
 

@@ -42,6 +42,7 @@ def erase_steps(org_id: str, at_ms: int) -> Steps[None]:
     The state is read before anything is deleted, and before it is called finished: a database that is being migrated
     may have its facts where nobody looks for them, and then this ends.
     """
+    yield Synchronise()
     state: State = yield ReadState()
     floor_ms = state.facts_floor_ms
     announcement: int | None = None
@@ -51,7 +52,6 @@ def erase_steps(org_id: str, at_ms: int) -> Steps[None]:
         yield from _await_inserts()
         if not erased.rows:
             announcement = yield from _erase_rollups(org_id, erased.announcement, floor_ms)
-    yield Synchronise()
     earliest: int | None = yield ReadEarliestFact(org_id)
     if earliest is not None:
         state = yield ReadState()
@@ -75,8 +75,10 @@ def _erase_rollups(org_id: str, announcement: int, floor_ms: int) -> Steps[int |
 def _await_inserts() -> Steps[None]:
     """Wait until the inserts have ended that are under way now, however long that takes.
 
-    Which these are is read once: asked anew after every refusal, there would always be some.
+    What begins from here on does not see what was deleted. Which are under way is read once: asked anew after every
+    refusal, there would always be some.
     """
+    yield Synchronise()
     under_way: UnderWay = yield ReadInserts()
     have_ended = False
     while not have_ended:

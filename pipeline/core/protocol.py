@@ -113,6 +113,7 @@ def recompute_steps(batch: str, keys: LateKeys) -> Steps[None]:
     staged = 0
     while staged < len(keys):
         yield StageKeys(batch, keys)
+        yield Synchronise()
         yield from _recompute_staged(batch, keys)
         staged = yield CountStaged(batch)
 

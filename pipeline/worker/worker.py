@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from pipeline import metrics
 from pipeline.clickhouse.store import Store
 from pipeline.clock import running_ms, this_moment
-from pipeline.core.effects import ReadState
+from pipeline.core.effects import ReadState, Synchronise
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place, is_leading
@@ -174,6 +174,7 @@ class Worker:
             timeout_seconds=s.clickhouse_insert_timeout_seconds,
             retention_days=s.facts_retention_days,
         )
+        store.perform(Synchronise())  # raises where a cluster was not migrated for it
         self.seen.note(store.perform(ReadState()))  # raises for a database of another version
         self.health.sink.outcome(None, 0)
         self._store = store

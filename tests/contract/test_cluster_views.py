@@ -11,7 +11,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from deploy.clickhouse_server.make_users import DATABASE
+from deploy.clickhouse_server.make_users import DATABASE, USERS
 from deploy.migrations.cluster_ddl import views
 from pipeline.clickhouse.client import sql
 from schemas.connection import connect
@@ -21,7 +21,7 @@ from tests.support.engine import ROOT
 from tests.support.kafka_broker import free_port
 from tests.support.zookeeper import zookeeper
 
-USERS = ROOT / "deploy" / "clickhouse_server" / "users.xml"
+FILE = ROOT / "deploy" / "clickhouse_server" / "users.xml"
 ACCESS_DENIED = 497
 CONFIG = """<zookeeper><node><host>127.0.0.1</host><port>{zookeeper}</port></node></zookeeper>
   <remote_servers><metrics><secret>of the test</secret><shard><replica>
@@ -29,7 +29,7 @@ CONFIG = """<zookeeper><node><host>127.0.0.1</host><port>{zookeeper}</port></nod
 
 
 def users_without_passwords() -> str:
-    tree = ET.parse(USERS).getroot()
+    tree = ET.parse(FILE).getroot()
     for user in tree.find("users") or ():
         if user.find("password") is None:
             ET.SubElement(user, "password")
@@ -69,6 +69,12 @@ def test_who_computes_makes_each_server_take_a_number_every_time(node: Node, use
     client = as_user(node, user)
     (first,), (second,) = (client.query(sql("state/synchronise")).result_rows for _ in range(2))
     assert second == (first[0], first[1] + 1)
+
+
+def test_who_reads_them_may_ask_as_much_as_without_them() -> None:
+    """The limits of who made a view hold on the servers that it asks."""
+    at_once = {user.name: user.fixed["max_concurrent_queries_for_user"] for user in USERS}
+    assert at_once["migrate"] >= max(at_once["worker"], at_once["operator"])
 
 
 def test_the_api_sees_none_of_them(node: Node) -> None:

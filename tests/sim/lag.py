@@ -5,7 +5,9 @@ from typing import Any
 
 from pipeline.core.effects import (
     CloseBuckets,
+    CountStaged,
     Effect,
+    FindErased,
     ReadEarliestFact,
     ReadErasures,
     ReadHighestGeneration,
@@ -25,11 +27,16 @@ LAGGING = (
     CloseBuckets,
     RecomputeLate,
     RebuildBuckets,
+    FindErased,
+    CountStaged,
 )
 """Effects that read what others write, in their first step."""
 LAG = 0.5
 """How often a server is asked that lags."""
-TABLES = ("facts", "rollups", "state", "progress", "erasures")
+TABLES = (
+    *("facts", "record_times", "rollups", "staged", "state", "progress"),
+    *("erasures", "announced", "finished", "ordered_at"),
+)
 
 
 class Server:

@@ -119,6 +119,15 @@ def test_a_minute_that_was_being_computed_from_erased_facts_does_not_come_back(w
     assert set(store.rollups[Grain.MINUTE]) == (set() if waits else {("a", HOUR + 600)})
 
 
+def lagging() -> tuple[FakeStore, Server, Server]:
+    """A store that could close half an hour, and two of its servers, which know nothing of that yet."""
+    store = FakeStore(clock_ms=lambda: (HOUR + 7200) * 1000)
+    closed_up_to(store, HOUR)
+    servers = Server(store), Server(store)
+    drive(progress_steps([Progress(P0, 0, (HOUR + 1800) * 1000)], 0), store.perform)
+    return store, *servers
+
+
 @pytest.mark.parametrize("synchronises", [True, False])
 def test_a_fact_that_comes_while_servers_catch_up_one_by_one_is_late_or_seen(synchronises: bool) -> None:
     """::
@@ -126,9 +135,7 @@ def test_a_fact_that_comes_while_servers_catch_up_one_by_one_is_late_or_seen(syn
     roller   writes closing ── one catches up ───────────────────────────────── the other too ── reads facts from one
     worker                                     inserts ── both catch up ── reads closing from the other
     """
-    store = FakeStore(clock_ms=lambda: (HOUR + 7200) * 1000)
-    closed_up_to(store, HOUR)
-    one, other = Server(store), Server(store)
+    store, one, other = lagging()
     late: list[LateKeys] = []
 
     def of_the_worker(effect: Effect) -> Any:
@@ -145,7 +152,33 @@ def test_a_fact_that_comes_while_servers_catch_up_one_by_one_is_late_or_seen(syn
             other.catch_up()
         return _rest(one.steps(effect)) if isinstance(effect, CloseBuckets) else store.perform(effect)
 
-    drive(progress_steps([Progress(P0, 0, (HOUR + 1800) * 1000)], 0), store.perform)
     drive(roll_steps([P0]), of_the_roller)
     is_seen = ("a", HOUR + 600) in store.rollups[Grain.MINUTE]
     assert (is_seen or len(late[0]) > 0) is synchronises
+
+
+@pytest.mark.parametrize("synchronises", [True, False])
+def test_a_minute_that_is_announced_after_servers_caught_up_is_closed_from_what_came_before(synchronises: bool) -> None:
+    """::
+
+    worker   inserts ── the other catches up ─────────────────────────────── one too ── reads closing from the other
+    roller                         writes closing ── both catch up ── reads facts from one
+    """
+    store, one, other = lagging()
+
+    def of_the_roller(effect: Effect) -> Any:
+        if isinstance(effect, Synchronise) and synchronises:
+            one.catch_up()
+            other.catch_up()
+        return _rest(one.steps(effect)) if isinstance(effect, CloseBuckets) else store.perform(effect)
+
+    def of_the_worker(effect: Effect) -> Any:
+        if isinstance(effect, Synchronise):
+            other.catch_up()
+            drive(roll_steps([P0]), of_the_roller)
+            one.catch_up()
+        return _rest(other.steps(effect)) if isinstance(effect, ReadState) else store.perform(effect)
+
+    late = flush(store, "before", HOUR + 600, of_the_worker)
+    is_seen = ("a", HOUR + 600) in store.rollups[Grain.MINUTE]
+    assert (is_seen or len(late) > 0) is synchronises

@@ -169,8 +169,9 @@ class FakeStore:
             case StageKeys(batch, keys):
                 self.staged[batch] = keys
             case CountStaged(batch):
+                staged = len(self.staged.get(batch, NO_KEYS))
                 yield
-                return len(self.staged.get(batch, NO_KEYS))
+                return staged
             case RecomputeLate(grain, batch, start, end, closing_ms, generation):
                 keys = self.staged.get(batch, NO_KEYS)
                 late = {(org, grain.floor(minute * Grain.MINUTE.seconds)) for minute, org in keys}

@@ -1,5 +1,9 @@
 -- Has every server of the cluster write to the coordination service (see the view), which is done before it answers. One
--- that is away says nothing, and is asked by nobody else either.
+-- that cannot be reached within a second is left out.
 SELECT server, number
 FROM synchronised
-SETTINGS skip_unavailable_shards = 1, connections_with_failover_max_tries = 1
+SETTINGS
+    skip_unavailable_shards = 1,
+    connections_with_failover_max_tries = 1,
+    handshake_timeout_ms = 1000,
+    max_autoincrement_series = 1000000
