@@ -132,7 +132,7 @@ def _clickhouse(client: Client, settings: Settings) -> Iterator[Finding]:
 
 
 def synchronised(client: Client, cluster: str) -> Finding:
-    """Whether the servers of a cluster can be synchronised, as workers do all the time."""
+    """A finding on the servers of a cluster, which workers synchronise all the time."""
     try:
         servers = client.query(pipeline_sql("state/synchronise")).row_count
     except DatabaseError as error:
