@@ -20,7 +20,7 @@ from api.known_keys import KeyHashes
 from api.params import Metric
 from api.window import Window
 from schemas import statements
-from schemas.connection import Connections
+from schemas.connection import Connections, first_line
 from schemas.endpoint import Endpoint
 from schemas.tables import CURSOR_SECRET, rollup_table
 
@@ -76,7 +76,7 @@ class Reader:
                     raise _ForeignAnswer(f"{len(rows)} rows that belong to another statement")
                 return rows[0][1:]
         except Exception as error:  # over bytes that are no answer the driver raises anything at all
-            log.warning("ClickHouse did not answer %s: %s", name, str(error).split("\n", 1)[0][:300])
+            log.warning("ClickHouse did not answer %s: %s", name, first_line(error))
             raise Unavailable from error
 
     def account(self, key_hash: str) -> Account | None:

@@ -28,6 +28,11 @@ def redact(url: str) -> str:
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"
 
 
+def first_line(error: Exception) -> str:
+    """The first line of what ClickHouse or its driver says, at most 300 characters of it."""
+    return str(error).split("\n", 1)[0][:300]
+
+
 def connect(
     target: str | Endpoint,
     *,

@@ -20,7 +20,7 @@ from deploy.sql import sql
 from pipeline.clickhouse.client import sql as pipeline_sql
 from pipeline.clock import this_moment
 from pipeline.core.clocks import MOST_SKEW_MS, ClockReading
-from schemas.connection import redact
+from schemas.connection import first_line, redact
 from schemas.settings import Settings
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1", "[::1]"}
@@ -139,7 +139,7 @@ def synchronised(client: Client, cluster: str) -> Finding:
         return Finding(
             Verdict.FAIL,
             f"the servers of {cluster} cannot be synchronised, and workers wait for it; run `msgmetrics migrate`, "
-            f"and see that each is connected to Keeper or away: {str(error).splitlines()[0]}",
+            f"and see that each is connected to Keeper or away: {first_line(error)}",
         )
     return Finding(Verdict.OK, f"{servers} servers of {cluster} can be synchronised")
 

@@ -9,7 +9,7 @@ from urllib3.exceptions import ReadTimeoutError
 from deploy.errors import CommandError, Refused, Unreachable
 from pipeline.core.generation import NoGenerationLeft
 from pipeline.errors import SinkUnavailable, Stop
-from schemas.connection import redact
+from schemas.connection import first_line, redact
 from schemas.settings import Settings
 
 UNKNOWN_DATABASE = 81
@@ -47,7 +47,7 @@ def command_error(settings: Settings, error: Exception) -> CommandError | None:
 
 def clickhouse_problem(settings: Settings, error: Exception) -> CommandError:
     """The sentence for an error of ClickHouse: unreachable, not migrated, or refused."""
-    code, first_line = getattr(error, "code", None), str(error).split("\n", 1)[0][:300]
+    code, said = getattr(error, "code", None), first_line(error)
     where = redact(settings.clickhouse_url)
     if code == UNKNOWN_TABLE:
         return Refused(f"the database at {where} is not set up; run `msgmetrics migrate`")
@@ -62,4 +62,4 @@ def clickhouse_problem(settings: Settings, error: Exception) -> CommandError:
         )
     if code is None:
         return Unreachable(f"ClickHouse does not answer at {where}; start it, or set MSGMETRICS_CLICKHOUSE_URL")
-    return CommandError(f"ClickHouse at {where} answered: {first_line}")
+    return CommandError(f"ClickHouse at {where} answered: {said}")

@@ -25,6 +25,7 @@ from deploy.migrations.stop import Guard, Unguarded, stopped
 from deploy.sql import sql
 from pipeline.clickhouse.client import sql as pipeline_sql
 from schemas import tables
+from schemas.connection import first_line
 
 TABLE_EXISTS = 57
 NEEDS_A_STOP = "-- needs a stop"
@@ -110,7 +111,7 @@ def _make_views(client: Client, cluster: str) -> None:
     except DatabaseError as error:
         raise Refused(
             f"the servers of {cluster} cannot be synchronised, which takes ClickHouse 25.10 or newer and a connection "
-            f"of each to Keeper: {str(error).splitlines()[0]}"
+            f"of each to Keeper: {first_line(error)}"
         ) from error
 
 

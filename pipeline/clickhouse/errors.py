@@ -9,6 +9,7 @@ from clickhouse_connect.driver.exceptions import (
 )
 
 from pipeline.errors import NotMigrated, PipelineError, SinkRefuses, SinkUnavailable
+from schemas.connection import first_line
 
 # Timeouts, network, overload, a full disk, read-only replicas, coordination (225: none at the moment), a shard that is
 # down, a mutation that a replica has not done (341): all pass.
@@ -25,7 +26,7 @@ OUR_MISTAKES = (DataError, NotSupportedError, ProgrammingError)
 
 def sink_error(error: Exception, doing: str) -> PipelineError:
     """The pipeline's error for an exception of the driver, by whether the same may succeed later."""
-    text = str(error).split("\n", 1)[0][:300]
+    text = first_line(error)
     code = getattr(error, "code", None)
     if code == TOO_MANY_PARTS and "partitions" in text.lower():  # one block over too many partitions never fits
         return SinkRefuses(f"ClickHouse refuses {doing}: {text}")
