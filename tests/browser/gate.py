@@ -5,6 +5,8 @@ import threading
 from types import TracebackType
 from urllib.parse import urlsplit
 
+from tests.support.pump import pump
+
 
 class Gate:
     """Forwards connections to a server while it is open; while shut it refuses new ones and has cut the old."""
@@ -50,7 +52,7 @@ class Gate:
                 return
             self._open += [near, far]
             for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=_pump, args=(source, sink), daemon=True).start()
+                threading.Thread(target=pump, args=(source, sink), daemon=True).start()
 
 
 def cut(connection: socket.socket) -> None:
@@ -61,12 +63,3 @@ def cut(connection: socket.socket) -> None:
         pass
     finally:
         connection.close()
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    try:
-        while data := source.recv(1 << 16):
-            sink.sendall(data)
-    except OSError:
-        pass
-    cut(sink)

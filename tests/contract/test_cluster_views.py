@@ -16,7 +16,7 @@ from deploy.migrations.cluster_ddl import views
 from pipeline.clickhouse.client import sql
 from schemas.connection import connect
 from tests.support.clickhouse_node import Node, clickhouse_node
-from tests.support.cluster import CLUSTER
+from tests.support.cluster import CLUSTER, on_one_server
 from tests.support.engine import ROOT
 from tests.support.kafka_broker import free_port
 from tests.support.zookeeper import zookeeper
@@ -46,7 +46,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         with clickhouse_node(directory / "node", node, config, users=users_without_passwords()):
             as_user(node, "migrate", "default").command(f"CREATE DATABASE {DATABASE}")
             for view in 2 * views(CLUSTER):
-                as_user(node, "migrate").command(view.replace(f" ON CLUSTER {CLUSTER}", ""))  # it has no queue for it
+                as_user(node, "migrate").command(on_one_server(view))
             yield node
 
 

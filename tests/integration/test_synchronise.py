@@ -14,7 +14,7 @@ from pipeline.core.effects import Synchronise
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from tests.support.clickhouse_node import Node, clickhouse_node
-from tests.support.cluster import CLUSTER
+from tests.support.cluster import CLUSTER, on_one_server
 from tests.support.kafka_broker import free_port
 from tests.support.places import TOPIC
 from tests.support.system import require_kafka
@@ -55,7 +55,7 @@ def test_when_servers_are_synchronised_one_sees_what_its_member_had_not_heard_of
     with ensemble(tmp_path) as members, replicas_of(members, tmp_path) as nodes, ThreadPoolExecutor(1) as thread:
         here, there = (connect(f"{node.url}/default") for node in nodes)
         for view in views(CLUSTER):
-            here.command(view.replace(f" ON CLUSTER {CLUSTER}", ""))  # for which it has no queue
+            here.command(on_one_server(view))
         register(here, "one")
         register(there, "two")
         members.cut()

@@ -15,11 +15,11 @@ from schemas.connection import connect
 from schemas.sharding import LOCAL, SHARDED
 from schemas.tables import SCHEMA
 from tests.support.clickhouse_node import Node, clickhouse_node
+from tests.support.cluster import CLUSTER, on_one_server
 from tests.support.kafka_broker import free_port
 from tests.support.system import require_kafka
 from tests.support.zookeeper import zookeeper
 
-CLUSTER = "metrics"
 MACROS = """<macros><shard>1</shard><replica>one</replica></macros>
 <remote_servers><metrics><shard><replica><host>127.0.0.1</host><port>1</port></replica></shard></metrics></remote_servers>
 """
@@ -38,7 +38,7 @@ class _OneServer:
 
     def command(self, statement: str, **named: Any) -> Any:
         if not statement.startswith("ALTER"):
-            return self._client.command(statement.replace(f" ON CLUSTER {CLUSTER}", ""), **named)
+            return self._client.command(on_one_server(statement), **named)
         return self._client.query("SELECT formatQuery({s:String})", parameters={"s": statement})
 
 
@@ -61,7 +61,7 @@ def test_every_table_registers_with_zookeeper_under_its_shard_or_for_all(tmp_pat
                 for statement in statements_for(original, CLUSTER):
                     client.query("SELECT formatQuery({s:String})", parameters={"s": statement})
                     if statement.startswith("CREATE"):
-                        client.command(statement.replace(f" ON CLUSTER {CLUSTER}", ""))
+                        client.command(on_one_server(statement))
             replicas = client.query("SELECT table, zookeeper_path, replica_name FROM system.replicas").result_rows
             ((shared,),) = client.query(sql("cli/replicated_tables")).result_rows
             spanning = client.query(

@@ -1,5 +1,6 @@
 """A cluster of which servers lag behind: a read may be answered from what was there a while ago."""
 
+from collections.abc import Generator
 from copy import copy
 from typing import Any
 
@@ -16,7 +17,7 @@ from pipeline.core.effects import (
     RebuildBuckets,
     RecomputeLate,
 )
-from tests.support.fake_store import FakeStore
+from tests.support.fake_store import FakeStore, to_the_end
 
 LAGGING = (
     ReadState,
@@ -50,7 +51,11 @@ class Server:
         self._known = {name: copy(getattr(self._store, name)) for name in TABLES}
         self._known["rollups"] = {grain: copy(rows) for grain, rows in self._store.rollups.items()}
 
-    def steps(self, effect: Effect) -> Any:
+    def perform(self, effect: Effect) -> Any:
+        """Do an effect at once."""
+        return to_the_end(self.steps(effect))
+
+    def steps(self, effect: Effect) -> Generator[None, None, Any]:
         """Do an effect in steps, of which the first one reads what this server knows."""
         steps, now = self._store.steps(effect), {name: getattr(self._store, name) for name in TABLES}
         self._show(self._known)

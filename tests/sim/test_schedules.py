@@ -24,7 +24,7 @@ from pipeline.runner import Perform, drive
 from schemas.grain import Grain
 from tests.sim.lag import Server
 from tests.sim.log import Record
-from tests.support.fake_store import FakeStore
+from tests.support.fake_store import FakeStore, to_the_end
 from tests.support.moments import at as moment
 from tests.support.places import P0
 
@@ -60,17 +60,9 @@ def recompute(store: FakeStore, keys: LateKeys, between: Any, *, rereads: bool) 
         if isinstance(effect, RecomputeLate) and effect.grain is Grain.MINUTE:
             next(doing)
             between()
-        answer = _rest(doing)
+        answer = to_the_end(doing)
         if isinstance(effect, ReadState) and not rereads:
             answer = first = first or answer
-
-
-def _rest(doing: Generator[None, None, Any]) -> Any:
-    while True:
-        try:
-            next(doing)
-        except StopIteration as done:
-            return done.value
 
 
 @pytest.mark.parametrize("rereads", [True, False])
@@ -112,10 +104,10 @@ def test_a_minute_that_was_being_computed_from_erased_facts_does_not_come_back(w
         if isinstance(effect, AwaitInserts):
             answer = True
             if waits:
-                _rest(closing)  # which is what it waits for
+                to_the_end(closing)  # which is what it waits for
         else:
-            answer = _rest(store.steps(effect))
-    _rest(closing)
+            answer = to_the_end(store.steps(effect))
+    to_the_end(closing)
     assert set(store.rollups[Grain.MINUTE]) == (set() if waits else {("a", HOUR + 600)})
 
 
@@ -142,7 +134,7 @@ def test_a_fact_that_comes_while_servers_catch_up_one_by_one_is_late_or_seen(syn
         if isinstance(effect, Synchronise) and synchronises:
             one.catch_up()
             other.catch_up()
-        return _rest(other.steps(effect)) if isinstance(effect, ReadState) else store.perform(effect)
+        return (other if isinstance(effect, ReadState) else store).perform(effect)
 
     def of_the_roller(effect: Effect) -> Any:
         if isinstance(effect, Synchronise):
@@ -150,7 +142,7 @@ def test_a_fact_that_comes_while_servers_catch_up_one_by_one_is_late_or_seen(syn
             if not late:
                 late.append(flush(store, "meanwhile", HOUR + 600, of_the_worker))
             other.catch_up()
-        return _rest(one.steps(effect)) if isinstance(effect, CloseBuckets) else store.perform(effect)
+        return (one if isinstance(effect, CloseBuckets) else store).perform(effect)
 
     drive(roll_steps([P0]), of_the_roller)
     is_seen = ("a", HOUR + 600) in store.rollups[Grain.MINUTE]
@@ -170,14 +162,14 @@ def test_a_minute_that_is_announced_after_servers_caught_up_is_closed_from_what_
         if isinstance(effect, Synchronise) and synchronises:
             one.catch_up()
             other.catch_up()
-        return _rest(one.steps(effect)) if isinstance(effect, CloseBuckets) else store.perform(effect)
+        return (one if isinstance(effect, CloseBuckets) else store).perform(effect)
 
     def of_the_worker(effect: Effect) -> Any:
         if isinstance(effect, Synchronise):
             other.catch_up()
             drive(roll_steps([P0]), of_the_roller)
             one.catch_up()
-        return _rest(other.steps(effect)) if isinstance(effect, ReadState) else store.perform(effect)
+        return (other if isinstance(effect, ReadState) else store).perform(effect)
 
     late = flush(store, "before", HOUR + 600, of_the_worker)
     is_seen = ("a", HOUR + 600) in store.rollups[Grain.MINUTE]

@@ -10,7 +10,7 @@ from pathlib import Path
 import trustme
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
-BLOCK = 1 << 16
+from tests.support.pump import pump
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,7 @@ class TlsFront:
             plain.close()
             return
         with secure, socket.create_connection(("127.0.0.1", self._target_port)) as behind:
-            back = threading.Thread(target=_pump, args=(behind, secure), daemon=True)
+            back = threading.Thread(target=pump, args=(behind, secure), daemon=True)
             back.start()
-            _pump(secure, behind)
+            pump(secure, behind)
             back.join()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Hand bytes on until one side has closed; then both are shut down, which ends the pump of the other direction."""
-    with contextlib.suppress(OSError):
-        while block := source.recv(BLOCK):
-            target.sendall(block)
-    for end in (source, target):
-        with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)

@@ -43,6 +43,11 @@ _REPLICATED = re.compile(rb"Replicated(\w*MergeTree)\('[^']*', '[^']*'(?:, )?([^
 _ON_CLUSTER = re.compile(rb" ON CLUSTER \w+")
 
 
+def on_one_server(statement: str) -> str:
+    """The statement for a server that has no queue for the others."""
+    return statement.replace(f" ON CLUSTER {CLUSTER}", "")
+
+
 def without_replication(statement: bytes) -> bytes:
     """The same tables, writable where there is no other replica to talk to. Data is left as it is."""
     if b"Replicated" not in statement[:65536]:

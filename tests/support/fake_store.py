@@ -50,6 +50,15 @@ from schemas.limits import FACTS_RETENTION_DAYS
 from tests.support.fake_rows import Fact, Identity, Row, rank_of
 
 
+def to_the_end(steps: Generator[None, None, Any]) -> Any:
+    """Take all steps with nobody in between; returns what they answer."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+
+
 @dataclass
 class FakeStore:
     """Tables as dictionaries. Each flag takes a protection of the engine away: versions and ranks (``last_wins``), what
@@ -78,12 +87,7 @@ class FakeStore:
 
     def perform(self, effect: Effect) -> Any:
         """Do an effect at once."""
-        steps = self.steps(effect)
-        try:
-            while True:
-                next(steps)
-        except StopIteration as done:
-            return done.value
+        return to_the_end(self.steps(effect))
 
     def steps(self, effect: Effect) -> Generator[None, None, Any]:
         """Do an effect in steps between which others may act."""

@@ -9,18 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from tests.support.kafka_broker import free_port
+from tests.support.pump import pump
 from tests.support.system import wait_until
-from tests.support.zookeeper import JVM, answer_of, zookeeper_jars
+from tests.support.zookeeper import CONFIG, JVM, answer_of, zookeeper_jars
 
-CONFIG = """tickTime=2000
-initLimit=20
-syncLimit=10
-dataDir={data}
-clientPort={port}
-clientPortAddress=127.0.0.1
-admin.enableServer=false
-forceSync=no
-"""
+LIMITS = "initLimit=40\nsyncLimit=20\n"
 """A member that hears nothing is part of the ensemble for 20 s, and answers reads from what it knows."""
 MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 MEMBERS = range(3)
@@ -68,7 +61,7 @@ class Ensemble:
             f"server.{n + 1}=127.0.0.1:{peer}:{vote}\n"
             for n, (peer, vote) in enumerate(zip(peers, self._elections, strict=True))
         ]
-        config.write_text(CONFIG.format(data=data, port=self.ports[member]) + "".join(servers))
+        config.write_text(CONFIG.format(data=data, port=self.ports[member]) + LIMITS + "".join(servers))
         words = ["java", *JVM, "-cp", f"{zookeeper_jars()}/*", MAIN, str(config)]
         with (self._directory / f"zookeeper-{member}.log").open("wb") as output:
             self._processes.append(subprocess.Popen(words, stdout=output, stderr=output))
@@ -100,10 +93,8 @@ class _Wire:
                 threading.Thread(target=self._carry, args=(source, target), daemon=True).start()
 
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError), source, target:
-            while data := source.recv(65536):
-                self.is_open.wait()
-                target.sendall(data)
+        with source, target:
+            pump(source, target, self.is_open.wait)
 
 
 @contextlib.contextmanager
