@@ -96,17 +96,17 @@ def migrate(
             _apply(client, migration, done, cluster, guard, tell)
     _make_secret(client)
     if cluster:
-        _make_views(client, cluster)
+        make_views(client, cluster)
     set_retention(client, tables.FACTS, "minute", facts_days, cluster)
     set_retention(client, tables.DEAD_LETTERS, "toDateTime(seen_at, 'UTC')", dead_letter_days, cluster)
     return [m.name for m in missing]
 
 
-def _make_views(client: Client, cluster: str) -> None:
-    """Make the views over the servers of a cluster, and see that they work."""
-    for view in views(cluster):
-        client.command(view)
+def make_views(client: Client, cluster: str) -> None:
+    """Make the views over the servers of a cluster, and see that they can be synchronised. Raises Refused."""
     try:
+        for view in views(cluster):
+            client.command(view)
         client.query(pipeline_sql("state/synchronise"))
     except DatabaseError as error:
         raise Refused(
