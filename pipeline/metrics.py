@@ -61,12 +61,13 @@ CLOCK_SKEW = Gauge(
 )
 CLOCK_SKEW.set(math.nan)
 READY = Gauge(PREFIX + "ready", "1 when /readyz says ready", registry=REGISTRY)
+OF_PARTITION = ("topic", "partition")
 LAG = Gauge(
-    PREFIX + "partition_lag_records", "Records in the log that are not durable", ["partition"], registry=REGISTRY
+    PREFIX + "partition_lag_records", "Records in the log that are not durable", OF_PARTITION, registry=REGISTRY
 )
-POSITION = Gauge(PREFIX + "partition_next_offset", "The next offset to make durable", ["partition"], registry=REGISTRY)
-LOG_END = Gauge(PREFIX + "partition_log_end_offset", "Where the log ends", ["partition"], registry=REGISTRY)
-WAITING = Gauge(PREFIX + "partition_waiting", "1 while a partition cannot go on", ["partition"], registry=REGISTRY)
+POSITION = Gauge(PREFIX + "partition_next_offset", "The next offset to make durable", OF_PARTITION, registry=REGISTRY)
+LOG_END = Gauge(PREFIX + "partition_log_end_offset", "Where the log ends", OF_PARTITION, registry=REGISTRY)
+WAITING = Gauge(PREFIX + "partition_waiting", "1 while a partition cannot go on", OF_PARTITION, registry=REGISTRY)
 VIOLATIONS = Gauge(
     PREFIX + "violations",
     "Events, by id and type, that were sent for more than one minute, in the newest hour that is closed or as much of "
@@ -91,12 +92,12 @@ def partitions(durable: Mapping[Place, int], ends: Mapping[Place, int], waiting:
     for gauge in (LAG, POSITION, LOG_END, WAITING):
         gauge.clear()
     for place, next_offset in durable.items():
-        POSITION.labels(place.number).set(next_offset)
+        POSITION.labels(*place).set(next_offset)
         if (end := ends.get(place)) is not None:
-            LAG.labels(place.number).set(max(0, end - next_offset))
-            LOG_END.labels(place.number).set(end)
+            LAG.labels(*place).set(max(0, end - next_offset))
+            LOG_END.labels(*place).set(end)
     for place in durable.keys() | set(waiting):
-        WAITING.labels(place.number).set(place in waiting)
+        WAITING.labels(*place).set(place in waiting)
 
 
 def stage_seconds() -> dict[str, float]:

@@ -4,15 +4,14 @@ Every setting is an environment variable ``MSGMETRICS_<NAME>``; a secret may ins
 ``MSGMETRICS_<NAME>_FILE``. All mistakes are reported together, each with the variable's name and what is allowed.
 """
 
-import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from schemas.endpoint import Endpoint, split_url
+from schemas import setting_values as value
+from schemas.endpoint import Endpoint
 from schemas.limits import FACTS_RETENTION_DAYS, LONGEST_STATEMENT_SECONDS
 
 PREFIX = "MSGMETRICS_"
@@ -48,146 +47,94 @@ def setting(default: str, parse: Callable[[str], Parsed], help: str, *, secret: 
     return row
 
 
-def _text(raw: str) -> str:
-    if not raw:
-        raise ValueError("must not be empty")
-    return raw
-
-
-def _file(raw: str) -> str:
-    if raw and not (Path(raw).is_file() and os.access(raw, os.R_OK)):
-        raise ValueError("must name a file that this process may read")
-    return raw
-
-
-def _cluster(raw: str) -> str:
-    if raw and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", raw) is None:
-        raise ValueError("must be the name of a cluster, 1 to 64 of [A-Za-z0-9_]")
-    return raw
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        if not (raw.isascii() and raw.isdigit() and len(raw) < 12 and low <= int(raw) <= high):
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return int(raw)
-
-    return parse
-
-
-def _seconds(low: float, high: float) -> Callable[[str], float]:
-    def parse(raw: str) -> float:
-        try:
-            value = float(raw) if raw.isascii() and "_" not in raw else -1.0
-        except ValueError:
-            value = -1.0
-        if not low <= value <= high:
-            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}")
-        return value
-
-    return parse
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if raw not in choices:
-            raise ValueError("must be one of " + ", ".join(c or "(empty)" for c in choices))
-        return raw
-
-    return parse
-
-
-def _clickhouse_url(raw: str) -> str:
-    split_url(raw)
-    return raw
-
-
-def _origins(raw: str) -> tuple[str, ...]:
-    origins = tuple(part.strip() for part in raw.split(",") if part.strip())
-    if any(urlsplit(o).scheme not in ("http", "https") or not urlsplit(o).hostname for o in origins):
-        raise ValueError("must be origins like https://app.example.com, separated by commas")
-    return origins
-
-
 @dataclass(frozen=True, repr=False)
 class Settings:
     """All settings, parsed. A field's name is the setting's in lower case. Prints itself without the secrets."""
 
     kafka_bootstrap: str = setting(
-        "localhost:9092", _text, "Kafka brokers to start from, host:port separated by commas"
+        "localhost:9092", value.text, "Kafka brokers to start from, host:port separated by commas"
     )
-    kafka_topic: str = setting("message-events", _text, "topic the events are read from")
-    kafka_group: str = setting("message-metrics", _text, "consumer group of the workers")
+    kafka_topic: tuple[str, ...] = setting(
+        "message-events", value.topics, "topics the events are read from, separated by commas"
+    )
+    kafka_group: str = setting("message-metrics", value.text, "consumer group of the workers")
     kafka_cluster_id: str = setting("", str, "name progress is stored under; empty: the id the brokers report")
     kafka_security_protocol: str = setting(
-        "PLAINTEXT", _one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), "how to connect to Kafka"
+        "PLAINTEXT", value.one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"), "how to connect to Kafka"
     )
     kafka_sasl_mechanism: str = setting(
         "SCRAM-SHA-512",
-        _one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
+        value.one_of("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
         "SASL mechanism, where the protocol has SASL",
     )
     kafka_sasl_username: str = setting("", str, "SASL user")
     kafka_sasl_password: str = setting("", str, "SASL password", secret=True)
     kafka_oauth_token_file: str = setting(
-        "", _file, "file of the token for OAUTHBEARER, read again for every new connection"
+        "", value.file, "file of the token for OAUTHBEARER, read again for every new connection"
     )
-    kafka_ssl_cafile: str = setting("", _file, "file of the authorities to trust; empty: the system's")
-    kafka_ssl_certfile: str = setting("", _file, "client certificate file")
-    kafka_ssl_keyfile: str = setting("", _file, "client key file")
+    kafka_ssl_cafile: str = setting("", value.file, "file of the authorities to trust; empty: the system's")
+    kafka_ssl_certfile: str = setting("", value.file, "client certificate file")
+    kafka_ssl_keyfile: str = setting("", value.file, "client key file")
     kafka_session_timeout_seconds: float = setting(
-        "10", _seconds(1, 300), "a silent worker loses its partitions after this"
+        "10", value.seconds(1, 300), "a silent worker loses its partitions after this"
     )
     kafka_heartbeat_seconds: float = setting(
-        "3", _seconds(0.1, 100), "seconds between heartbeats; below a third of the above"
+        "3", value.seconds(0.1, 100), "seconds between heartbeats; below a third of the above"
     )
     clickhouse_url: str = setting(
         "http://localhost:8123/default",
-        _clickhouse_url,
+        value.clickhouse_url,
         "http(s)://user:password@host:port/database, or chdb:///absolute/path for the embedded engine",
         secret=True,
     )
     clickhouse_password: str = setting("", str, "password, where the URL has none", secret=True)
-    clickhouse_ssl_cafile: str = setting("", _file, "file of the authorities to trust with https; empty: the system's")
-    clickhouse_ssl_certfile: str = setting(
-        "", _file, "client certificate file; the credential where there is no password"
+    clickhouse_ssl_cafile: str = setting(
+        "", value.file, "file of the authorities to trust with https; empty: the system's"
     )
-    clickhouse_ssl_keyfile: str = setting("", _file, "client key file")
-    clickhouse_cluster: str = setting("", _cluster, "cluster the tables are spread over; empty: one server")
+    clickhouse_ssl_certfile: str = setting(
+        "", value.file, "client certificate file; the credential where there is no password"
+    )
+    clickhouse_ssl_keyfile: str = setting("", value.file, "client key file")
+    clickhouse_cluster: str = setting("", value.cluster, "cluster the tables are spread over; empty: one server")
     clickhouse_insert_timeout_seconds: float = setting(
         "20",
-        _seconds(1, LONGEST_STATEMENT_SECONDS),
+        value.seconds(1, LONGEST_STATEMENT_SECONDS),
         f"time limit of one write to ClickHouse, at most {LONGEST_STATEMENT_SECONDS}",
     )
     lateness_seconds: float = setting(
-        "10", _seconds(0, 3600), "how long a bucket stays open for events that are under way"
+        "10", value.seconds(0, 3600), "how long a bucket stays open for events that are under way"
     )
     facts_retention_days: int = setting(
-        str(FACTS_RETENTION_DAYS), _whole(1, 3650), "days facts are kept; later corrections are dead letters"
+        str(FACTS_RETENTION_DAYS), value.whole(1, 3650), "days facts are kept; later corrections are dead letters"
     )
-    dead_letter_retention_days: int = setting("90", _whole(1, 3650), "days dead letters are kept")
-    future_skew_seconds: float = setting("300", _seconds(0, 3600), "how far an event may be ahead of its record")
-    flush_events: int = setting("50000", _whole(1, 1_000_000), "events that make a flush due")
-    flush_bytes: int = setting("33554432", _whole(1, 1 << 30), "bytes of events that make a flush due")
-    flush_seconds: float = setting("1", _seconds(0.01, 60), "age of the oldest event that makes a flush due")
+    dead_letter_retention_days: int = setting("90", value.whole(1, 3650), "days dead letters are kept")
+    future_skew_seconds: float = setting("300", value.seconds(0, 3600), "how far an event may be ahead of its record")
+    flush_events: int = setting("50000", value.whole(1, 1_000_000), "events that make a flush due")
+    flush_bytes: int = setting("33554432", value.whole(1, 1 << 30), "bytes of events that make a flush due")
+    flush_seconds: float = setting("1", value.seconds(0.01, 60), "age of the oldest event that makes a flush due")
     buffer_bytes: int = setting(
-        "50331648", _whole(1 << 20, 1 << 32), "bytes of events held in memory before fetching stops"
+        "50331648", value.whole(1 << 20, 1 << 32), "bytes of events held in memory before fetching stops"
     )
-    api_host: str = setting("127.0.0.1", _text, "address the API listens on")
-    api_port: int = setting("8000", _whole(0, 65535), "port the API listens on; 0 picks a free one")
+    api_host: str = setting("127.0.0.1", value.text, "address the API listens on")
+    api_port: int = setting("8000", value.whole(0, 65535), "port the API listens on; 0 picks a free one")
     api_cors_origins: tuple[str, ...] = setting(
-        "", _origins, "origins allowed to call the API from a browser; empty: none"
+        "", value.origins, "origins allowed to call the API from a browser; empty: none"
     )
-    admin_host: str = setting("127.0.0.1", _text, "address health and metrics listen on")
+    admin_host: str = setting("127.0.0.1", value.text, "address health and metrics listen on")
     admin_port: int = setting(
-        "0", _whole(0, 65535), "port of health and metrics; 0: 9464 for the worker, 9465 for the API"
+        "0", value.whole(0, 65535), "port of health and metrics; 0: 9464 for the worker, 9465 for the API"
     )
-    log_format: str = setting("json", _one_of("json", "text"), "log lines as JSON or as text")
-    log_level: str = setting("info", _one_of("debug", "info", "warning", "error"), "lowest level that is logged")
+    log_format: str = setting("json", value.one_of("json", "text"), "log lines as JSON or as text")
+    log_level: str = setting("info", value.one_of("debug", "info", "warning", "error"), "lowest level that is logged")
 
     def __repr__(self) -> str:
         shown = (f"{s.name.lower()}={'…' if s.secret else repr(getattr(self, s.name.lower()))}" for s in SETTINGS)
         return f"Settings({', '.join(shown)})"
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that the events are read from: at least one."""
+        return self.kafka_topic
 
     @property
     def clickhouse(self) -> Endpoint:

@@ -8,6 +8,7 @@ FACTS: Final = "facts"
 DEAD_LETTERS: Final = "dead_letters"
 WATERMARK: Final = "watermark"
 PARTITION_WATERMARKS: Final = "partition_watermarks"
+RETIRED_TOPICS: Final = "retired_topics"
 PARTITION_STATUS: Final = "partition_status"
 WORKER_STATUS: Final = "worker_status"
 CLOSINGS: Final = "closings"
@@ -27,9 +28,11 @@ MUTATIONS: Final = "mutations"
 SYNCHRONISED: Final = "synchronised"
 """On a cluster alone: the view that makes each of its servers write to the coordination service before it answers."""
 
-SCHEMA: Final = 7
-"""The newest migration that needs a stop: with an older database this version must not begin, with a newer one not go
-on."""
+SCHEMA: Final = 8
+"""The newest migration that this version needs: it must not begin before that has ended. Nor must it go on once one
+that it does not know, and that needs a stop, has begun."""
+SEVERAL_TOPICS: Final = 8
+"""The first of these numbers with which a worker knows of more than one topic."""
 
 CURSOR_SECRET: Final = "cursor"
 """Name of the row in ``secrets`` that signs cursors."""

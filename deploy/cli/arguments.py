@@ -12,11 +12,16 @@ from typing import Any, TypeVar
 import click
 
 from pipeline.core.place import Place
+from schemas import setting_values
 from schemas.message_event import MAX_EVENT_ID_CHARACTERS, MAX_ORG_CHARACTERS
 
 MAX_CLUSTER_CHARACTERS = 255
+TOPIC_NAME = re.compile(rf"(?!\.\.?(?:/|\Z)){setting_values.TOPIC.pattern}", re.ASCII)
+"""A topic's name, alone or before a slash; Kafka does not take . and .. for one."""
+PARTITION = re.compile(rf"(?:(?P<topic>{TOPIC_NAME.pattern})/)?(?P<number>\d{{1,9}})", re.ASCII)
+"""A partition: topic/number, or a number alone."""
 OFFSETS = re.compile(
-    r"(?P<topic>.+)/(?P<number>\d{1,9})/(?P<first>\d{1,18})(?:-(?P<last>\d{1,18}))?", re.ASCII | re.DOTALL
+    rf"(?P<topic>{TOPIC_NAME.pattern})/(?P<number>\d{{1,9}})/(?P<first>\d{{1,18}})(?:-(?P<last>\d{{1,18}}))?", re.ASCII
 )
 """Offsets of a topic's partition. No number has more digits than Kafka's numbers can have."""
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,6 +53,18 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
+class TopicType(click.ParamType):
+    """The name of a topic, which need not exist."""
+
+    name = "TOPIC"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not TOPIC_NAME.fullmatch(text):
+            self.fail(f"a topic's name is 1 to 249 of [A-Za-z0-9._-]; not {text!a}", param, ctx)
+        return text
+
+
 class DirectoryType(click.ParamType):
     """The path of a directory, which need not exist."""
 
@@ -73,14 +90,19 @@ ORGANIZATION = TextType("ORG", "an organization's id", MAX_ORG_CHARACTERS)
 EVENT = TextType("TEXT", "an event's id", MAX_EVENT_ID_CHARACTERS)
 CLUSTER = TextType("ID", "the id of a Kafka cluster", MAX_CLUSTER_CHARACTERS)
 KEY = TextType("TEXT", "the name of a key", 128)
+TOPIC = TopicType()
 DIRECTORY = DirectoryType()
 ORG = choice("--org", ORGANIZATION, "only this organization")
 ORG_ARGUMENT = click.argument("org", type=ORGANIZATION)
 
 
-def parse_offsets(text: str, topic: str) -> tuple[Place, int, int | None] | None:
+def parse_offsets(text: str) -> tuple[Place, int, int | None] | None:
     """The partition, first and last offset of TOPIC/PARTITION/FIRST[-LAST]; None where it is no such text."""
     found = OFFSETS.fullmatch(text)
-    if found is None or found["topic"] != topic:
+    if found is None:
         return None
-    return Place(topic, int(found["number"])), int(found["first"]), int(found["last"]) if found["last"] else None
+    return (
+        Place(found["topic"], int(found["number"])),
+        int(found["first"]),
+        int(found["last"]) if found["last"] else None,
+    )

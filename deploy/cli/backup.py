@@ -6,8 +6,9 @@ Kafka again, and reading twice is harmless. So progress is taken first. Then, si
 recomputes of late events, it waits until Kafka's committed offsets have passed it, which they do only when those
 recomputes are done; and only then takes the rest.
 
-Offsets are compared with the progress of the Kafka cluster that they are committed in. That of another cluster, whose
-id Kafka had before, is backed up as it stands: nobody reads there any more, so it would be waited for in vain.
+Offsets are compared with the progress of the Kafka cluster that they are committed in, of the topics on the list. That
+of another cluster, whose id Kafka had before, or of a topic that is not on the list, is backed up as it stands: nobody
+need read there any more, so it might be waited for in vain.
 """
 
 import re
@@ -20,6 +21,8 @@ from clickhouse_connect.driver.client import Client
 from deploy.cli.clickhouse import connected
 from deploy.cli.context import Context, say
 from deploy.cli.kafka import cluster_id, committed_offsets
+from deploy.cli.topic_checks import name_topics
+from deploy.cli.topic_progress import read_stored
 from deploy.errors import CommandError, Refused, Usage
 from deploy.migrations.apply import half_applied, ledger
 from deploy.sql import sql
@@ -90,11 +93,18 @@ def create(client: Client, settings: Settings, name: str, place: str, tell: Call
     if begun := half_applied(client):
         raise Refused(f"{begun[0]} has begun and not ended; run `msgmetrics migrate` to its end, then back up")
     before, ours = ledger(client), cluster_id(settings)
-    check_cluster(stored_offsets(client, settings), ours, settings)
+    check_cluster(_of_topics(stored_offsets(client), settings), ours, settings)
     _run(client, "BACKUP", PROGRESS, "TO", _destination(place, name, "progress"), settings.clickhouse_cluster)
-    stored = stored_offsets(client, settings)
-    if others := sorted(stored.keys() - {ours}):
+    found = stored_offsets(client)
+    stored = _of_topics(found, settings)
+    if others := sorted(found.keys() - {ours}):
         tell(f"progress of other Kafka clusters than {ours} is backed up as it stands: {', '.join(others)}")
+    if unlisted := unlisted_topics(client, ours, settings):
+        tell(
+            f"progress of {name_topics(unlisted)} is backed up as it stands, since MSGMETRICS_KAFKA_TOPIC does not "
+            "name it: where a worker still reads it, back up with the list of all workers, or run `msgmetrics "
+            "reconcile` after a restore"
+        )
     tell(f"progress is in {name}-progress; waiting for the workers to finish what it speaks for")
     wait_until_committed(settings, stored.get(ours, {}), time.monotonic)
     _run(client, "BACKUP", data, "TO", _destination(place, name, "data"), settings.clickhouse_cluster)
@@ -128,13 +138,27 @@ def restore(
     tell("restored; run `msgmetrics migrate`, then workers, which read on from where the backup stands")
 
 
-def stored_offsets(client: Client, settings: Settings) -> dict[str, dict[Place, int]]:
-    """Per Kafka cluster and partition the next offset that ClickHouse has, of the newest incarnation of the topic."""
+def unlisted_topics(client: Client, ours: str, settings: Settings) -> list[str]:
+    """Topics of a Kafka cluster that may be read elsewhere: not on the list here, and not retired."""
+    return read_stored(client, ours).holding(settings.topics)
+
+
+def stored_offsets(client: Client) -> dict[str, dict[Place, int]]:
+    """Per Kafka cluster and partition the next offset that ClickHouse has, of the newest incarnation of its topic."""
     found: dict[str, dict[Place, int]] = {}
-    rows = client.query(sql("cli/stored_offsets"), parameters={"topic": settings.kafka_topic}).result_rows
+    rows = client.query(sql("cli/stored_offsets"), parameters={"cluster_id": ""}).result_rows
     for cluster, topic, number, offset in rows:
-        found.setdefault(str(cluster), {})[Place(topic, int(number))] = int(offset)
+        found.setdefault(str(cluster), {})[Place(str(topic), int(number))] = int(offset)
     return found
+
+
+def _of_topics(stored: Mapping[str, Mapping[Place, int]], settings: Settings) -> dict[str, dict[Place, int]]:
+    """Stored offsets of the topics on the list, without clusters that have nothing of them."""
+    listed = {
+        cluster: {place: offset for place, offset in offsets.items() if place.topic in settings.topics}
+        for cluster, offsets in stored.items()
+    }
+    return {cluster: offsets for cluster, offsets in listed.items() if offsets}
 
 
 def check_cluster(stored: Mapping[str, object], ours: str, settings: Settings) -> None:
@@ -153,9 +177,9 @@ def wait_until_committed(settings: Settings, stored: Mapping[Place, int], clock:
     deadline = clock() + WAIT_SECONDS
     while behind := _behind(committed_offsets(settings, stored), stored):
         if clock() > deadline:
-            numbers = ", ".join(str(place.number) for place in behind)
+            places = ", ".join(map(str, behind))
             raise CommandError(
-                f"partitions {numbers} are not committed as far as ClickHouse has stored them; "
+                f"partitions {places} are not committed as far as ClickHouse has stored them; "
                 "is every worker running? `msgmetrics status` shows what they wait for"
             )
         time.sleep(POLL_SECONDS)

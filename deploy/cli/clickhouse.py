@@ -74,11 +74,11 @@ def check_clocks(state: State) -> None:
 def known_cluster_id(settings: Settings, client: Client) -> str:
     """The Kafka cluster that stored progress belongs to, for commands that only look at ClickHouse.
 
-    The setting, or the cluster of the topic that a worker last reported on; '' before the first report.
+    The setting, or the cluster of the topics of which a worker last reported; '' before the first report.
     """
     if settings.kafka_cluster_id:
         return settings.kafka_cluster_id
-    return str(client.query(sql("cli/newest_cluster"), parameters={"topic": settings.kafka_topic}).result_rows[0][0])
+    return str(client.query(sql("cli/newest_cluster"), parameters={"topics": list(settings.topics)}).result_rows[0][0])
 
 
 def connected(
@@ -110,8 +110,8 @@ def open_store(settings: Settings, cluster_id: str) -> Store:
     from pipeline.core.effects import ReadState
 
     name = f"command-{os.getpid()}"
-    where, retention = (cluster_id, settings.kafka_topic, name), settings.facts_retention_days
-    store = Store(settings.clickhouse, *where, timeout_seconds=LONGEST_STATEMENT_SECONDS, retention_days=retention)
+    where, retention = (settings.clickhouse, cluster_id, name), settings.facts_retention_days
+    store = Store(*where, timeout_seconds=LONGEST_STATEMENT_SECONDS, retention_days=retention)
     store.perform(ReadState())
     return store
 

@@ -56,7 +56,7 @@ def letters_list(context: Context, wanted: Filter, limit: int) -> None:
 
     \b
     Example:
-      msgmetrics dead-letters list --reason future_timestamp --org acme
+      msgmetrics dead-letters list --reason future_timestamp --org acme --topic message-events
     """
     say(*with_store(context, lambda store, _: listing(store, wanted, limit), org=wanted.org))
 
@@ -74,7 +74,7 @@ def letters_show(context: Context, name: str, cluster: str) -> None:
     Example:
       msgmetrics dead-letters show message-events/0/1234
     """
-    place = parse_place(name, context.settings.kafka_topic)
+    place = parse_place(name, context.settings.topics[0])
     say(*with_store(context, lambda store, _: describe(store, place, cluster)))
 
 
@@ -97,11 +97,11 @@ def letters_export(context: Context, wanted: Filter) -> None:
     with_store(context, export, org=wanted.org)
 
 
-def parse_place(text: str, topic: str) -> tuple[Place, int]:
-    """The place and offset of an id like topic/partition/offset. Raises Usage."""
-    found = parse_offsets(text, topic)
+def parse_place(text: str, some_topic: str) -> tuple[Place, int]:
+    """The place and offset of an id like topic/partition/offset. Raises Usage, with an example."""
+    found = parse_offsets(text)
     if found is None or found[2] is not None:
-        raise Usage(f"a dead letter's id is topic/partition/offset, like {topic}/0/1234; not {text!r}")
+        raise Usage(f"a dead letter's id is topic/partition/offset, like {some_topic}/0/1234; not {text!r}")
     return found[:2]
 
 

@@ -69,6 +69,12 @@ class Traffic:
         return records
 
 
+def topic_of(record: bytes, topics: Sequence[str]) -> str:
+    """The topic that an event goes to: with one topic to a type each has its own, with fewer some share one."""
+    kind = msgspec.json.decode(record)["type"]
+    return topics[list(OUTCOMES).index(kind) % len(topics)]
+
+
 def _busyness(instant_ms: int) -> float:
     """Relative traffic of an hour, by its time of the day (UTC)."""
     hour = instant_ms / Grain.HOUR.milliseconds % 24
@@ -76,7 +82,12 @@ def _busyness(instant_ms: int) -> float:
 
 
 def run_demo(
-    bootstrap: str, topic: str, traffic: Traffic, clock_ms: Callable[[], int], stop: threading.Event, history: bool
+    bootstrap: str,
+    topics: Sequence[str],
+    traffic: Traffic,
+    clock_ms: Callable[[], int],
+    stop: threading.Event,
+    history: bool,
 ) -> None:
     """Produce until told to stop. The embedded broker keeps little, so the rate stays far below the worker's."""
     producer = Producer(
@@ -89,13 +100,13 @@ def run_demo(
         }
     )
     for record in traffic.history(clock_ms()) if history else ():
-        producer.produce(topic, record)
+        producer.produce(topic_of(record, topics), record)
     producer.flush(10)
     due = 0.0
     while not stop.wait(TICK_SECONDS):
         due += EVENTS_A_SECOND * TICK_SECONDS
         for record in traffic.live(clock_ms(), int(due)):
-            producer.produce(topic, record)
+            producer.produce(topic_of(record, topics), record)
         due %= 1
         producer.poll(0)
     producer.flush(2)

@@ -27,8 +27,9 @@ from deploy.cli.context import Context, ReaderGone, say
 from deploy.cli.demo import Traffic, run_demo
 from deploy.cli.dev_file import DEV_FILE, DevFile, read_dev_file, remove_dev_file, write_dev_file
 from deploy.cli.endings import ended, leave
-from deploy.cli.kafka import describe_topic
+from deploy.cli.kafka import describe_topics
 from deploy.cli.parts import Part, run_together, watch
+from deploy.cli.topic_checks import missing
 from deploy.engines.mock_kafka import MockKafka
 from deploy.engines.ports import FreePorts
 from deploy.errors import Refused, Unreachable, Usage
@@ -88,9 +89,10 @@ def run_dev(settings: Settings, data: Path, *, demo: bool, own_broker: bool) -> 
     directory = (data / ENGINE_DIRECTORY).resolve()
     engine = ChdbHttpServer(directory, password=secrets.token_urlsafe()).start()
     broker = MockKafka() if own_broker else None  # it lives as long as its object: until the process ends
-    settings = replace(_with_topic(settings, broker), clickhouse_url=f"chdb://{directory}", admin_port=PORTS.take())
+    settings = replace(_with_topics(settings, broker), clickhouse_url=f"chdb://{directory}", admin_port=PORTS.take())
     client = connect_writer(settings.clickhouse_url)
-    migrate(client, settings.facts_retention_days, settings.dead_letter_retention_days, tell=say)
+    days = settings.facts_retention_days, settings.dead_letter_retention_days
+    migrate(client, *days, tell=say, listed=settings.topics)
     content = _dev_file(settings, engine.url, _make_orgs(client, clickhouse_now(client)))
     is_new = not client.query(sql("cli/count_facts")).result_rows[0][0]
 
@@ -126,14 +128,15 @@ def _use_directory(data: Path, settings: Settings) -> None:
         raise Refused(f"{data} cannot be used ({error}); name another directory with --data") from None
 
 
-def _with_topic(settings: Settings, broker: MockKafka | None) -> Settings:
-    """The settings with this broker, whose topic is made; without one the topic must be there. Raises Refused."""
+def _with_topics(settings: Settings, broker: MockKafka | None) -> Settings:
+    """The settings with this broker, whose topics are made; without one they must be there. Raises Refused."""
     if broker is not None:
-        broker.create_topic(settings.kafka_topic)
+        for topic in settings.topics:
+            broker.create_topic(topic)
         cluster_id = f"dev-{os.getpid()}-{time.time_ns()}"  # its log is lost with it: another one is another cluster
         return replace(settings, kafka_bootstrap=broker.bootstrap, kafka_cluster_id=cluster_id)
-    if not describe_topic(settings).partitions:
-        raise Refused(f"the topic {settings.kafka_topic} does not exist; run `msgmetrics migrate`")
+    if refused := missing(settings.topics, describe_topics(settings)):
+        raise Refused("\n".join(refused))
     return settings
 
 
@@ -168,7 +171,7 @@ def _dev_file(settings: Settings, clickhouse_url: str, orgs: dict[str, dict[str,
         clickhouse_url=clickhouse_url,
         kafka_bootstrap=settings.kafka_bootstrap,
         kafka_cluster_id=settings.kafka_cluster_id,
-        topic=settings.kafka_topic,
+        topics=settings.topics,
         orgs=orgs,
     )
 
@@ -234,7 +237,7 @@ def _say(*lines: str) -> None:
 async def _produce(content: DevFile, history: bool, stop: asyncio.Event) -> None:
     """Produce demo traffic in a thread."""
     traffic, quiet = Traffic([org["org_id"] for org in content.orgs.values()], time.time_ns()), threading.Event()
-    arguments = (content.kafka_bootstrap, content.topic, traffic, wall_clock_ms, quiet, history)
+    arguments = (content.kafka_bootstrap, content.topics, traffic, wall_clock_ms, quiet, history)
     producing = asyncio.create_task(asyncio.to_thread(run_demo, *arguments))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([producing, stopping], return_when=asyncio.FIRST_COMPLETED)

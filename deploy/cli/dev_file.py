@@ -25,7 +25,7 @@ class DevFile:
     clickhouse_url: str
     kafka_bootstrap: str
     kafka_cluster_id: str
-    topic: str
+    topics: tuple[str, ...]
     orgs: Mapping[str, Mapping[str, str]]
 
 
@@ -49,7 +49,7 @@ def dev_settings(settings: Settings, found: DevFile) -> Settings:
     return dataclasses.replace(
         settings,
         kafka_bootstrap=found.kafka_bootstrap,
-        kafka_topic=found.topic,
+        kafka_topic=found.topics,
         kafka_cluster_id=found.kafka_cluster_id,
         clickhouse_url=found.clickhouse_url,
         clickhouse_cluster="",

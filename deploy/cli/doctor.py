@@ -1,7 +1,7 @@
 """``msgmetrics doctor``: a line for everything that a worker and the API need, with the remedy."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -12,14 +12,26 @@ from clickhouse_connect.driver.exceptions import DatabaseError
 
 from deploy.cli.clickhouse import LOOK_SECONDS, open_clickhouse
 from deploy.cli.context import Context, say
-from deploy.cli.kafka import compaction, count_partitions, describe_topic, topic_notes, topic_warnings
+from deploy.cli.kafka import describe_topics, log_ends
 from deploy.cli.problems import command_errors
+from deploy.cli.topic_checks import (
+    TopicState,
+    compaction,
+    count_partitions,
+    count_records,
+    missing,
+    name_topics,
+    topic_notes,
+    topic_warnings,
+)
+from deploy.cli.topic_progress import Stored, other_groups, read_stored, stored_cluster_id
 from deploy.errors import CommandError
 from deploy.migrations.apply import pending
 from deploy.sql import sql
 from pipeline.clickhouse.client import sql as pipeline_sql
 from pipeline.clock import this_moment
 from pipeline.core.clocks import MOST_SKEW_MS, ClockReading
+from pipeline.core.place import Place
 from schemas.connection import first_line, redact
 from schemas.settings import Settings
 
@@ -31,7 +43,7 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1", "[::1]"}
 def doctor(context: Context) -> None:
     """Check what a worker needs, and say what to do.
 
-    Settings, Kafka, the topic, ClickHouse, clocks and migrations. Exit code 1 when something fails.
+    Settings, Kafka, the topics, ClickHouse, clocks and migrations. Exit code 1 when something fails.
     """
     failed = False
     for finding in examine(context.settings):
@@ -59,11 +71,17 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """A finding for everything that was looked at, in the order in which it is needed."""
     yield Finding(Verdict.OK, "settings are complete and agree with each other")
     yield from (Finding(Verdict.WARN, sentence) for sentence in security_warnings(settings))
-    yield from _kafka(settings)
+    states: Mapping[str, TopicState] = {}
+    try:
+        states = describe_topics(settings, with_config=True)
+    except CommandError as error:
+        yield Finding(Verdict.FAIL, str(error))
+    else:
+        yield from _kafka(settings, states)
     try:
         with command_errors(settings):
             client = open_clickhouse(settings, timeout_seconds=LOOK_SECONDS)
-            yield from _clickhouse(client, settings)
+            yield from _clickhouse(client, settings, states)
     except CommandError as error:
         yield Finding(Verdict.FAIL, str(error))
 
@@ -89,24 +107,21 @@ def security_warnings(settings: Settings) -> list[str]:
     return found
 
 
-def _kafka(settings: Settings) -> Iterator[Finding]:
-    try:
-        state = describe_topic(settings, with_config=True)
-    except CommandError as error:
-        yield Finding(Verdict.FAIL, str(error))
-        return
-    yield Finding(Verdict.OK, f"Kafka answers at {settings.kafka_bootstrap} with {state.brokers} broker(s)")
-    if not state.partitions:
-        yield Finding(Verdict.FAIL, f"the topic {settings.kafka_topic} does not exist; run `msgmetrics migrate`")
-        return
-    yield Finding(Verdict.OK, f"the topic {settings.kafka_topic} has {count_partitions(state.partitions)}")
-    if sentence := compaction(settings, state):
-        yield Finding(Verdict.FAIL, sentence)
-    yield from (Finding(Verdict.WARN, sentence) for sentence in topic_warnings(state))
-    yield from (Finding(Verdict.NOTE, sentence) for sentence in topic_notes(state))
+def _kafka(settings: Settings, states: Mapping[str, TopicState]) -> Iterator[Finding]:
+    brokers = max(state.brokers for state in states.values())
+    yield Finding(Verdict.OK, f"Kafka answers at {settings.kafka_bootstrap} with {brokers} broker(s)")
+    yield from (Finding(Verdict.FAIL, sentence) for sentence in missing(settings.topics, states))
+    for topic, state in states.items():
+        if not state.partitions:
+            continue
+        yield Finding(Verdict.OK, f"the topic {topic} has {count_partitions(state.partitions)}")
+        if sentence := compaction(topic, state):
+            yield Finding(Verdict.FAIL, sentence)
+        yield from (Finding(Verdict.WARN, sentence) for sentence in topic_warnings(topic, state))
+    yield from (Finding(Verdict.NOTE, sentence) for sentence in topic_notes(states))
 
 
-def _clickhouse(client: Client, settings: Settings) -> Iterator[Finding]:
+def _clickhouse(client: Client, settings: Settings, states: Mapping[str, TopicState]) -> Iterator[Finding]:
     yield Finding(Verdict.OK, f"ClickHouse {client.server_version} answers at {redact(settings.clickhouse_url)}")
     before = this_moment()
     theirs = int(client.query(sql("cli/server_clock")).result_rows[0][0])
@@ -124,11 +139,46 @@ def _clickhouse(client: Client, settings: Settings) -> Iterator[Finding]:
         yield Finding(Verdict.FAIL, sentence)
     if settings.clickhouse_cluster:
         yield synchronised(client, settings.clickhouse_cluster)
-    missing = pending(client)
-    if missing:
-        yield Finding(Verdict.FAIL, f"migrations are missing: {', '.join(missing)}; run `msgmetrics migrate`")
-    else:
-        yield Finding(Verdict.OK, "all migrations are applied")
+    if left := pending(client):
+        yield Finding(Verdict.FAIL, f"migrations are missing: {', '.join(left)}; run `msgmetrics migrate`")
+        return
+    yield Finding(Verdict.OK, "all migrations are applied")
+    as_of_ms = int(client.query(sql("cli/status_as_of")).result_rows[0][0])
+    stored = read_stored(client, stored_cluster_id(settings, client))
+    found = [*(_history(settings, states, stored) if as_of_ms else ()), *unlisted(settings, stored)]
+    if groups := other_groups(client, settings.kafka_group):
+        found.append(
+            f"workers of the group{'s' if len(groups) > 1 else ''} {', '.join(groups)} write here as well, which is "
+            "right where they read other topics, or where one group takes over from another"
+        )
+    yield from (Finding(Verdict.NOTE, sentence) for sentence in found)
+
+
+def _history(settings: Settings, states: Mapping[str, TopicState], stored: Stored) -> Iterator[str]:
+    """A sentence for each topic of the list that does not hold `as_of` yet, while there are numbers already."""
+    for topic, state in states.items():
+        if state.partitions and (topic not in stored.topics or topic in stored.retired):
+            places = [Place(topic, number) for number in range(state.partitions)]
+            ends = log_ends(settings, places)
+            read = {place: report.next_offset for place, report in stored.reports.items()}
+            count = sum(ends.of[place].left(read.get(place, 0)) for place in places if place in ends.of)
+            many = f"at least {count_records(count)}" if ends.problems else count_records(count)
+            since = "since it was retired nothing of" if topic in stored.retired else "nothing of"
+            yield (
+                f"{since} the topic {topic} was read, and Kafka has {many} that nobody has read: as_of will stand "
+                "still until they are read, and numbers before it will rise"
+            )
+
+
+def unlisted(settings: Settings, stored: Stored) -> list[str]:
+    """A sentence on topics that hold `as_of` without being on the list."""
+    if not (held := stored.holding(settings.topics)):
+        return []
+    were, are, them, they = ("were", "are", "them", "they are") if len(held) > 1 else ("was", "is", "it", "it is")
+    return [
+        f"{name_topics(held)} {were} read, and {are} not on the list here (MSGMETRICS_KAFKA_TOPIC): as_of waits for "
+        f"{them} as well, read or not, until {they} retired; `msgmetrics topics list` says who reads {them}"
+    ]
 
 
 def synchronised(client: Client, cluster: str) -> Finding:

@@ -1,5 +1,6 @@
 """``msgmetrics erase``: everything of an organization, for good."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ from deploy.cli.arguments import ORG_ARGUMENT
 from deploy.cli.clickhouse import check_clocks, with_store
 from deploy.cli.context import INSTANT, Context, confirm, say, warn
 from deploy.cli.interruption import unfinished
+from deploy.cli.topic_checks import name_topics
 from deploy.errors import Refused
 from deploy.sql import sql
 from pipeline.clickhouse.client import ClickHouse
@@ -70,11 +72,16 @@ def erasure_preview(store: Store, settings: Settings, org: str) -> list[str]:
         f"{org} has {facts} facts, {letters} dead letters, {minutes + hours + days} rollup rows "
         f"({minutes} minutes, {hours} hours, {days} days) and {keys} valid keys. Erasing removes all of it.",
         *ahead_of_now(store.clock_ms(), newest_record(store, org)),
-        f"What stays: its records in Kafka's topic {settings.kafka_topic} until the topic's own retention; dead "
-        f"letters so broken that nobody can be named for them, or larger than {MAX_NAMED_BYTES >> 20} MiB, until "
+        f"What stays: its records in Kafka, in {name_topics(_topics(store, settings))}, until Kafka's own retention; "
+        f"dead letters so broken that nobody can be named for them, or larger than {MAX_NAMED_BYTES >> 20} MiB, until "
         f"{settings.dead_letter_retention_days} days after they were seen; its id, in the list of erasures, by "
         "which its records are dropped wherever they turn up again; backups that were made before.",
     ]
+
+
+def _topics(store: Store, settings: Settings) -> Sequence[str]:
+    """The topics that are read here, and those of which anything was ever read."""
+    return sorted({*settings.topics, *(place.topic for place in store.read_stored())})
 
 
 def newest_record(store: ClickHouse, org: str) -> int:

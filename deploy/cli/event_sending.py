@@ -78,11 +78,21 @@ class Deliveries:
 
 
 def send(
-    settings: Settings, lines: Iterable[bytes], count: int, *, keyed: bool, connect: Connect, stop: Interruption
+    settings: Settings,
+    topic: str,
+    lines: Iterable[bytes],
+    count: int,
+    *,
+    keyed: bool,
+    connect: Connect,
+    stop: Interruption,
 ) -> None:
-    """Send all lines, of which there are ``count``. Raises a CommandError that tells how many were acknowledged."""
+    """Send all lines, of which there are ``count``, to a topic.
+
+    Raises a CommandError that tells how many were acknowledged.
+    """
     deliveries = Deliveries()
-    sending = _Sending(connect(_config(settings, deliveries)), settings.kafka_topic, deliveries, stop)
+    sending = _Sending(connect(_config(settings, deliveries)), topic, deliveries, stop)
     with _failures(deliveries):
         sending.publish(lines, keyed=keyed)
     with _failures(deliveries):

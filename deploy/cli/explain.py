@@ -1,6 +1,7 @@
 """``msgmetrics explain``: the facts behind a number, or the whereabouts of an event."""
 
 from collections import Counter
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,7 @@ from deploy.sql import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadErasures, ReadState, State
 from pipeline.core.generation import generation_of
-from pipeline.core.place import Place
+from pipeline.core.place import Place, stored_place
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.instant import rfc3339, second
@@ -45,7 +46,7 @@ def explain(
       msgmetrics explain --org acme --event 9f0c6a52
     """
     if event is not None and bucket is None and granularity is None:
-        say(*with_store(context, lambda store, _: explain_event(store, org, event)))
+        say(*with_store(context, lambda store, settings: explain_event(store, org, event, settings.topics)))
     elif event is None and bucket is not None and granularity is not None:
         grain = Grain(granularity)
         say(*with_store(context, lambda store, _: explain_bucket(store, org, bucket, grain, metric), org=org))
@@ -70,7 +71,7 @@ def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: st
     ]
     if state.facts_floor_ms > start * MS_PER_SECOND:
         lines.append(f"facts are kept since {rfc3339(state.facts_floor_ms)} only; the number stays without them")
-    return [*lines, "", *_facts(store, facts)]
+    return [*lines, "", *_facts(facts)]
 
 
 def _rows(store: Store, name: str, **parameters: Any) -> Any:
@@ -102,16 +103,11 @@ def _plain(value: int | Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _place(store: Store, topic: str, number: int, offset: int) -> str:
-    """A record's place, as a dead letter's id; facts of before topics were kept have no topic."""
-    return Place(topic or store.topic, number).at(offset)
-
-
-def _facts(store: Store, facts: Any) -> list[str]:
+def _facts(facts: Any) -> list[str]:
     lines = [f"{'occurred at':<24} {'event':<38} {'type':<18} {'channel':<10} {'error':<16} {'cents':>10}  record"]
     lines += [
         f"{rfc3339(int(at)):<24} {event:<38} {kind:<18} {channel:<10} {code:<16} {_plain(cost):>10}  "
-        f"{_place(store, topic, partition, offset)}, {rfc3339(int(record_ms))}"
+        f"{stored_place(topic, partition).at(offset)}, {rfc3339(int(record_ms))}"
         for event, kind, channel, code, cost, at, record_ms, topic, partition, offset in facts[:SHOWN_FACTS]
     ]
     if not facts:
@@ -119,14 +115,14 @@ def _facts(store: Store, facts: Any) -> list[str]:
     return lines + (["… and more"] if len(facts) > SHOWN_FACTS else [])
 
 
-def explain_event(store: Store, org: str, event: str) -> list[str]:
-    """Find an event of an organization: a fact, a dead letter, erased, or never seen."""
+def explain_event(store: Store, org: str, event: str, topics: Sequence[str]) -> list[str]:
+    """Find an event of an organization: a fact, a dead letter, erased, or never seen in the ``topics``."""
     facts = _rows(store, "cli/explain_event", org=org, event=event)
     letters = _rows(store, "cli/explain_letters", org=org, event=event, limit=SHOWN_LETTERS + 1)
     erased_ms = store.perform(ReadErasures()).get(org, 0)
     lines = [
         f"counted: {kind} at {rfc3339(int(at))}, in minute {second(Grain.MINUTE.floor_ms(int(at)))}; "
-        f"record {_place(store, topic, partition, offset)}, {rfc3339(int(record_ms))}"
+        f"record {stored_place(topic, partition).at(offset)}, {rfc3339(int(record_ms))}"
         for at, record_ms, kind, topic, partition, offset in facts
     ]
     lines += [
@@ -141,7 +137,7 @@ def explain_event(store: Store, org: str, event: str) -> list[str]:
     if erased_ms:
         lines.append(f"{org} was erased up to {rfc3339(erased_ms)}: records until then are gone, and are dropped")
     if not facts and not named:
-        lines.append(_never_seen(store))
+        lines.append(_never_seen(store, topics))
     lines += [f"perhaps it, since its bytes hold the id: {line}" for line, is_named in shown if not is_named]
     return lines + (["… and more"] if len(letters) > SHOWN_LETTERS else [])
 
@@ -157,10 +153,11 @@ def _letter(row: Any, incarnation: str, cluster_in_use: str) -> str:
     return f"dead letter {Place(topic, partition).at(offset)}: {reason}: {detail} ({', '.join(filter(None, about))})"
 
 
-def _never_seen(store: Store) -> str:
+def _never_seen(store: Store, topics: Sequence[str]) -> str:
+    where = topics[0] if len(topics) == 1 else f"any of {', '.join(topics)}"
     state: State = store.perform(ReadState())
     return (
         "never seen: neither a fact nor a dead letter has this id. It was not published to "
-        f"{store.topic}, or not read yet (as_of is {rfc3339(state.as_of_ms) or 'not set'}; `msgmetrics status` shows "
+        f"{where}, or not read yet (as_of is {rfc3339(state.as_of_ms) or 'not set'}; `msgmetrics status` shows "
         "the lag), or its facts have expired"
     )

@@ -1,24 +1,33 @@
-"""Kafka for the commands, through librdkafka: its configuration, the topic, and offsets."""
+"""Kafka for the commands, through librdkafka: its configuration, the topics, and offsets."""
 
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType, TopicMetadata
 
+from deploy.cli.topic_checks import (
+    IN_SYNC,
+    MAX_REPLICAS,
+    UNCLEAN,
+    UNKNOWN_POLICY,
+    TopicState,
+    compaction,
+    count_partitions,
+    least_in_sync,
+    missing,
+    topic_warnings,
+)
 from deploy.errors import Refused, Unreachable
 from pipeline.core.place import Place
 from pipeline.kafka.oauth import TokenError, expires_at, read_token
-from schemas.message_event import MAX_EVENT_BYTES
 from schemas.settings import Settings
 
 ANSWER_SECONDS = 5
 CONFIG_SECONDS = 2
 DEFAULT_PARTITIONS = 8
-MAX_REPLICAS = 3
-UNCLEAN, IN_SYNC = "unclean.leader.election.enable", "min.insync.replicas"
 
 
 def client_settings(settings: Settings, **extra: Any) -> dict[str, Any]:
@@ -70,40 +79,52 @@ def _oauth_token(path: str) -> tuple[str, float]:
     return token, expires_at(token, time.time())
 
 
-@dataclass(frozen=True, slots=True)
-class TopicState:
-    """The topic as the brokers describe it: ``partitions`` is 0 where there is none, ``config`` is {} where it was not
-    asked for or is not shown to us. ``replicas`` are those of the partition that has the fewest."""
+def describe_topics(
+    settings: Settings, topics: Iterable[str] | None = None, *, with_config: bool = False
+) -> dict[str, TopicState]:
+    """Ask the brokers about topics, those of the settings where none are named. Raises Unreachable.
 
-    brokers: int
-    partitions: int
-    config: Mapping[str, str]
-    replicas: int = 1
-
-
-def describe_topic(settings: Settings, *, with_config: bool = False) -> TopicState:
-    """Ask the brokers about the topic. Raises Unreachable.
-
-    Its configuration is asked for only where it is wanted: brokers that have none to tell, such as the embedded one,
+    Their configuration is asked for only where it is wanted: brokers that have none to tell, such as the embedded one,
     leave that question open until it times out.
     """
     admin = AdminClient(client_settings(settings))
+    asked = list(settings.topics if topics is None else topics)
     try:
         metadata = admin.list_topics(timeout=ANSWER_SECONDS)
+        found = {topic: metadata.topics.get(topic) or _ask(admin, topic) for topic in asked}
     except KafkaException as error:
         raise unreachable(settings, error) from None
-    topic = metadata.topics.get(settings.kafka_topic)
-    partitions = len(topic.partitions) if topic is not None and topic.error is None else 0
-    config: dict[str, str] = {}
-    if partitions and with_config:
-        resource = ConfigResource(ResourceType.TOPIC, settings.kafka_topic)
+    shown = [topic for topic, of_it in found.items() if of_it.error is None]
+    configs = _configs(admin, shown) if shown and with_config else {}
+    return {topic: _state(len(metadata.brokers), of_it, configs.get(topic, {})) for topic, of_it in found.items()}
+
+
+def _ask(admin: AdminClient, topic: str) -> TopicMetadata:
+    """Metadata of a topic that is not among all, with the reason.
+
+    Brokers leave out those that do not exist and those that we have no right to.
+    """
+    return admin.list_topics(topic, timeout=ANSWER_SECONDS).topics[topic]
+
+
+def _configs(admin: AdminClient, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The configuration of each topic that shows it: the mock cluster does not, nor Kafka to who has no right to it."""
+    resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+    found = {}
+    for resource, future in admin.describe_configs(resources, request_timeout=CONFIG_SECONDS).items():
         try:
-            found = admin.describe_configs([resource], request_timeout=CONFIG_SECONDS)[resource].result(ANSWER_SECONDS)
-            config = {name: entry.value for name, entry in found.items()}
+            found[resource.name] = {name: entry.value for name, entry in future.result(ANSWER_SECONDS).items()}
         except (KafkaException, TimeoutError):
-            config = {}  # the mock cluster, or no right to see it
-    replicas = min((len(p.replicas) for p in topic.partitions.values()), default=1) if partitions else 1
-    return TopicState(len(metadata.brokers), partitions, config, replicas)
+            continue
+    return found
+
+
+def _state(brokers: int, topic: TopicMetadata, config: Mapping[str, str]) -> TopicState:
+    if topic.error is not None:
+        is_gone = topic.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+        return TopicState(brokers, 0, {}, is_gone=is_gone, problem=topic.error.str())
+    replicas = min((len(partition.replicas) for partition in topic.partitions.values()), default=1)
+    return TopicState(brokers, len(topic.partitions), config, replicas)
 
 
 def cluster_id(settings: Settings) -> str:
@@ -123,138 +144,116 @@ def unreachable(settings: Settings, error: object) -> Unreachable:
     )
 
 
-def ensure_topic(settings: Settings, partitions: int | None) -> str:
-    """Make the topic where it is missing, and describe it in a sentence; one that exists is left as it is.
+def ensure_topics(settings: Settings, partitions: int | None, *, create: bool) -> list[str]:
+    """Make topics of the list that are missing, and describe each in a sentence; one that exists is left as it is.
 
-    Raises Unreachable, or Refused where the topic loses data or has fewer partitions than asked for.
+    Of several none is made unless ``create`` says so: a name that is spelled wrong would be made beside the right one.
+    Raises Unreachable, or Refused where a topic loses data or has fewer partitions than asked for; none is made then.
     """
-    state = describe_topic(settings, with_config=True)
-    if state.partitions:
-        return _standing(settings, state, partitions)
-    wanted, replicas = partitions or DEFAULT_PARTITIONS, min(state.brokers, MAX_REPLICAS)
+    listed, states = settings.topics, describe_topics(settings, with_config=True)
+    standing = {topic: state for topic, state in states.items() if state.partitions}
+    if refused := [sentence for t, state in standing.items() if (sentence := _refusal(t, state, partitions))]:
+        raise Refused("\n".join(refused))
+    said = [_standing(topic, state, partitions) for topic, state in standing.items()]
+    absent = {topic: state for topic, state in states.items() if not state.partitions}
+    if absent and not (create or len(listed) == 1):
+        return [*said, *missing(listed, absent)]
+    return [*said, *(_make(settings, topic, state.brokers, partitions) for topic, state in absent.items())]
+
+
+def _make(settings: Settings, name: str, brokers: int, partitions: int | None) -> str:
+    wanted, replicas = partitions or DEFAULT_PARTITIONS, min(brokers, MAX_REPLICAS)
     topic = NewTopic(
-        settings.kafka_topic,
+        name,
         num_partitions=wanted,
         replication_factor=replicas,
         config={"message.timestamp.type": "LogAppendTime", UNCLEAN: "false", IN_SYNC: str(least_in_sync(replicas))},
     )
     admin = AdminClient(client_settings(settings))
     try:
-        admin.create_topics([topic], operation_timeout=ANSWER_SECONDS)[settings.kafka_topic].result(2 * ANSWER_SECONDS)
+        admin.create_topics([topic], operation_timeout=ANSWER_SECONDS)[name].result(2 * ANSWER_SECONDS)
     except (KafkaException, TimeoutError) as error:
-        raise Unreachable(f"the topic {settings.kafka_topic} could not be made: {error}") from None
-    return f"topic {settings.kafka_topic}: made with {wanted} partitions"
+        raise Unreachable(f"the topic {name} could not be made: {error}") from None
+    return f"topic {name}: made with {count_partitions(wanted)}"
 
 
-def _standing(settings: Settings, state: TopicState, partitions: int | None) -> str:
-    name = settings.kafka_topic
-    if sentence := compaction(settings, state):
-        raise Refused(sentence)
-    said = f"topic {name}: exists with {count_partitions(state.partitions)}"
+def _refusal(name: str, state: TopicState, partitions: int | None) -> str | None:
+    if sentence := compaction(name, state):
+        return sentence
     if partitions and partitions > state.partitions:
-        raise Refused(
-            f"{said}, not {partitions}; perhaps a broker made it by itself (auto.create.topics.enable). "
-            f"Add the others: kafka-topics.sh --alter --topic {name} --partitions {partitions}"
+        return (
+            f"topic {name}: exists with {count_partitions(state.partitions)}, not {partitions}; perhaps a broker made "
+            f"it by itself (auto.create.topics.enable). Add the others: kafka-topics.sh --alter --topic {name} "
+            f"--partitions {partitions}"
         )
+    return None
+
+
+def _standing(name: str, state: TopicState, partitions: int | None) -> str:
+    said = f"topic {name}: exists with {count_partitions(state.partitions)}"
     if partitions and partitions < state.partitions:
         return f"{said}, not {partitions}; left as it is, since Kafka cannot remove any"
-    return "; ".join([said, *([] if state.config else [_UNKNOWN]), *topic_warnings(state)])
-
-
-def count_partitions(count: int) -> str:
-    """A number of partitions in words."""
-    return "1 partition" if count == 1 else f"{count} partitions"
-
-
-_UNKNOWN = "whether it is compacted is unknown: its configuration cannot be seen (in Kafka, the right DescribeConfigs)"
-
-
-def compaction(settings: Settings, state: TopicState) -> str | None:
-    """A sentence where Kafka deletes records of the topic that nobody has read; None where not, or not known."""
-    if "compact" not in state.config.get("cleanup.policy", "delete"):
-        return None
-    name = settings.kafka_topic
-    return (
-        f"the topic {name} is compacted: of all events with one key Kafka keeps the newest alone, and the others are "
-        f"lost; kafka-configs.sh --alter --entity-type topics --entity-name {name} --add-config cleanup.policy=delete"
-    )
-
-
-def least_in_sync(replicas: int) -> int:
-    """The replicas that must have a record before it is acknowledged: all but one of three, so that one may be away."""
-    return 2 if replicas >= MAX_REPLICAS else 1
-
-
-def topic_warnings(state: TopicState) -> list[str]:
-    """Sentences on configuration of the topic that will cause trouble, with the remedy."""
-    found = []
-    if int(state.config.get("max.message.bytes", MAX_EVENT_BYTES)) < MAX_EVENT_BYTES:
-        found.append(f"max.message.bytes is below the largest event; set it to at least {2 * MAX_EVENT_BYTES}")
-    if state.config.get(UNCLEAN, "false") != "false":
-        found.append(
-            "a broker that lags behind may become the leader of a partition, and what it does not have is lost though "
-            f"it was acknowledged; set {UNCLEAN}=false on the topic"
-        )
-    least, wanted = int(state.config.get(IN_SYNC, least_in_sync(state.replicas))), least_in_sync(state.replicas)
-    if least < wanted:
-        found.append(
-            f"an event is acknowledged once {least} of {state.replicas} replicas has it, and lost with that broker; "
-            f"set {IN_SYNC}={wanted} on the topic"
-        )
-    elif least >= max(state.replicas, 2):
-        found.append(
-            f"of {state.replicas} replica(s) {least} must have an event before it is acknowledged, so that producers "
-            f"stop while one broker is away; set {IN_SYNC}={wanted} on the topic, or give it more replicas"
-        )
-    return found
-
-
-def topic_notes(state: TopicState) -> list[str]:
-    """Sentences on what is right for some and worth to know for all."""
-    found = []
-    if not state.config:
-        found.append(f"of the topic, {_UNKNOWN}")
-    if state.config.get("message.timestamp.type", "LogAppendTime") != "LogAppendTime":
-        found.append(
-            "the topic keeps producers' timestamps, and its retention counts from them: Kafka may delete an event that "
-            "is back-dated by more than the retention before it is read (message.timestamp.type=LogAppendTime counts "
-            "from the arrival)"
-        )
-    if state.partitions == 1:
-        found.append("with one partition only one worker has work; Kafka can add partitions at any time")
-    return found
+    return "; ".join([said, *([] if state.config else [UNKNOWN_POLICY]), *topic_warnings(name, state)])
 
 
 @dataclass(frozen=True, slots=True)
 class LogEnd:
     """The end of a partition's log as far as it can be read, and the number of offsets hidden behind that.
 
-    An open transaction hides its own records and all behind it until it is committed, aborted or timed out.
+    An open transaction hides its own records and all behind it until it is committed, aborted or timed out. ``first``
+    is the oldest offset that Kafka still has.
     """
 
     readable: int
     hidden: int = 0
+    first: int = 0
+
+    def left(self, next_offset: int) -> int:
+        """Offsets that somebody who goes on at ``next_offset`` has not read, hidden ones included.
+
+        All there are where it lies behind the end: the topic was made anew.
+        """
+        end = self.readable + self.hidden
+        return end - max(next_offset if next_offset <= end else 0, self.first)
 
 
-def log_ends(settings: Settings, places: Iterable[Place]) -> dict[Place, LogEnd]:
-    """The end of each partition. Raises Unreachable."""
-    asked = list(places)
-    very_ends = _ends(settings, asked, "read_uncommitted")  # first: records that come in between hide nothing
-    ends = _ends(settings, asked, "read_committed")
-    return {place: LogEnd(ends[place], max(0, very_ends[place] - ends[place])) for place in asked}
+@dataclass(frozen=True, slots=True)
+class LogEnds:
+    """The ends of logs that Kafka tells, and a sentence for each topic of which it does not tell all."""
+
+    of: Mapping[Place, LogEnd] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
 
 
-def _ends(settings: Settings, places: Iterable[Place], isolation: str) -> dict[Place, int]:
-    config = {"group.id": "message-metrics-status", "isolation.level": isolation}
-    consumer = Consumer(client_settings(settings, **config))
-    try:
-        return {
-            place: consumer.get_watermark_offsets(TopicPartition(*place), timeout=ANSWER_SECONDS)[1] for place in places
-        }
-    except KafkaException as error:
-        raise unreachable(settings, error) from None
-    finally:
-        consumer.close()
+def log_ends(settings: Settings, places: Iterable[Place]) -> LogEnds:
+    """The end of each partition; one that does not tell hides no other."""
+    asked, problems = list(places), dict[str, str]()
+    if not asked:
+        return LogEnds()
+    admin = AdminClient(client_settings(settings))
+    # In this order: records that come in between hide nothing.
+    very_ends = _offsets(admin, asked, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED, problems)
+    ends = _offsets(admin, asked, OffsetSpec.latest(), IsolationLevel.READ_COMMITTED, problems)
+    firsts = _offsets(admin, asked, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED, problems)
+    told = very_ends.keys() & ends.keys() & firsts.keys()
+    found = {p: LogEnd(ends[p], max(0, very_ends[p] - ends[p]), firsts[p]) for p in asked if p in told}
+    return LogEnds(found, problems)
+
+
+def _offsets(
+    admin: AdminClient, places: Sequence[Place], which: OffsetSpec, isolation: IsolationLevel, problems: dict[str, str]
+) -> dict[Place, int]:
+    """An offset of each partition that tells it; into ``problems`` a sentence for each topic of another one."""
+    wanted = {TopicPartition(*place): which for place in places}
+    futures = admin.list_offsets(wanted, isolation_level=isolation, request_timeout=ANSWER_SECONDS)
+    found = {}
+    for of, future in futures.items():
+        place = Place(of.topic, of.partition)
+        try:
+            found[place] = future.result(2 * ANSWER_SECONDS).offset
+        except (KafkaException, TimeoutError) as error:
+            problems[place.topic] = f"Kafka does not tell where the log of {place} ends ({error})"
+    return found
 
 
 def committed_offsets(settings: Settings, places: Iterable[Place]) -> dict[Place, int]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from deploy.cli.arguments import CLUSTER, ORGANIZATION, choice
+from deploy.cli.arguments import CLUSTER, ORGANIZATION, TOPIC, choice
 from deploy.cli.context import INSTANT, check_span, say
 from deploy.sql import sql
 from pipeline.clickhouse.store import Store
@@ -57,7 +57,7 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A choice of dead letters: by reason, organization, span of record time; empty is any.
+    """A choice of dead letters: by reason, organization, span of record time, topic; empty is any.
 
     They are of one Kafka cluster, by default the store's.
     """
@@ -67,13 +67,14 @@ class Filter:
     from_ms: int = 0
     to_ms: int = LATEST_MS
     cluster: str = ""
+    topic: str = ""
 
     def cluster_id(self, store: Store) -> str:
         return self.cluster or store.cluster_id
 
     def parameters(self, store: Store) -> dict[str, Any]:
         return {
-            "topic": store.topic,
+            "topic": self.topic,
             "cluster_id": self.cluster_id(store),
             "org": self.org,
             "from_ms": self.from_ms,
@@ -85,6 +86,7 @@ REASON = choice("--reason", click.Choice([r.value for r in DeadLetterReason]), "
 OF_ORG = choice("--org", ORGANIZATION, "only those that name this organization")
 SINCE = click.option("--from", "start", default=0, type=INSTANT, help="only records from this time on")
 UNTIL = click.option("--to", "end", default=None, type=INSTANT, help="only records before this time")
+OF_TOPIC = choice("--topic", TOPIC, "only records of this topic")
 OF_CLUSTER = choice("--cluster", CLUSTER, "those of another Kafka cluster than the one in use")
 
 
@@ -95,15 +97,16 @@ def filtered(command: Callable[..., None]) -> Callable[..., None]:
     @OF_ORG
     @SINCE
     @UNTIL
+    @OF_TOPIC
     @OF_CLUSTER
     @wraps(command)
     def with_filter(
-        *words: Any, reason: str, org: str, start: int, end: int | None, cluster: str, **others: Any
+        *words: Any, reason: str, org: str, start: int, end: int | None, topic: str, cluster: str, **others: Any
     ) -> None:
         if end is not None:
             check_span(start, end)
         until_ms = LATEST_MS if end is None else end * MS_PER_SECOND
-        command(*words, wanted=Filter(reason, org, start * MS_PER_SECOND, until_ms, cluster), **others)
+        command(*words, wanted=Filter(reason, org, start * MS_PER_SECOND, until_ms, cluster, topic), **others)
 
     return with_filter
 
@@ -129,12 +132,10 @@ def read_letters(
     store: Store, wanted: Filter, *, limit: int = ALL, at: tuple[Place, int] | None = None
 ) -> Iterator[Letter]:
     """The letters of a filter, oldest first, in constant memory; or all those at a place and offset."""
-    parameters = wanted.parameters(store) | {
-        "reason": wanted.reason,
-        "limit": limit,
-        "partition": -1 if at is None else at[0].number,
-        "offset": -1 if at is None else at[1],
-    }
+    parameters = wanted.parameters(store) | {"reason": wanted.reason, "limit": limit, "partition": -1, "offset": -1}
+    if at is not None:
+        place, offset = at
+        parameters |= {"topic": place.topic, "partition": place.number, "offset": offset}
     for row in store.stream("reading dead letters", sql("cli/dead_letters"), **parameters):
         yield _letter(row)
 

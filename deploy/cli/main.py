@@ -29,9 +29,10 @@ COMMANDS = {
     "produce": ("produce", "Publish a file of events."),
     "rebuild": ("rebuild", "Compute rollups anew from facts."),
     "reconcile": ("reconcile", "Prove that rollups are right."),
-    "replay": ("replay", "Read a span of the topic once more."),
+    "replay": ("replay", "Read a span of all topics once more."),
     "skip": ("skip", "Accept that records are lost, so that their partition goes on."),
     "status": ("status", "How far aggregation has come, by partition."),
+    "topics": ("topics", "Topics that are read, and whether as_of waits for them."),
     "worker": ("serve", "Run a worker: events from Kafka into ClickHouse, until SIGTERM."),
 }
 """Command -> its module in deploy/cli, where it is a function of the same name, and the first line of its help."""

@@ -7,13 +7,16 @@ import click
 from confluent_kafka import Producer
 from tqdm import tqdm
 
+from deploy.cli.arguments import TOPIC, choice
 from deploy.cli.context import Context, is_terminal, say
 from deploy.cli.event_check import Horizon, check
 from deploy.cli.event_file import event_lines, title_of
 from deploy.cli.event_sending import Connect, send
 from deploy.cli.interruption import Interruption
-from deploy.cli.kafka import describe_topic
+from deploy.cli.kafka import describe_topics
 from deploy.cli.spool import Spool
+from deploy.cli.targets import topic_to_send_to
+from deploy.cli.topic_checks import missing
 from deploy.errors import CommandError
 from schemas.instant import wall_clock_ms
 from schemas.settings import Settings
@@ -23,28 +26,30 @@ Line = TypeVar("Line", bytes, tuple[int, bytes])
 
 @click.command()
 @click.argument("file", metavar="FILE|-")
+@choice("--topic", TOPIC, "topic to send to [the one that is read; needed where several are]")
 @click.option("--dry-run", is_flag=True, help="only check the lines")
 @click.option("--no-key", is_flag=True, help="send without a key instead of keying by org_id")
 @click.option("--anyway", is_flag=True, help="also send events whose time is sure to make them dead letters")
 @click.pass_obj
-def produce(context: Context, file: str, dry_run: bool, no_key: bool, anyway: bool) -> None:
+def produce(context: Context, file: str, topic: str, dry_run: bool, no_key: bool, anyway: bool) -> None:
     """Publish a file of events.
 
     One JSON object a line; plain, gzip or zstd, from a file, a pipe, or - for standard input. Nothing is sent unless
     every line is a valid event whose time is not sure to be refused; a file without events is an error (exit code 1).
 
     \b
-    Example:
+    Examples:
       msgmetrics produce events.ndjson.zst
+      msgmetrics produce sent.ndjson --topic message-sent
     """
-    sentence = produce_file(
-        context.settings, file, dry_run=dry_run, keyed=not no_key, anyway=anyway, clock=wall_clock_ms
-    )
-    say(sentence)
+    settings = context.settings
+    target = topic_to_send_to(settings, topic)
+    say(produce_file(settings, target, file, dry_run=dry_run, keyed=not no_key, anyway=anyway, clock=wall_clock_ms))
 
 
 def produce_file(
     settings: Settings,
+    topic: str,
     name: str,
     *,
     dry_run: bool,
@@ -63,12 +68,12 @@ def produce_file(
             say(f"msgmetrics: {checked.warning}", err=True)
         if dry_run:
             return f"{checked.events} events are valid; nothing was sent"
-        if not describe_topic(settings).partitions:
-            raise CommandError(f"the topic {settings.kafka_topic} does not exist; run `msgmetrics migrate`")
+        if problems := missing(settings.topics, describe_topics(settings, [topic])):
+            raise CommandError(problems[0])
         checked_lines = _shown(spool.lines(), "sending", checked.events)
         interruption.defer()
-        send(settings, checked_lines, checked.events, keyed=keyed, connect=connect, stop=interruption)
-    return f"{checked.events} events sent to {settings.kafka_topic}"
+        send(settings, topic, checked_lines, checked.events, keyed=keyed, connect=connect, stop=interruption)
+    return f"{checked.events} events sent to {topic}"
 
 
 def _shown(lines: Iterable[Line], doing: str, total: int | None = None) -> Iterable[Line]:

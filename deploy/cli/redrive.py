@@ -1,4 +1,4 @@
-"""``msgmetrics dead-letters redrive``: dead letters sent back to the topic."""
+"""``msgmetrics dead-letters redrive``: dead letters sent back to the topics that they came from, or to another."""
 
 import asyncio
 import time
@@ -10,13 +10,17 @@ import click
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from deploy.cli.arguments import TOPIC, choice
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, say
-from deploy.cli.kafka import client_settings
+from deploy.cli.kafka import client_settings, describe_topics
 from deploy.cli.letters import REDRIVEN_HEADER, Filter, Letter, filtered, letter_id, read_letters, say_left_out
 from deploy.cli.spool import Spool
-from deploy.errors import CommandError, Unreachable
+from deploy.cli.targets import Targets, require_listed
+from deploy.cli.topic_checks import missing
+from deploy.errors import CommandError, Refused, Unreachable
 from pipeline.clickhouse.store import Store
+from pipeline.core.place import Place
 from pipeline.kafka.raw_produce import RawRecord, is_plain, produce_raw
 from schemas import tables
 from schemas.instant import wall_clock_ms
@@ -39,22 +43,31 @@ UNFIT = TOO_LARGE | {KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD, KafkaErr
 @click.command("redrive")
 @filtered
 @click.option("--again", is_flag=True, help="also those that were sent back before")
+@choice("--to-topic", TOPIC, "send all of them to this topic [each to its own]")
 @click.option("--dry-run", is_flag=True, help="only count")
 @click.pass_obj
-def redrive(context: Context, wanted: Filter, again: bool, dry_run: bool) -> None:
-    """Send dead letters back to the topic, with key, value and headers as they were.
+def redrive(context: Context, wanted: Filter, again: bool, to_topic: str, dry_run: bool) -> None:
+    """Send dead letters back to their topics, with key, value and headers as they were.
 
     A header marks them, so that one that fails again is not sent for ever. An event that is valid now counts once. Exit
     code 1 when Kafka does not take a letter, as one that is too large for the topic: it is left, and the rest is sent.
+    A letter of a topic that is no longer read, or does not exist, is left too, unless --to-topic names another.
 
     \b
-    Example:
+    Examples:
       msgmetrics dead-letters redrive --reason future_timestamp --dry-run
+      msgmetrics dead-letters redrive --topic old-events --to-topic message-events
     """
+    to = to_topic and require_listed(context.settings, to_topic)
 
     def work(store: Store, settings: Settings) -> None:
         say_left_out(store, wanted)
-        send_back(store, settings, wanted, again=again, dry_run=dry_run, tell=say, clock=time.monotonic)
+        states = describe_topics(settings)
+        if to and (problems := missing(settings.topics, {to: states[to]})):
+            raise Refused(problems[0])
+        existing = frozenset(topic for topic, state in states.items() if state.partitions)
+        targets = Targets(frozenset(settings.topics), existing, to)
+        send_back(store, settings, wanted, targets, again=again, dry_run=dry_run, tell=say, clock=time.monotonic)
 
     with_store(context, work, org=wanted.org)
 
@@ -63,15 +76,18 @@ def redrive(context: Context, wanted: Filter, again: bool, dry_run: bool) -> Non
 class Redriven:
     """Counts of a redrive by outcome. Letters that were sent back before, or whose event is counted, are left alone.
 
-    ``refused`` has a sentence for each letter that Kafka does not take.
+    ``refused`` has a sentence for each letter that Kafka does not take, ``nowhere`` the topic of each that would have
+    been sent and has no topic to be sent to.
     """
 
+    targets: Targets
     sent: int = 0
     sent_before: int = 0
     looping: int = 0
     resolved: int = 0
     unreadable: int = 0
     refused: list[str] = field(default_factory=list)
+    nowhere: list[str] = field(default_factory=list)
 
     def choose(self, letters: Iterable[Letter], *, again: bool) -> Iterator[Letter]:
         """The letters to send, the others counted."""
@@ -84,12 +100,18 @@ class Redriven:
                 self.sent_before += 1
             elif letter.was_redriven and not again:
                 self.looping += 1
+            elif not self.targets.of(letter.place.topic):
+                self.nowhere.append(letter.place.topic)
             else:
                 yield letter
 
-    def sentence(self, *, dry_run: bool) -> str:
+    def sentences(self, *, dry_run: bool) -> list[str]:
+        return [self._sentence(dry_run=dry_run), *self.targets.refusals(self.nowhere)]
+
+    def _sentence(self, *, dry_run: bool) -> str:
         done = "would be sent" if dry_run else "sent"
         refused = f"{len(self.refused)} that Kafka does not take, " if self.refused else ""
+        refused += f"{len(self.nowhere)} that have no topic to go to, " if self.nowhere else ""
         refused += f"{self.unreadable} that are no records, " if self.unreadable else ""
         return (
             f"{self.sent} dead letters {done} back; left alone: {refused}{self.resolved} whose event is counted by "
@@ -102,10 +124,11 @@ def send_back(
     store: Store,
     settings: Settings,
     wanted: Filter,
+    targets: Targets,
     *,
     again: bool,
     dry_run: bool,
-    tell: Callable[[str], None],
+    tell: Callable[..., None],
     clock: Callable[[], float],
 ) -> None:
     """Send letters back as new records with key, value and headers as they were, marked by a header; tell how many.
@@ -114,7 +137,7 @@ def send_back(
     its event counts once. What was sent is told of and noted whatever ends it. Raises CommandError with the letters
     that Kafka does not take, Unreachable where it takes none.
     """
-    tally = Redriven()
+    tally = Redriven(targets)
     chosen = tally.choose(read_letters(store, wanted), again=again)
     try:
         if dry_run:
@@ -124,10 +147,12 @@ def send_back(
             for page in pages(spooled(chosen)):
                 sender.send(page)
     finally:
-        tell(tally.sentence(dry_run=dry_run))
+        tell(*tally.sentences(dry_run=dry_run))
     if tally.refused:
         more = len(tally.refused) - SHOWN
         raise CommandError("\n".join([*tally.refused[:SHOWN], *([f"… and {more} more"] if more > 0 else [])]))
+    if any(topic in targets.listed for topic in tally.nowhere):
+        raise CommandError("letters of a topic on the list were left; see that it exists, and may be described")
 
 
 def spooled(letters: Iterable[Letter]) -> Iterator[Letter]:
@@ -196,7 +221,7 @@ class _Sender:
             return
         try:
             self._producer.produce(
-                self._store.topic,
+                self._tally.targets.of(letter.place.topic),
                 letter.value,
                 key=letter.key,
                 headers=[(name.decode(), value) for name, value in headers],
@@ -206,11 +231,15 @@ class _Sender:
             self._answered(letter, refused.args[0], None)
 
     def _send_odd(self) -> None:
-        """Send what has odd headers to where it came from. Raises KafkaError of aiokafka where nothing was sent."""
+        """Send what has odd headers to partitions of the same numbers, as far as there are such.
+
+        Raises KafkaError of aiokafka where nothing was sent.
+        """
         now_ms, odd = wall_clock_ms(), self._odd
         self._odd = []
-        records = [RawRecord(x.place.number, now_ms, x.key, x.value, _marked(x)) for x in odd]
-        codes = asyncio.run(produce_raw(self._settings, self._store.topic, records)) if odd else []
+        places = [Place(self._tally.targets.of(x.place.topic), x.place.number) for x in odd]
+        records = [RawRecord(p, now_ms, x.key, x.value, _marked(x)) for p, x in zip(places, odd, strict=True)]
+        codes = asyncio.run(produce_raw(self._settings, records)) if odd else []
         for letter, code in zip(odd, codes, strict=True):
             self._answered(letter, KafkaError(code) if code else None, None)
 

@@ -1,14 +1,16 @@
-"""``msgmetrics replay``: a span of the topic read once more, with progress, and a sentence at the end."""
+"""``msgmetrics replay``: a span of the topics read once more, with progress, and a sentence at the end."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import click
 from tqdm import tqdm
 
+from deploy.cli.arguments import PARTITION, TOPIC
 from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, say, warn
 from deploy.cli.problems import command_errors
+from deploy.cli.targets import require_listed
 from deploy.errors import Interrupted, Usage
 from pipeline.clickhouse.store import Store
 from pipeline.clock import this_moment
@@ -24,42 +26,70 @@ from schemas.grain import MS_PER_SECOND
 from schemas.limits import LONGEST_STATEMENT_SECONDS
 from schemas.settings import Settings
 
-PARTITION, RATE = click.IntRange(0, 2**31 - 1), click.IntRange(1, 10_000_000)
-"""Kafka numbers partitions in 32 bits, and no replay reads ten million records a second."""
+RATE = click.IntRange(1, 10_000_000)
+"""No replay reads ten million records a second."""
 
 
 @click.command()
 @FROM
 @TO
-@click.option("--partition", "partitions", multiple=True, type=PARTITION, help="only this one; may be repeated")
+@click.option("--topic", "topics", multiple=True, type=TOPIC, help="only this one; may be repeated")
+@click.option(
+    "--partition",
+    "partitions",
+    multiple=True,
+    metavar="TOPIC/NUMBER",
+    help="only this one; may be repeated; of one topic the number alone will do",
+)
 @click.option("--rate", type=RATE, help="records per second at the most [no limit]")
 @click.option("--resume", is_flag=True, help="go on with the interrupted replay of the same span")
 @click.option("--dry-run", is_flag=True, help="only say what it would do")
 @click.pass_obj
 def replay(
-    context: Context, start: int, end: int, partitions: tuple[int, ...], rate: int | None, resume: bool, dry_run: bool
+    context: Context,
+    start: int,
+    end: int,
+    topics: tuple[str, ...],
+    partitions: tuple[str, ...],
+    rate: int | None,
+    resume: bool,
+    dry_run: bool,
 ) -> None:
-    """Read a span of the topic once more.
+    """Read a span of all topics once more.
 
     By Kafka's timestamps, beside the live workers; each event still counts once. It reads from the first record of the
     span to where the log ends now, since producers' clocks differ, and takes what lies in the span. Interrupted by
     Ctrl-C or worse, it goes on with --resume.
 
     \b
-    Example:
+    Examples:
       msgmetrics replay --from 2026-05-05T00:00:00Z --to 2026-05-06T00:00:00Z --dry-run
+      msgmetrics replay --from 2026-05-05T00:00:00Z --to 2026-05-06T00:00:00Z --partition message-events/3
     """
     span = check_span(start, end)
-    places = frozenset(Place(context.settings.kafka_topic, number) for number in partitions)
-    wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, places, rate or 0)
     settings = context.settings
+    named = frozenset(require_listed(settings, topic) for topic in topics)
+    places = frozenset(named_place(text, sorted(named or settings.topics)) for text in partitions)
+    wanted = Wanted(span.start * MS_PER_SECOND, span.end * MS_PER_SECOND, places, named, rate or 0)
     work = forecast if dry_run else run_replay
     say(work(settings, wanted, resume=resume, watched=is_terminal()))
 
 
+def named_place(text: str, topics: Sequence[str]) -> Place:
+    """The partition that TOPIC/NUMBER names, or NUMBER where there is one topic. Raises Usage."""
+    found = PARTITION.fullmatch(text)
+    if found is None or (found["topic"] is None and len(topics) > 1):
+        alone = "" if len(topics) > 1 else ", or its number alone"
+        raise Usage(f"a partition is named as topic/number, like {topics[0]}/3{alone}; not {text!r}")
+    place = Place(found["topic"] or topics[0], int(found["number"]))
+    if place.topic not in topics:
+        raise Usage(f"{place} is no partition of {' or '.join(topics)}, of which the replay is")
+    return place
+
+
 def _open_store(settings: Settings, cluster_id: str) -> Store:
-    where, retention = (cluster_id, settings.kafka_topic, "replay"), settings.facts_retention_days
-    return Store(settings.clickhouse, *where, timeout_seconds=LONGEST_STATEMENT_SECONDS, retention_days=retention)
+    where, retention = (settings.clickhouse, cluster_id, "replay"), settings.facts_retention_days
+    return Store(*where, timeout_seconds=LONGEST_STATEMENT_SECONDS, retention_days=retention)
 
 
 def run_replay(settings: Settings, wanted: Wanted, *, resume: bool, watched: bool) -> str:
@@ -86,7 +116,7 @@ def _run(settings: Settings, work: Coroutine[Any, Any, str]) -> str:
 
 async def _replay(settings: Settings, wanted: Wanted, bar: tqdm, *, resume: bool) -> str:
     store = _open_store(settings, await read_cluster_id(settings))
-    await asyncio.to_thread(store.read_stored)  # which incarnation of the topic it is
+    await asyncio.to_thread(store.read_stored)  # which incarnations of the topics they are
     retrying = Retrying(store.perform, Peer("ClickHouse"), warn=warn)
     done = await Replay(
         settings=settings,
@@ -107,7 +137,7 @@ async def _replay(settings: Settings, wanted: Wanted, bar: tqdm, *, resume: bool
 
 async def _forecast(settings: Settings, wanted: Wanted, bar: tqdm) -> str:
     store = _open_store(settings, await read_cluster_id(settings))
-    await asyncio.to_thread(store.read_stored)  # which incarnation of the topic it is
+    await asyncio.to_thread(store.read_stored)  # which incarnations of the topics they are
     f = await DryRun(
         settings=settings,
         store=store,

@@ -35,7 +35,7 @@ def skip(context: Context, offsets: str, yes: bool) -> None:
       msgmetrics skip message-events/3/1500-1519 --yes
     """
     settings = context.settings
-    place, start, last = what_to_skip(offsets, settings.kafka_topic)
+    place, start, last = what_to_skip(offsets, settings.topics[0])
     with command_errors(settings):
         loss, cluster_id = asyncio.run(_look(settings, place, start, last))
         gap = loss.gap(last)
@@ -48,12 +48,13 @@ def skip(context: Context, offsets: str, yes: bool) -> None:
     say(f"accepted; a worker that waits for it goes on within {LONGEST_PAUSE_SECONDS:g} s")
 
 
-def what_to_skip(text: str, topic: str) -> tuple[Place, int, int | None]:
-    """The partition, and the first and last offset (None where not named). Raises Usage."""
-    found = parse_offsets(text, topic)
+def what_to_skip(text: str, some_topic: str) -> tuple[Place, int, int | None]:
+    """The partition, and the first and last offset (None where not named). Raises Usage, with an example."""
+    found = parse_offsets(text)
     if found is None:
         raise Usage(
-            f"what to skip is topic/partition/from or topic/partition/from-to, like {topic}/3/1500-1519; not {text!r}"
+            f"what to skip is topic/partition/from or topic/partition/from-to, like "
+            f"{some_topic}/3/1500-1519; not {text!r}"
         )
     place, start, last = found
     if last is not None and last < start:
@@ -66,9 +67,7 @@ async def _look(settings: Settings, place: Place, start: int, last: int | None) 
         async with open_consumer(settings) as consumer:
             return await find_loss(consumer, place, start, last), await read_cluster_id(settings)
     except TimeoutError:
-        raise Unreachable(
-            f"no broker answers for partition {place.number} of {place.topic}; nothing is lost by that"
-        ) from None
+        raise Unreachable(f"no broker answers for partition {place}; nothing is lost by that") from None
 
 
 def sentence(loss: Loss, gap: Gap) -> str:
@@ -77,4 +76,4 @@ def sentence(loss: Loss, gap: Gap) -> str:
     which = (
         f"offset {gap.from_offset}" if number == 1 else f"offsets {gap.from_offset} to {gap.to_offset - 1} ({number})"
     )
-    return f"partition {loss.place.number} of {loss.place.topic}: {which} cannot be read: {loss.why}"
+    return f"partition {loss.place}: {which} cannot be read: {loss.why}"

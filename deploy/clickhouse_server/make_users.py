@@ -26,6 +26,7 @@ WRITTEN_BY_WORKERS = (
     tables.RECOMPUTE_KEYS,
     tables.WATERMARK,
     tables.PARTITION_WATERMARKS,
+    tables.RETIRED_TOPICS,
     tables.PARTITION_STATUS,
     tables.WORKER_STATUS,
     tables.CLOSINGS,

@@ -19,6 +19,7 @@ GRANT SELECT, INSERT ON msgmetrics.recompute_keys TO msgmetrics_worker;
 GRANT SELECT, INSERT ON msgmetrics.recompute_keys_local TO msgmetrics_worker;
 GRANT SELECT, INSERT ON msgmetrics.watermark TO msgmetrics_worker;
 GRANT SELECT, INSERT ON msgmetrics.partition_watermarks TO msgmetrics_worker;
+GRANT SELECT, INSERT ON msgmetrics.retired_topics TO msgmetrics_worker;
 GRANT SELECT, INSERT ON msgmetrics.partition_status TO msgmetrics_worker;
 GRANT SELECT, INSERT ON msgmetrics.worker_status TO msgmetrics_worker;
 GRANT SELECT, INSERT ON msgmetrics.closings TO msgmetrics_worker;

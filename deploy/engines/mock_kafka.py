@@ -1,7 +1,7 @@
 """librdkafka's mock cluster: a broker in this process, in memory only. For trying things out.
 
-It has four partitions per topic, makes topics when they are first asked for, starts empty, and keeps at most about 5 MB
-per partition.
+It has four partitions per topic, makes topics when they are first asked for, starts empty, keeps at most about 5 MB
+per partition, and the producers' timestamps, as topics of Kafka do by default (CreateTime).
 """
 
 from confluent_kafka import Producer

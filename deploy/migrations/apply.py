@@ -75,12 +75,14 @@ def migrate(
     dead_letter_days: int,
     cluster: str = "",
     tell: Callable[[str], None] = lambda _: None,
+    listed: Sequence[str] = (),
 ) -> list[str]:
     """Bring the database up to date. Returns the names of what was applied; raises Refused where it must not.
 
     On a cluster each statement becomes what deploy/migrations/cluster_ddl.py derives from it; the ledger is the same.
     Also makes the cursors' secret where it is missing, and applies the retention settings; on a cluster makes the
-    views over its servers. ``tell`` is told how far that is which takes long.
+    views over its servers. ``tell`` is told how far that is which takes long. ``listed`` are the topics that workers
+    read today, of which one migration has to know.
     """
     for statement in ledger_definition(cluster):
         client.command(statement)
@@ -93,7 +95,7 @@ def migrate(
         for migration in missing:
             if migration.needs_a_stop and done and isinstance(guard, Unguarded):
                 guard = stack.enter_context(stopped(client, migration.name, cluster))
-            _apply(client, migration, done, cluster, guard, tell)
+            _apply(client, migration, done, cluster, guard, tell, listed)
     _make_secret(client)
     if cluster:
         make_views(client, cluster)
@@ -151,6 +153,7 @@ def _apply(
     cluster: str,
     guard: Guard,
     tell: Callable[[str], None],
+    listed: Sequence[str],
 ) -> None:
     for index, statement in migration.missing(done):
         guard.renew()
@@ -158,14 +161,14 @@ def _apply(
             Rewrite(client, wanted, migration.number, cluster, guard, tell).run()
         else:
             for derived in statements_for(statement, cluster):
-                _run(client, derived)
+                _run(client, derived, listed)
         row: list[Any] = [migration.number, index, migration.name, migration.checksum]
         client.insert(tables.MIGRATIONS, [row], column_names=["number", "statement", "name", "checksum"])
 
 
-def _run(client: Client, statement: str) -> None:
+def _run(client: Client, statement: str, listed: Sequence[str]) -> None:
     try:
-        client.command(statement)
+        client.command(statement, parameters={"listed": list(listed)} if "{listed:" in statement else {})
     except DatabaseError as error:
         if error.code != TABLE_EXISTS:
             raise

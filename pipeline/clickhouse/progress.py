@@ -1,10 +1,12 @@
 """Stores how far each partition has come, offsets accepted as lost, and reports for people."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from pipeline.clickhouse.client import ClickHouse, sql
-from pipeline.core.effects import Progress
+from pipeline.core.holding import Marks
 from pipeline.core.place import Place
+from pipeline.core.progress import Progress, Started
 from pipeline.core.start import Gap, Stored
 from schemas import tables
 from schemas.endpoint import Endpoint
@@ -13,8 +15,26 @@ from schemas.limits import FACTS_RETENTION_DAYS
 PROGRESS = "reading or writing progress"
 
 
+class _Row(NamedTuple):
+    """Progress of the newest incarnation of a partition.
+
+    ``had`` is how many partitions its topic had, 0 where that is not known; ``moved`` all progress of that. A partition
+    that is not ``is_of_newest`` was last begun in an earlier life of its topic.
+    """
+
+    place: Place
+    incarnation: int
+    next_offset: int
+    watermark_ms: int
+    topic_id: str
+    had: int
+    is_of_newest: bool
+    moved: int
+    is_retired: bool
+
+
 class ProgressStore(ClickHouse):
-    """ClickHouse as one (cluster, topic) sees it.
+    """ClickHouse as one Kafka cluster sees it.
 
     ``timeout_seconds`` bounds every statement; it must be well below the time in which Kafka would take this worker's
     partitions away. ``retention_days`` is what facts are kept for.
@@ -24,14 +44,13 @@ class ProgressStore(ClickHouse):
         self,
         clickhouse: str | Endpoint,
         cluster_id: str,
-        topic: str,
         worker: str,
         timeout_seconds: float,
         retention_days: int = FACTS_RETENTION_DAYS,
     ) -> None:
         super().__init__(clickhouse, timeout_seconds)
         self.retention_days = retention_days
-        self.cluster_id, self.topic, self.worker = cluster_id, topic, worker
+        self.cluster_id, self.worker = cluster_id, worker
         self.incarnations: dict[Place, int] = {}
         """Of each partition the life of its topic that it is read in; 0 where none is stored."""
         self.topic_ids: dict[Place, str] = {}
@@ -40,9 +59,9 @@ class ProgressStore(ClickHouse):
     # -- progress -----------------------------------------------------------------------------------------------
 
     def read_stored(self) -> dict[Place, Stored]:
-        """Progress of every partition of the topic that has any."""
+        """Progress of every partition that has any."""
         rows = self._read_progress("reading progress")
-        stored = {place: Stored(offset, incarnation, topic_id) for place, incarnation, offset, _, topic_id in rows}
+        stored = {row.place: Stored(row.next_offset, row.incarnation, row.topic_id) for row in rows}
         self.incarnations.update({place: s.incarnation for place, s in stored.items()})
         return stored
 
@@ -50,14 +69,20 @@ class ProgressStore(ClickHouse):
         """Store progress from here on apart from the old topic's: the topic was made anew."""
         self.incarnations[place] = incarnation
 
-    def _read_watermarks(self) -> dict[Place, int]:
-        """Partition to watermark (epoch milliseconds), only partitions that have one."""
-        return {place: mark for place, _, _, mark, _ in self._read_progress(PROGRESS) if mark}
+    def _read_marks(self) -> Marks:
+        rows = self._read_progress(PROGRESS)
+        newest = [row for row in rows if row.is_of_newest]
+        return Marks(
+            watermarks={row.place: row.watermark_ms for row in newest},
+            offsets={row.place: row.next_offset for row in newest},
+            partitions={row.place.topic: row.had for row in newest if row.had},
+            moved={row.place.topic: row.moved for row in rows},
+            retired=frozenset(row.place.topic for row in rows if row.is_retired),
+        )
 
-    def _read_progress(self, doing: str) -> Sequence[tuple[Place, int, int, int, str]]:
-        """Rows of (partition, incarnation, next offset, watermark in epoch milliseconds, topic's id)."""
-        rows = self.rows(doing, sql("state/progress"), cluster_id=self.cluster_id, topic=self.topic)
-        return [(Place(topic, int(p)), int(life), int(o), int(mark), name) for topic, p, life, o, mark, name in rows]
+    def _read_progress(self, doing: str) -> list[_Row]:
+        rows = self.rows(doing, sql("state/progress"), cluster_id=self.cluster_id)
+        return [_Row(Place(topic, int(number)), *known) for topic, number, *known in rows]
 
     def _write_progress(self, progress: Iterable[Progress], lateness_ms: int) -> None:
         lives, ids = self.incarnations, self.topic_ids
@@ -68,10 +93,23 @@ class ProgressStore(ClickHouse):
             name = sql("state/write_progress")
             self.write(PROGRESS, name, cluster_id=self.cluster_id, lateness=lateness_ms, places=places)
 
+    def _write_starts(self, starts: Iterable[Started]) -> None:
+        lives, ids = self.incarnations, self.topic_ids
+        places = [(*s.place, lives.get(s.place, 0), ids.get(s.place, ""), s.next_offset, s.partitions) for s in starts]
+        if places:
+            self.write(PROGRESS, sql("state/write_starts"), cluster_id=self.cluster_id, places=places)
+
+    def end_older_workers(self) -> None:
+        """Have workers end that know of one topic alone: they would let `as_of` pass what nobody has read of others."""
+        self.insert(PROGRESS, tables.WATERMARK, ["schema"], [(tables.SEVERAL_TOPICS,)])
+
+    def _retire(self, topic: str, moved: int) -> None:
+        self.write(PROGRESS, sql("state/retire"), cluster_id=self.cluster_id, topic=topic, moved=moved)
+
     def read_gaps(self) -> dict[Place, list[Gap]]:
-        """Losses that operators have accepted, of the topic as it is: one made anew inherits none."""
+        """Losses that operators have accepted, of each topic as it is: one made anew inherits none."""
         gaps: dict[Place, list[Gap]] = {}
-        rows = self.rows("reading gaps", sql("state/gaps"), cluster_id=self.cluster_id, topic=self.topic)
+        rows = self.rows("reading gaps", sql("state/gaps"), cluster_id=self.cluster_id)
         for topic, number, start, end, _ in rows:
             gaps.setdefault(Place(topic, int(number)), []).append(Gap(int(start), int(end)))
         return gaps

@@ -28,16 +28,15 @@ from pipeline.core.effects import (
     ReadEarliestFact,
     ReadHighestGeneration,
     ReadState,
-    ReadWatermarks,
     RebuildBuckets,
     RecomputeLate,
     StageKeys,
     State,
     Synchronise,
-    WriteProgress,
 )
+from pipeline.core.holding import Marks
 from pipeline.core.late import KEYS_A_STATEMENT
-from pipeline.core.place import Place
+from pipeline.core.progress import ReadMarks, RetireTopic, WriteProgress, WriteStarts
 from pipeline.core.watermark import RETENTION_MARGIN_SECONDS
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
@@ -114,8 +113,16 @@ class Store(ErasingStore):
         self._write_progress(effect.progress, effect.lateness_ms)
 
     @perform.register
-    def _answer_watermarks(self, effect: ReadWatermarks) -> dict[Place, int]:
-        return self._read_watermarks()
+    def _answer_marks(self, effect: ReadMarks) -> Marks:
+        return self._read_marks()
+
+    @perform.register
+    def _note_starts(self, effect: WriteStarts) -> None:
+        self._write_starts(effect.starts)
+
+    @perform.register
+    def _retire_topic(self, effect: RetireTopic) -> None:
+        self._retire(effect.topic, effect.moved)
 
     # -- rollups ------------------------------------------------------------------------------------------------
 
@@ -217,8 +224,8 @@ class Store(ErasingStore):
     # -- looking ------------------------------------------------------------------------------------------------
 
     def look(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
-        """Rows of a statement that is only for looking, about this cluster and topic."""
-        return self.rows("looking", sql(name), cluster_id=self.cluster_id, topic=self.topic, **parameters)
+        """Rows of a statement that is only for looking, about this Kafka cluster."""
+        return self.rows("looking", sql(name), cluster_id=self.cluster_id, **parameters)
 
     def clock_ms(self) -> int:
         """ClickHouse's clock in epoch milliseconds."""

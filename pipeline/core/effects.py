@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from pipeline.core.clocks import NOT_READ, ClockReading
 from pipeline.core.late_keys import LateKeys
-from pipeline.core.place import Place
+from pipeline.core.progress import ReadMarks, RetireTopic, WriteProgress, WriteStarts
 from pipeline.core.records import Columns, DeadLetter
 from schemas.grain import Grain
 
@@ -34,18 +34,6 @@ class State:
     facts_floor_ms: int = 0
     generation: int = 0
     clock: ClockReading = field(default=NOT_READ, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Progress of one partition: every record below ``next_offset`` is durable.
-
-    ``watermark_ms`` is 0 where nothing is known about event time yet.
-    """
-
-    place: Place
-    next_offset: int
-    watermark_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +58,6 @@ class Synchronise:
     On one server every read does anyway, and this does nothing. In a cluster a server knows what its member of the
     coordination service knows, and that may lag.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class WriteProgress:
-    """Store progress. No watermark gets ahead of ClickHouse's clock less ``lateness_ms``, whatever clock it is from."""
-
-    progress: tuple[Progress, ...]
-    lateness_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ReadWatermarks:
-    """Answers dict[Place, int]: partition to watermark_ms, only partitions that have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +242,9 @@ Effect = (
     | ReadState
     | Synchronise
     | WriteProgress
-    | ReadWatermarks
+    | WriteStarts
+    | RetireTopic
+    | ReadMarks
     | RaiseState
     | ReadEarliestFact
     | CloseBuckets

@@ -7,8 +7,9 @@ from itertools import chain
 from pipeline.core.clocks import ClockReading, Moment
 from pipeline.core.commits import Reached
 from pipeline.core.decode import decode_batch, letter_for
-from pipeline.core.effects import Erasures, Progress
+from pipeline.core.effects import Erasures
 from pipeline.core.place import Place
+from pipeline.core.progress import Progress
 from pipeline.core.records import Columns, DeadLetter, RawRecord
 from pipeline.core.watermark import partition_watermark
 from schemas.message_event import TIME_BASED, DeadLetterReason

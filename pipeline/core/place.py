@@ -1,6 +1,6 @@
 """Partitions by their topic: a number alone says nothing where there may be several topics."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 
@@ -10,15 +10,24 @@ class Place(NamedTuple):
     topic: str
     number: int
 
+    def __str__(self) -> str:
+        """As people name it: topic/partition."""
+        return f"{self.topic}/{self.number}"
+
     def at(self, offset: int) -> str:
         """An offset of it, as people name it and as commands take it: topic/partition/offset."""
-        return f"{self.topic}/{self.number}/{offset}"
+        return f"{self}/{offset}"
 
 
-def is_leading(places: Iterable[Place]) -> bool:
+def stored_place(topic: str, number: int) -> Place:
+    """The partition of a stored fact. One of before topics were kept has none, and is shown as of topic ?."""
+    return Place(topic or "?", number)
+
+
+def is_leading(assigned: Container[Place], existing: Iterable[Place]) -> bool:
     """Whether a worker that is assigned these rolls, sweeps and looks for violations.
 
-    The one that has partition 0 does, also while that one waits for something. Two at once, around a rebalance, do the
-    same work twice and nothing else.
+    The one that has the smallest of the partitions that exist of the topics on its list does, also while that one waits
+    for something. Two at once, around a rebalance or with different lists, do the same work twice and nothing else.
     """
-    return any(place.number == 0 for place in places)
+    return min(existing, default=None) in assigned

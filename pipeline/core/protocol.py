@@ -6,8 +6,8 @@ and that stored state only rises: facts by identity and rank, rollup rows by ver
 in ``tests/sim`` interleaves these very functions with crashes, zombies and each other.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import attrgetter
 
@@ -18,26 +18,25 @@ from pipeline.core.effects import (
     InsertDeadLetters,
     InsertFacts,
     LogClosing,
-    Progress,
     RaiseState,
     ReadEarliestFact,
     ReadErasures,
     ReadHighestGeneration,
     ReadState,
-    ReadWatermarks,
     RebuildBuckets,
     RecomputeLate,
     StageKeys,
     State,
     Steps,
     Synchronise,
-    WriteProgress,
 )
 from pipeline.core.flush import Chunk, too_late
 from pipeline.core.generation import next_generation
+from pipeline.core.holding import Marks
 from pipeline.core.late import late_keys, late_spans
 from pipeline.core.late_keys import NO_KEYS, LateKeys
 from pipeline.core.place import Place
+from pipeline.core.progress import Progress, ReadMarks, RetireTopic, Started, WriteProgress, WriteStarts
 from pipeline.core.watermark import frontier, holding
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.message_event import TIME_BASED
@@ -138,15 +137,23 @@ def _recompute_staged(batch: str, keys: LateKeys) -> Steps[None]:
 
 @dataclass(frozen=True, slots=True)
 class Rolled:
-    """The outcome of a roll: `as_of` after it, whether more can be closed at once, and the partitions that hold it."""
+    """The outcome of a roll: `as_of` after it, whether more can be done at once, and the partitions that hold it.
+
+    ``topics`` are those that hold it. Nothing was rolled where some of them are not among those that were asked for.
+    ``history`` are partitions that hold it since they have not come as far as it is, with their next offsets.
+    """
 
     as_of_ms: int
+    topics: frozenset[str] = frozenset()
     more: bool = False
     holding: tuple[Place, ...] = ()
+    history: Mapping[Place, int] = field(default_factory=dict)
 
 
-def roll_steps(partitions: Iterable[Place]) -> Steps[Rolled]:
+def roll_steps(listed: Set[str], existing: Mapping[str, Set[Place]]) -> Steps[Rolled]:
     """Close what every partition has passed: announce, read, compute, and only then publish `as_of`.
+
+    ``listed`` are the topics on this worker's list, ``existing`` what the metadata name of each that was asked for.
 
     `closing` is announced before anything is read, so that a fact which arrives too late for this reading sees the
     announcement and is recomputed by its inserter. `as_of` comes last: who sees it sees everything below it.
@@ -154,23 +161,28 @@ def roll_steps(partitions: Iterable[Place]) -> Steps[Rolled]:
     no further than ClickHouse's clock, whatever a watermark says; nor more than `as_of` can be raised to, where that
     clock was set back since.
     """
-    expected = tuple(partitions)
-    watermarks: dict[Place, int] = yield ReadWatermarks()
+    marks: Marks = yield ReadMarks()
+    topics, watermarks = marks.topics(listed), marks.watermarks
+    expected = sorted(marks.holders(topics, existing))
     target = frontier(watermarks, expected)
     state: State = yield ReadState()
+    if not topics <= existing.keys():
+        return Rolled(state.as_of_ms, topics, more=True)
     if target is None or target <= state.as_of_ms:
-        return Rolled(state.as_of_ms, holding=holding(watermarks, expected))
+        behind = [p for p in expected if watermarks.get(p, 0) < state.as_of_ms]
+        history = {p: marks.offsets[p] for p in behind if p in marks.offsets}
+        return Rolled(state.as_of_ms, topics, holding=holding(watermarks, expected), history=history)
     if state.as_of_ms:
         target = min(target, state.as_of_ms + MAX_ROLL_MS)
     if Grain.MINUTE.floor_ms(target) == Grain.MINUTE.floor_ms(state.as_of_ms):
         yield RaiseState(State(closing_ms=target, as_of_ms=target))  # no bucket ends here: nothing to announce or read
-        return Rolled(target)
+        return Rolled(target, topics)
     yield RaiseState(State(closing_ms=target))
     yield Synchronise()
     state = yield ReadState()
     start_ms, target = state.as_of_ms, min(target, state.closing_ms, state.clock.theirs_ms)
     if target <= start_ms:
-        return Rolled(start_ms)
+        return Rolled(start_ms, topics)
     if not start_ms:
         earliest: int | None = yield ReadEarliestFact()
         start_ms = target if earliest is None else min(earliest * MS_PER_SECOND, target)
@@ -183,7 +195,7 @@ def roll_steps(partitions: Iterable[Place]) -> Steps[Rolled]:
     if spans:
         yield LogClosing(start_ms, target, state.generation)
     yield RaiseState(State(as_of_ms=target))
-    return Rolled(target, more=min(watermarks[p] for p in expected) > target)
+    return Rolled(target, topics, more=min(watermarks[p] for p in expected) > target)
 
 
 def _upwards(computed: Iterable[CloseBuckets | RebuildBuckets]) -> Steps[State]:
@@ -202,6 +214,32 @@ def progress_steps(progress: Iterable[Progress], lateness_ms: int) -> Steps[None
     that there are no records, which is so under the rules of any version.
     """
     yield WriteProgress(tuple(progress), lateness_ms)
+
+
+def start_steps(starts: Iterable[Started]) -> Steps[None]:
+    """Say that reading begins, before a record is read: from then on every roller is held by it.
+
+    Its topic may be on nobody else's list, and may have been retired.
+    """
+    yield WriteStarts(tuple(starts))
+    yield Synchronise()
+
+
+def marks_steps() -> Steps[Marks]:
+    """Read the marks as they are by now, whichever server answers."""
+    yield Synchronise()
+    marks: Marks = yield ReadMarks()
+    return marks
+
+
+def retire_steps(topic: str, moved: int) -> Steps[bool]:
+    """Let a topic no longer hold `as_of`, whose progress was ``moved`` before it was looked whether anybody reads it.
+
+    Returns whether it does not: where somebody has begun to read it since, it does.
+    """
+    yield RetireTopic(topic, moved)
+    marks: Marks = yield from marks_steps()
+    return topic in marks.retired
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,23 @@
 """The decision at the start of a partition: where its reading begins."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from pipeline.core.place import Place
 
 
 @dataclass(frozen=True, slots=True)
 class Offsets:
     """Kafka's offsets of a partition: committed (None: nothing), first and end offset of the log.
 
-    ``topic_id`` is what Kafka knows the topic by, '' where it does not tell.
+    ``topic_id`` is what Kafka knows the topic by, '' where it does not tell; ``partitions`` is how many that has.
     """
 
     committed: int | None
     log_start: int
     log_end: int
     topic_id: str = ""
+    partitions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,21 @@ def choose_start(kafka: Offsets, stored: Stored | None, accepted: Iterable[Gap] 
     if committed is None and promised >= kafka.log_start:
         return Start(kafka.log_start)
     return Start(behind)
+
+
+def incarnation_of(place: Place, topic_id: str, start: Start, stored: Mapping[Place, Stored]) -> int:
+    """The incarnation that a partition is read in from its start on, by what is ``stored`` of all partitions.
+
+    Where Kafka gives ids it is one above all of another id: so the partitions of a topic that was made anew can be told
+    from those of the old one that nobody has begun since, or that it does not have any more.
+    """
+    known = stored.get(place)
+    if known is not None and not start.recreated:
+        return known.incarnation
+    least = 0 if known is None else known.incarnation + 1
+    lives = [s for p, s in stored.items() if p.topic == place.topic and topic_id and s.topic_id]
+    same = [s.incarnation for s in lives if s.topic_id == topic_id]
+    return max([least, *(same or [s.incarnation + 1 for s in lives])])
 
 
 def behind_gaps(offset: int, accepted: Iterable[Gap]) -> int:

@@ -40,7 +40,7 @@ class Wait:
         return not self.attempts & (self.attempts - 1)
 
     def sentence(self, place: Place, now: float) -> str:
-        where = f"partition {place.number} of {place.topic}"
+        where = f"partition {place}"
         where += " cannot begin" if self.offset is None else f" waits at offset {self.offset}"
         return f"{where}: {self.cause.why} (for {max(0, int(now - self.since))} s); {self.cause.remedy}"
 

@@ -42,7 +42,6 @@ class Hooks:
     ``now`` is None while this machine's clock is in doubt.
     """
 
-    topic: str
     session_timeout_seconds: float
     heartbeat_seconds: float
     buffer_bytes: int

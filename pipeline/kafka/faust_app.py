@@ -1,4 +1,4 @@
-"""The Faust application: one agent on the topic, whose messages are whole batches.
+"""The Faust application: one agent on all topics, whose messages are whole batches.
 
 A transport that hands on one message per partition and fetch, whose value is the batch: what Faust costs, it costs per
 batch. It reaches into private parts of faust-streaming, which is therefore pinned exactly.
@@ -97,7 +97,7 @@ class BatchTransport(driver.Transport):
 
 
 def build_app(settings: Settings, hooks: Hooks, consume: Callable[[Any], Any]) -> App:
-    """A Faust app with one agent on the topic and the batch transport. Nothing starts yet."""
+    """A Faust app with one agent on all topics and the batch transport. Nothing starts yet."""
     never_create_topics()
     brokers = [URL(f"kafka://{address.strip()}") for address in settings.kafka_bootstrap.split(",")]
     app = App(
@@ -117,6 +117,6 @@ def build_app(settings: Settings, hooks: Hooks, consume: Callable[[Any], Any]) -
     transport = BatchTransport(brokers, app)
     transport.hooks = hooks
     app.transport = transport
-    topic = app.topic(settings.kafka_topic, schema=BatchSchema(), acks=False)
-    app.agent(topic, name="message-events")(consume)
+    topics = app.topic(*settings.topics, schema=BatchSchema(), acks=False)
+    app.agent(topics, name="message-events")(consume)
     return app

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 PREFETCH_SECONDS = 0.1
 """For so long the other partitions of a broker are not fetched before an answer was taken."""
+PREFETCH_BYTES = 64 << 20
+"""Compressed bytes of all partitions together that were fetched and not taken: beyond it nothing is fetched."""
 
 
 @dataclass(slots=True)
@@ -56,8 +58,10 @@ class Taken:
 class Fetched:
     """A broker's answer for one partition, from which batches are taken. None is unpacked before it is wanted."""
 
-    def __init__(self, assignment: Any, tp: TopicPartition, position: int, batches: Iterator[Unpacked]) -> None:
-        self.position, self._place = position, Place(*tp)
+    def __init__(
+        self, assignment: Any, tp: TopicPartition, position: int, batches: Iterator[Unpacked], size_bytes: int = 0
+    ) -> None:
+        self.position, self._place, self.size_bytes = position, Place(*tp), size_bytes
         self.refused: BatchRefused | None = None
         self._state, self._assignment = assignment.state_value(tp), assignment
         self._batches, self._created = batches, time.monotonic()
@@ -186,6 +190,16 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
         """Gives None where no stamp of a broker can be judged."""
         self._doubted: dict[TopicPartition, int] = {}
 
+    def _get_actions_per_node(self, assignment: Any) -> Any:
+        """Decide what to ask brokers for: together no more than there is room for, since all of it is kept.
+
+        Of one partition at least a batch comes from each of them, however large.
+        """
+        kept = sum(answer.size_bytes for answer in self._records.values() if isinstance(answer, Fetched))
+        self._fetch_max_bytes = max(0, PREFETCH_BYTES - kept) // max(1, len(self._client.cluster.brokers()))
+        requests, *others = super()._get_actions_per_node(assignment)
+        return (requests if self._fetch_max_bytes else [], *others)
+
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> bool:
         """Ask a broker, and keep its answers. Whether there is anything to take."""
         asked = {TopicPartition(t, p): offset for t, partitions in request.topics for p, offset, _ in partitions}
@@ -225,7 +239,8 @@ class BatchFetcher(Fetcher):  # type: ignore[misc]
         if claims_of_first(payload)[0] > log_end and self._doubted.get(tp) != position:
             self._doubted[tp] = position
             return None  # asked once more: by then the broker knows of what was appended while it answered
-        return Fetched(assignment, tp, position, unpack_fetch(payload, position, log_end, Aborted(aborted)))
+        batches = unpack_fetch(payload, position, log_end, Aborted(aborted))
+        return Fetched(assignment, tp, position, batches, len(payload))
 
     def _note_stamps(
         self, broker: int, asked: Mapping[TopicPartition, int], asked_ms: int, answers: Mapping[TopicPartition, Any]

@@ -141,7 +141,7 @@ class Fetching:
         place = Place(*tp)
         behind = behind_gaps(position, self.accepted.gaps(place))
         if behind > position:
-            log.warning("partition %d: skipping offsets %d to %d, as accepted", place.number, position, behind - 1)
+            log.warning("partition %s: skipping offsets %d to %d, as accepted", place, position, behind - 1)
             consumer.skip_to(tp, behind)
             consumer.drop(tp)
             return

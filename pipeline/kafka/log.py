@@ -1,8 +1,9 @@
 """Kafka as the worker's loops see it: answers instead of errors, from the thread that owns the consumer."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -11,14 +12,18 @@ from pipeline.core.place import Place
 from pipeline.core.watermark import Idle
 from pipeline.kafka import offsets
 from pipeline.kafka.consumer import BatchConsumerThread
+from pipeline.kafka.topics import existing
 from pipeline.peer import Peer
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+OTHERS_SECONDS = 2.0
+"""A question about partitions that somebody else reads, for readiness alone, is given up after so long."""
+
 
 class KafkaLog:
-    """The log of the topic. Where Kafka does not answer, ``peer`` is told and the answer is empty, or None."""
+    """The log of the topics. Where Kafka does not answer, ``peer`` is told and the answer is empty, or None."""
 
     def __init__(
         self,
@@ -28,7 +33,7 @@ class KafkaLog:
         monotonic: Callable[[], float],
     ) -> None:
         self._thread, self._peer, self._clock_ms, self._monotonic = thread, peer, clock_ms, monotonic
-        self._topic, self._ledger, self._waiting = thread.hooks.topic, thread.hooks.ledger, thread.hooks.waiting
+        self._ledger, self._waiting = thread.hooks.ledger, thread.hooks.waiting
 
     async def caught_up(self) -> dict[Place, Idle]:
         """Partitions of which everything that could be read a moment ago is durable."""
@@ -41,6 +46,17 @@ class KafkaLog:
         """The last stable offset of every partition that is being read: up to there is something to read."""
         asked = self._ledger.partitions - self._waiting.unanswered
         return await self._ask(offsets.log_ends(self._thread.kafka, asked), {})
+
+    async def ends_of(self, places: Iterable[Place]) -> dict[Place, int]:
+        """The last stable offset of any partitions, of others' too; of those whose leader tells it soon.
+
+        That none does is no trouble of this worker's: their topic may be gone.
+        """
+        asked = set(places) - self._waiting.unanswered
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(OTHERS_SECONDS):
+                return await self._run(offsets.log_ends(self._thread.kafka, asked))
+        return {}
 
     async def commit_offsets(self, next_offsets: dict[Place, int]) -> dict[Place, int] | None:
         """Commit what is still assigned, and return that. None: not now."""
@@ -66,10 +82,9 @@ class KafkaLog:
         """The partitions that the group has given to this worker."""
         return await self._call(offsets.assigned, self._thread.kafka)
 
-    async def partitions(self) -> frozenset[Place]:
-        """All partitions in the topic's metadata, which is at most METADATA_MAX_AGE_MS old."""
-        numbers = await self._call(self._thread.kafka.partitions_for_topic, self._topic)
-        return frozenset(Place(self._topic, number) for number in numbers or ())
+    async def existing(self, topics: Iterable[str]) -> dict[str, frozenset[Place]]:
+        """The partitions of each topic by the metadata; none where it is missing there, for whatever reason."""
+        return await self._run(existing(self._thread.kafka, topics))
 
     async def _ask(self, question: Coroutine[Any, Any, T], otherwise: T) -> T:
         try:

@@ -30,6 +30,8 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         self.broker_clocks = BrokerClocks()
         self.now: Callable[[], Moment | None] = lambda: None
         """Both go to the fetcher."""
+        self._others: set[str] = set()
+        """Topics that are not read here, and whose metadata are wanted all the same."""
 
     async def start(self) -> None:
         """Connect, and put our fetcher in the place of aiokafka's, which has had nothing to do yet."""
@@ -44,6 +46,27 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             isolation_level="read_committed",
         )
         self._fetcher.broker_clocks, self._fetcher.now = self.broker_clocks, self.now
+        # The leader of a group sets the topics of its members at each assignment. Were the others dropped there, a
+        # question for metadata that is under way would be repeated, and the group would wait for that until the
+        # metadata are too old.
+        set_topics = self._client.set_topics
+        self._client.set_topics = lambda topics: set_topics({*topics, *self._others})
+
+    def ask_for(self, topics: Collection[str]) -> "asyncio.Future[Any] | None":
+        """Have the metadata of these topics asked for from now on; done when they are there. None: they are asked for.
+
+        Private, since a consumer asks for its own topics, or for all there are. aiokafka compares which topics it has
+        asked for with those that it is to ask for when an answer comes, so that they must be another set, not the same
+        one with more in it; and it repeats the question at once only if it was woken.
+        """
+        client = self._client
+        if client._topics.issuperset(topics):
+            return None
+        self._others |= set(topics)
+        asked: asyncio.Future[Any] = client.set_topics(client._topics)
+        if not client._md_update_waiter.done():
+            client._md_update_waiter.set_result(None)
+        return asked
 
     def kept(self) -> dict[TopicPartition, Any]:
         """Answers that were fetched, or stand for one, by partition."""
@@ -134,5 +157,5 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
 
 def _gap(tp: TopicPartition, position: int, cause: Cause) -> LogGap:
-    where = f"partition {tp.partition} of {tp.topic} cannot be read at offset {position}"
+    where = f"partition {Place(*tp)} cannot be read at offset {position}"
     return LogGap(f"{where}: {cause.why}; {cause.remedy}")

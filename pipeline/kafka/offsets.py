@@ -4,13 +4,14 @@ All of it runs on the loop of the thread that owns the consumer. An offset is al
 """
 
 import asyncio
+import contextlib
 import copy
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, TopicAuthorizationFailedError
 from aiokafka.structs import OffsetAndMetadata
 
 from pipeline.core.place import Place
@@ -50,10 +51,12 @@ async def read_offsets(
     except KafkaError as error:
         cause = Cause(f"the brokers do not tell what is committed, or which topic it is ({error})", AGAIN, passes=True)
         return {}, {**causes, **{Place(*tp): cause for tp in last}}
+    untold = Cause("the brokers do not tell which topic it is", AGAIN, passes=True)
     return {
-        Place(*tp): Offsets(committed[tp].offset if tp in committed else None, first[tp], last[tp], ids[tp.topic])
+        Place(*tp): Offsets(committed[tp].offset if tp in committed else None, first[tp], last[tp], *ids[tp.topic])
         for tp in last
-    }, causes
+        if tp.topic in ids
+    }, {**causes, **{Place(*tp): untold for tp in last if tp.topic not in ids}}
 
 
 async def log_ends(
@@ -138,17 +141,34 @@ async def caught_up(
 
 async def commit(consumer: AIOKafkaConsumer, offsets: Mapping[Place, int]) -> dict[Place, int] | None:
     """Commit offsets of partitions that are still assigned, and return those. None: not now. Raises KafkaError."""
-    coordinator, state = consumer._coordinator, consumer._subscription
+    state = consumer._subscription
     # Never while the group is being joined: the broker takes up what is sent on a connection in order, so the commit
     # would come after the join, under a generation that is no longer current, and aiokafka would take that answer for
     # a reason to join again, without end.
-    if state.reassignment_in_progress or coordinator.need_rejoin(state.subscription):
+    if state.reassignment_in_progress or consumer._coordinator.need_rejoin(state.subscription):
         return None
     ours = {p: offset for p, offset in offsets.items() if p in assigned(consumer)}
     wanted = {TopicPartition(*p): OffsetAndMetadata(offset, "") for p, offset in ours.items()}
-    # Private, because the public commit() repeats without end, through a join too. This is one attempt.
-    await _within(COMMIT_SECONDS, "a commit", coordinator._do_commit_offsets(state.subscription.assignment, wanted))
-    return ours
+    return {Place(*tp): wanted[tp].offset for tp in await _commit(consumer, wanted)}
+
+
+async def _commit(
+    consumer: AIOKafkaConsumer, wanted: Mapping[TopicPartition, OffsetAndMetadata]
+) -> set[TopicPartition]:
+    """Commit, and return which partitions were. All at once, or by topic where the right to one of them is missing."""
+    coordinator, assignment = consumer._coordinator, consumer._subscription.subscription.assignment
+    try:
+        # Private, because the public commit() repeats without end, through a join too. This is one attempt.
+        await _within(COMMIT_SECONDS, "a commit", coordinator._do_commit_offsets(assignment, wanted))
+    except TopicAuthorizationFailedError:
+        topics, done = {tp.topic for tp in wanted}, set[TopicPartition]()
+        if len(topics) == 1:
+            raise
+        for topic in topics:
+            with contextlib.suppress(TopicAuthorizationFailedError):
+                done |= await _commit(consumer, {tp: offset for tp, offset in wanted.items() if tp.topic == topic})
+        return done
+    return set(wanted)
 
 
 async def _within(seconds: float, question: str, answer: Awaitable[T]) -> T:

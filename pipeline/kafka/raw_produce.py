@@ -10,8 +10,10 @@ from aiokafka.errors import KafkaError, LeaderNotAvailableError, RequestTimedOut
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c, encode_varint
 
+from pipeline.core.place import Place
 from pipeline.kafka.batches import FORMAT
 from pipeline.kafka.client import connection
+from pipeline.kafka.topics import never_create_topics
 from schemas.settings import Settings
 
 ALL_REPLICAS = -1
@@ -23,9 +25,12 @@ _LENGTH_COVERS = 9
 
 
 class RawRecord(NamedTuple):
-    """A record to produce into a partition. ``timestamp`` is epoch milliseconds."""
+    """A record to produce into a partition, or into another one of its topic where there is no such partition.
 
-    partition: int
+    ``timestamp`` is epoch milliseconds.
+    """
+
+    place: Place
     timestamp: int
     key: bytes | None
     value: bytes | None
@@ -42,29 +47,40 @@ def is_plain(headers: Sequence[tuple[bytes, bytes | None]]) -> bool:
     return True
 
 
-async def produce_raw(settings: Settings, topic: str, records: Sequence[RawRecord]) -> list[int]:
+async def produce_raw(settings: Settings, records: Sequence[RawRecord]) -> list[int]:
     """Send records one by one; returns Kafka's error code for each, 0 for none. Raises KafkaError before the first."""
+    never_create_topics()
     client = AIOKafkaClient(**connection(settings), request_timeout_ms=ANSWER_MS)
     try:
         await client.bootstrap()
-        await client.add_topic(topic)
+        for topic in sorted({record.place.topic for record in records}):
+            await client.add_topic(topic)
         await client.force_metadata_update()
-        return [await _produce(client, topic, record) for record in records]
+        return [await _produce(client, record) for record in records]
     finally:
         await client.close()
 
 
-async def _produce(client: AIOKafkaClient, topic: str, record: RawRecord) -> int:
-    leader = client.cluster.leader_for_partition(TopicPartition(topic, record.partition))
+async def _produce(client: AIOKafkaClient, record: RawRecord) -> int:
+    place = _existing(client, record.place)
+    leader = client.cluster.leader_for_partition(TopicPartition(*place))
     if leader in (None, -1):
         return int(LeaderNotAvailableError.errno)
-    topics = [(topic, [(record.partition, batch_of(record))])]
+    topics = [(place.topic, [(place.number, batch_of(record))])]
     try:
         response = await client.send(leader, ProduceRequest(None, ALL_REPLICAS, ANSWER_MS, topics))
     except KafkaError:  # it may have arrived all the same
         return int(RequestTimedOutError.errno)
     ((_, ((_, code, *_),)),) = response.topics
     return int(code)
+
+
+def _existing(client: AIOKafkaClient, place: Place) -> Place:
+    """The partition, or another one of its topic that exists."""
+    numbers = sorted(client.cluster.partitions_for_topic(place.topic) or ())
+    if not numbers or place.number in numbers:
+        return place
+    return Place(place.topic, numbers[place.number % len(numbers)])
 
 
 def batch_of(record: RawRecord) -> bytes:

@@ -12,7 +12,7 @@ throws away what was fetched meanwhile.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -106,7 +106,7 @@ class Starting:
                 note_wait(self.waiting, place, choice.from_offset, gap_cause(place, choice), self.monotonic())
             else:
                 self._begin_reading(consumer, place, choice)
-        if starts := {p.number: c.offset for p, c in sorted(choices.items()) if isinstance(c, Start)}:
+        if starts := {str(p): c.offset for p, c in sorted(choices.items()) if isinstance(c, Start)}:
             log.info("reading %s", starts)
 
     def _begin_reading(self, consumer: AIOKafkaConsumer, place: Place, start: Start) -> None:
@@ -126,8 +126,7 @@ class Starting:
         elif self._at_odds_since is None:
             self._at_odds_since = now
         elif now - self._at_odds_since > FORGOTTEN_SECONDS:
-            reading = sorted(p.number for p in self.ledger.partitions)
-            log.warning("assigned %s, reading %s; starting again", sorted(p.number for p in wanted), reading)
+            log.warning("assigned %s; reading %s; starting again", _names(wanted), _names(self.ledger.partitions))
             self._at_odds_since = None
             self.begin(consumer)
 
@@ -137,3 +136,7 @@ class Starting:
         if tp in consumer.assignment() and place in self.ledger.partitions:
             consumer.seek(tp, offset)
             self.ledger.begin(place, offset, now)
+
+
+def _names(places: Iterable[Place]) -> str:
+    return ", ".join(map(str, sorted(places))) or "none"

@@ -5,6 +5,7 @@ aiokafka asks for metadata in a version that has none yet, so the question and i
 
 import uuid
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import IncompatibleBrokerVersion
@@ -81,15 +82,25 @@ class _Ask(Request[_Question]):
         return request_struct_class(self._topics, False, False, False, _NO_TAGS)
 
 
-async def read_topic_ids(client: AIOKafkaClient, topics: Iterable[str]) -> dict[str, str]:
-    """The id of each topic, NO_ID where the broker knows of none. Raises KafkaError where it does not answer."""
+class Identity(NamedTuple):
+    """A topic as it is: its id, NO_ID where the broker knows of none, and how many partitions it has, of one answer."""
+
+    topic_id: str = NO_ID
+    partitions: int = 0
+
+
+async def read_topic_ids(client: AIOKafkaClient, topics: Iterable[str]) -> dict[str, Identity]:
+    """The identity of each topic that the broker tells about. Raises KafkaError where it does not answer."""
     wanted = sorted(set(topics))
     try:
         answer = await client.send(client.get_random_node(), _Ask(wanted))
     except (IncompatibleBrokerVersion, NotImplementedError):  # the second where no version fits
-        return dict.fromkeys(wanted, NO_ID)
-    found = {name: (high, low) for _, name, high, low, *_ in answer.topics}
-    return {name: _spelled(*found.get(name, (0, 0))) for name in wanted}
+        return dict.fromkeys(wanted, Identity())
+    return {
+        name: Identity(_spelled(high, low), len(partitions))
+        for code, name, high, low, _, partitions, *_ in answer.topics
+        if not code
+    }
 
 
 def _spelled(high: int, low: int) -> str:

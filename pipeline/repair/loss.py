@@ -61,12 +61,12 @@ async def find_loss(consumer: LogConsumer, place: Place, offset: int, last: int 
     await consumer._client.force_metadata_update()
     await consumer.topics()
     if place.number not in (consumer.partitions_for_topic(place.topic) or ()):
-        raise NothingLost(f"{place.topic} has no partition {place.number}")
+        raise NothingLost(f"there is no partition {place}")
     (first,), (end,) = (await consumer.beginning_offsets([tp])).values(), (await consumer.end_offsets([tp])).values()
     if offset < first:
         return Loss(place, offset, first, "deleted from the log")
     if offset >= end:
-        raise NothingLost(f"the log of partition {place.number} ends at {end}; nothing is lost there")
+        raise NothingLost(f"the log of partition {place} ends at {end}; nothing is lost there")
     consumer.assign([tp])
     consumer.seek(tp, offset)
     async with asyncio.timeout(LOOK_SECONDS):
@@ -79,18 +79,19 @@ async def find_loss(consumer: LogConsumer, place: Place, offset: int, last: int 
 
 async def first_answer(consumer: LogConsumer, tp: TopicPartition, offset: int) -> Loss:
     """Look at the broker's answer for the offset that a partition was sought to. Raises NothingLost."""
+    place = Place(*tp)
     while True:
         match consumer.kept().get(tp):
             case Fetched() as fetched if fetched.has_more:
                 if fetched.begins_behind(offset):
-                    raise NothingThere(f"partition {tp.partition} has no record at {offset}, and can be read behind it")
-                raise NothingLost(f"offset {offset} of partition {tp.partition} can be read; nothing is lost there")
+                    raise NothingThere(f"partition {place} has no record at {offset}, and can be read behind it")
+                raise NothingLost(f"offset {offset} of partition {place} can be read; nothing is lost there")
             case Fetched() as fetched if fetched.refused is not None:
-                return Loss(Place(*tp), offset, fetched.refused.next_offset, str(fetched.refused))
+                return Loss(place, offset, fetched.refused.next_offset, str(fetched.refused))
             case Failed(errors.OffsetOutOfRangeError):
-                raise NothingLost(f"the log of partition {tp.partition} has just changed; look again")
+                raise NothingLost(f"the log of partition {place} has just changed; look again")
             case Failed(errors.TopicAuthorizationFailedError, cause):
-                raise NothingLost(f"partition {tp.partition} cannot be looked at: {cause.why}; {cause.remedy}")
+                raise NothingLost(f"partition {place} cannot be looked at: {cause.why}; {cause.remedy}")
             case Failed(_, cause) if not cause.passes:
-                return Loss(Place(*tp), offset, None, cause.why)
+                return Loss(place, offset, None, cause.why)
         await asyncio.sleep(POLL_SECONDS)

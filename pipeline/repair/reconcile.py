@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadState, State
-from pipeline.core.place import Place
+from pipeline.core.place import Place, stored_place
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.message_event import OTHER_KEY
@@ -167,8 +167,7 @@ class Reconciler:
             self.on_progress("looking for repeated ids", part, parts)
             found = self._rows("violations", parts=parts, part=part, limit=MAX_DIFFERENCES, **where)
             for org, event, kind, times, places in found:
-                # Facts of before topics were kept have none: there was only one.
-                read = tuple((Place(topic or self.store.topic, int(n)), int(offset)) for topic, n, offset in places)
+                read = tuple((stored_place(topic, int(n)), int(offset)) for topic, n, offset in places)
                 yield Violation(org, event, kind, tuple(times), read)
 
 

@@ -1,4 +1,4 @@
-"""Reads a span of the topic once more, through the code of the worker, beside the live ones.
+"""Reads a span of the topics once more, through the code of the worker, beside the live ones.
 
 A replay has a consumer of its own and no group, so that the live offsets stay untouched, and writes no watermark and no
 progress of partitions. Its facts are repetitions or were missing; late ones are recomputed as ever. Its own progress is
@@ -57,7 +57,7 @@ class Replay(Reading):
         return self.done
 
     async def _begin(self, consumer: LogConsumer) -> dict[Place, Bounds]:
-        bounds = await find_bounds(consumer, self.settings.kafka_topic, self.wanted)
+        bounds = await find_bounds(consumer, self.topics, self.wanted)
         await asyncio.to_thread(self.replays.begin, uuid.uuid4(), self.wanted, bounds)
         return bounds
 

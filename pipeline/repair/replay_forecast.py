@@ -72,7 +72,7 @@ class DryRun(Reading):
         erasures: Erasures = await asyncio.to_thread(self.store.perform, ReadErasures())
         reached: dict[Place, int] = {}
         async with open_consumer(self.settings) as consumer:
-            bounds = await find_bounds(consumer, self.settings.kafka_topic, self.wanted)
+            bounds = await find_bounds(consumer, self.topics, self.wanted)
             self.on_start(sum(b.end - b.start for b in bounds.values()))
             async for chunk in self.chunks(consumer, bounds, state):
                 valid += await asyncio.to_thread(self.look_at, chunk, erasures, forecast)

@@ -43,11 +43,14 @@ class Replays:
         if not rows:
             raise NothingToReplay("no replay of that span was interrupted; run it without --resume")
         bounds = {Place(topic, int(number)): Bounds(int(start), int(end)) for _, topic, number, start, end, _ in rows}
-        if any(int(life) != self._store.incarnations.get(Place(topic, int(n)), 0) for _, topic, n, *_, life in rows):
-            raise NothingToReplay("the topic was made anew since that replay was interrupted; run it without --resume")
-        if wanted.places and wanted.places != set(bounds):
-            numbers = ", ".join(str(place.number) for place in sorted(bounds))
-            raise NothingToReplay(f"the interrupted replay is of partitions {numbers}; name these, or none")
+        lives = self._store.incarnations
+        anew = {topic for _, topic, n, *_, life in rows if int(life) != lives.get(Place(topic, int(n)), 0)}
+        if anew:
+            names = ", ".join(sorted(anew))
+            raise NothingToReplay(f"made anew since that replay was interrupted: {names}; run it without --resume")
+        if not wanted.is_all_of(bounds.keys()):
+            names = ", ".join(map(str, sorted(bounds)))
+            raise NothingToReplay(f"the interrupted replay is of partitions {names}; name these, or none")
         self._remember(uuid.UUID(str(rows[0][0])), wanted, bounds)
         return bounds
 
@@ -57,7 +60,6 @@ class Replays:
             "reading replays",
             sql("replay/interrupted"),
             cluster_id=self._store.cluster_id,
-            topic=self._store.topic,
             from_ms=wanted.from_ms,
             to_ms=wanted.to_ms,
         )

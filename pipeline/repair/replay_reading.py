@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
@@ -19,7 +20,7 @@ from pipeline.errors import Stop
 from pipeline.kafka.client import connection
 from pipeline.kafka.fetcher import Taken
 from pipeline.kafka.log_consumer import LogConsumer
-from pipeline.kafka.topics import never_create_topics
+from pipeline.kafka.topics import missing_topics, never_create_topics
 from schemas.grain import MS_PER_SECOND
 from schemas.limits import PARTITION_FETCH_BYTES
 from schemas.settings import Settings
@@ -31,7 +32,7 @@ class NothingToReplay(Stop):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The records to read again: Kafka timestamp (epoch ms) in [from_ms, to_ms), of some partitions or all.
+    """The records to read again: Kafka timestamp (epoch ms) in [from_ms, to_ms), of some topics, or partitions, or all.
 
     ``rate`` is records per second at the most, 0 for no limit.
     """
@@ -39,7 +40,13 @@ class Wanted:
     from_ms: int
     to_ms: int
     places: frozenset[Place] = frozenset()
+    topics: frozenset[str] = frozenset()
     rate: float = 0.0
+
+    def is_all_of(self, places: Set[Place]) -> bool:
+        """Whether these are the partitions that are named, or are of the topics that are, where any are."""
+        topics = {place.topic for place in places}
+        return self.places in (frozenset(), places) and self.topics in (frozenset(), topics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,11 @@ class Reading:
     wanted: Wanted
     clock: Callable[[], Moment]
     gaps: Mapping[Place, Sequence[Gap]]
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The topics of which partitions are looked up."""
+        return frozenset(p.topic for p in self.wanted.places) or self.wanted.topics or frozenset(self.settings.topics)
 
     async def chunks(self, consumer: LogConsumer, bounds: Mapping[Place, Bounds], state: State) -> AsyncIterator[Chunk]:
         """The records of the span, decoded, in chunks of the size of the worker's flushes.
@@ -102,16 +114,17 @@ async def open_consumer(settings: Settings) -> AsyncIterator[LogConsumer]:
             await consumer.stop()
 
 
-async def find_bounds(consumer: LogConsumer, topic: str, wanted: Wanted) -> dict[Place, Bounds]:
-    """The offsets to read of each partition, as the log stands now. Raises NothingToReplay.
+async def find_bounds(consumer: LogConsumer, topics: Set[str], wanted: Wanted) -> dict[Place, Bounds]:
+    """The offsets to read of each partition of these topics, as the log stands now. Raises NothingToReplay.
 
     From the first record that is not before the span to the end of the log: producers' clocks differ, so that a record
     of the span may stand behind one that was stamped after it. Where the broker cannot look up times, all is read.
     """
-    known = await _places(consumer, topic)
+    known = await _places(consumer, topics)
     if missing := wanted.places - known:
-        numbers = ", ".join(str(place.number) for place in sorted(missing))
-        raise NothingToReplay(f"{topic} has no partition {numbers}; it has {len(known)}")
+        have = Counter(place.topic for place in known)
+        has = ", ".join(f"{topic} has {have[topic]}" for topic in sorted({place.topic for place in missing}))
+        raise NothingToReplay(f"there is no partition {', '.join(map(str, sorted(missing)))}; {has}")
     tps = [TopicPartition(*place) for place in sorted(wanted.places or known)]
     first, last = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
     since = await consumer.offsets_for_times(dict.fromkeys(tps, wanted.from_ms))
@@ -124,13 +137,14 @@ async def find_bounds(consumer: LogConsumer, topic: str, wanted: Wanted) -> dict
     return bounds
 
 
-async def _places(consumer: LogConsumer, topic: str) -> frozenset[Place]:
+async def _places(consumer: LogConsumer, topics: Set[str]) -> frozenset[Place]:
     await consumer._client.force_metadata_update()
     await consumer.topics()
-    numbers = consumer.partitions_for_topic(topic)
-    if not numbers:
-        raise NothingToReplay(f"the topic {topic} does not exist; run `msgmetrics migrate`")
-    return frozenset(Place(topic, number) for number in numbers)
+    known = {topic: consumer.partitions_for_topic(topic) or () for topic in sorted(topics)}
+    if missing := [topic for topic, numbers in known.items() if not numbers]:
+        others = "" if len(missing) == len(topics) else "; or name the others with --topic"
+        raise NothingToReplay(missing_topics(missing) + others)
+    return frozenset(Place(topic, number) for topic, numbers in known.items() for number in numbers)
 
 
 async def read_batches(

@@ -6,7 +6,7 @@ that stands still although both answer, ends the process: whoever supervises it 
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline import metrics
@@ -25,6 +25,11 @@ STANDING_SECONDS = 8.0
 """A partition that has records to read may stand still for so long."""
 STALLED_SECONDS = 60.0
 """A partition that stands still for so long, with no reason to, ends the worker."""
+NAMED = 8
+"""So many partitions are named in a sentence."""
+MISSING_SECONDS = 15.0
+"""A topic may be missing from the metadata for so long: they are asked for every 10 s, and it may be away for a moment.
+"""
 FLOOD_WINDOW_MS = Grain.MINUTE.milliseconds
 FLOOD_LETTERS, FLOOD_SHARE = 100, 0.2
 """So many dead letters, and such a share of all records, are a flood: a producer is broken."""
@@ -57,12 +62,19 @@ class Health:
     sink: Peer = field(default_factory=lambda: Peer("sink"))
     kafka: Peer = field(default_factory=lambda: Peer("Kafka"))
     lag: int = 0
+    is_leading: bool = False
+    """This worker rolls, sweeps and watches for violations."""
     holding: tuple[Place, ...] = ()
+    history: Mapping[str, int] = field(default_factory=dict)
+    """Topics that hold `as_of` since they were read less far than it is, with how many of their records are left."""
+    missing: Mapping[str, int] = field(default_factory=dict)
+    """Topics on the list that the metadata do not name, with since when."""
     standing: Mapping[Place, Standing] = field(default_factory=dict)
     waiting: Mapping[Place, str] = field(default_factory=dict)
     """Partitions that cannot go on, with the reason: no fault of this process, so that no watchdog counts them."""
     recent: tuple[tuple[int, int, int], ...] = ()
-    """(time, events, dead letters) of the last minute's flushes. Replaced as a whole, since another thread reads it."""
+    """(time, events, dead letters but for tombstones) of the last minute's flushes. Replaced as a whole, since another
+    thread reads it."""
     _asked_ms: int = 0
     _excused_ms: int = 0
 
@@ -77,7 +89,7 @@ class Health:
         return now_ms + self.epoch_ms - self.as_of_ms
 
     def counted(self, events: int, dead_letters: int, now_ms: int) -> None:
-        """A flush made that many events and dead letters durable."""
+        """A flush made that many events durable, and so many dead letters that are no tombstones."""
         self.recent = (*self._recent(now_ms), (now_ms, events, dead_letters))
 
     def _recent(self, now_ms: int) -> list[tuple[int, int, int]]:
@@ -96,12 +108,27 @@ class Health:
         self.standing = standing
         self.lag = sum(max(0, end - durable.get(p, end)) for p, end in ends.items())
 
+    def missing_topics(self, topics: Iterable[str], now_ms: int) -> None:
+        """Note which topics on the list the metadata do not name."""
+        self.missing = {topic: self.missing.get(topic, now_ms) for topic in topics}
+
+    def _topics(self, now_ms: int) -> Iterator[str]:
+        for topic, since_ms in sorted(self.missing.items()):
+            if now_ms - since_ms > MISSING_SECONDS * MS_PER_SECOND:
+                yield (
+                    f"the topic {topic} does not exist, or this worker may not see it; as_of is held by it only once "
+                    "any of it was read. Make it (`msgmetrics migrate --create`), grant DESCRIBE and READ on it, or "
+                    "take it out of MSGMETRICS_KAFKA_TOPIC and, if it was ever read, retire it"
+                )
+        for topic, left in sorted(self.history.items()):
+            yield f"as_of stands still until the history of the topic {topic} is read: {left} records are left"
+
     def _standing_still(self, now_ms: int, limit_seconds: float, excused_ms: int = 0) -> Iterator[str]:
         for p, x in sorted(self.standing.items()):
             still_ms = now_ms - max(x.since_ms, excused_ms)
             if x.has_more and p not in self.waiting and still_ms > limit_seconds * MS_PER_SECOND:
                 seconds = still_ms // MS_PER_SECOND
-                name = f"partition {p.number}"
+                name = f"partition {p}"
                 if x.durable is None:
                     yield f"{name} is assigned to this worker, which has not begun to read it for {seconds} s"
                 else:
@@ -122,6 +149,7 @@ class Health:
         found += [] if self.clock_problem else self.broker_clocks.sentences(now_ms)
         found += self.waiting.values()
         found += self._standing_still(now_ms, STANDING_SECONDS)
+        found += self._topics(now_ms)
         if flood := self._flood(now_ms):
             found.append(flood)
         limit_ms = (self.lateness_seconds + STALE_SECONDS) * MS_PER_SECOND
@@ -134,7 +162,7 @@ class Health:
         return found
 
     def _waiting(self) -> str:
-        held = f"; held by partitions {', '.join(str(p.number) for p in self.holding)}" if self.holding else ""
+        held = f"; held by partitions {_few(self.holding)}" if self.holding else ""
         return held + (f"; {self.lag} records behind" if self.lag else "")
 
     def stalled(self, now_ms: int, *, may_pause: bool) -> str | None:
@@ -151,6 +179,12 @@ class Health:
         return next(self._standing_still(now_ms, STALLED_SECONDS, self._excused_ms), None)
 
 
+def _few(places: Sequence[Place]) -> str:
+    """The names of some partitions, of which there may be thousands."""
+    names, more = ", ".join(map(str, places[:NAMED])), len(places) - NAMED
+    return f"{names} and {more} more" if more > 0 else names
+
+
 def show_health(health: Health, clock_ms: Callable[[], int]) -> None:
     """Have the gauges that depend on the time evaluated at scrape time."""
     metrics.READY.set_function(lambda: not health.reasons(clock_ms()))
@@ -158,6 +192,11 @@ def show_health(health: Health, clock_ms: Callable[[], int]) -> None:
     metrics.AS_OF_AGE.set_function(
         lambda: health.as_of_age_ms(clock_ms()) / MS_PER_SECOND if health.as_of_ms else math.nan
     )
+
+
+def broken(chunk: Chunk, result: Flushed) -> int:
+    """The number of dead letters of a flush that tell of a broken producer: a tombstone does not."""
+    return result.dead_letters - sum(letter.reason == DeadLetterReason.EMPTY for letter in chunk.letters)
 
 
 def count_flush(chunk: Chunk, result: Flushed) -> None:

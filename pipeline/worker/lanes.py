@@ -15,46 +15,35 @@ from typing import Any, TypeVar
 from pipeline import metrics
 from pipeline.core.clocks import Moment
 from pipeline.core.commits import NO_READING, Commits, Reached
-from pipeline.core.effects import Effect, Erasures, Progress, ReadErasures, ReadState, Steps
+from pipeline.core.effects import Effect, Erasures, ReadErasures, ReadState, Steps
 from pipeline.core.erasure import sweep_steps
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
-from pipeline.core.place import Place, is_leading
-from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps, roll_steps
+from pipeline.core.place import Place
+from pipeline.core.progress import Progress
+from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps
 from pipeline.core.watermark import Idle, partition_watermark
 from pipeline.runner import Runner
-from pipeline.worker.health import count_flush
+from pipeline.worker.health import broken, count_flush
 from pipeline.worker.log import Log
+from pipeline.worker.pauses import Pauses
+from pipeline.worker.rolling import Rolling
 from pipeline.worker.seen import Seen
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 10.0
-"""Records that were fetched and did not arrive here within this time are read again."""
 LIVE_FLUSHES = 3
 """A worker that is behind by at most this many flushes keeps up: some records are always under way."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pauses:
-    """Pauses of the loops, in seconds. The defaults are the worker's; the simulation has shorter ones."""
-
-    tick: float = 0.25
-    report: float = 2.0
-    sweep: float = 300.0  # an interrupted erasure is resumed after at most this time
-    patience: float = PATIENCE_SECONDS
-    progress: float = 0.0
-    """At least so long between two writings of the progress of caught-up partitions."""
 
 
 @dataclass(slots=True)
 class Lanes:
     """State of one worker's loops.
 
-    ``seen`` has the clock for event rules, ``monotonic`` (seconds) is for intervals; ``new_id`` names the batches of
-    late keys, and must never give the same name twice. ``report`` blocks.
+    ``listed`` are the topics that it reads. ``seen`` has the clock for event rules, ``monotonic`` (seconds) is for
+    intervals; ``new_id`` names the batches of late keys, and must never give the same name twice. ``report`` blocks.
 
     While the clock is in doubt nothing more is read, no partition is called idle and nobody sweeps. What rests on
     stored marks goes on: rolls, recomputes, commits.
@@ -62,6 +51,7 @@ class Lanes:
 
     ledger: Ledger
     kafka: Log
+    listed: frozenset[str]
     runner: Runner
     policy: FlushPolicy
     rules: Rules
@@ -75,6 +65,7 @@ class Lanes:
     pace: Pace = Pace.BACKLOG
     chunk: Chunk = field(default_factory=Chunk)
     hidden: Mapping[Place, int] = field(default_factory=dict)
+    _rolling: Rolling = field(init=False)
     _chunk_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _flushed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -82,11 +73,14 @@ class Lanes:
     _is_stopping: bool = False
     _next_progress: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._rolling = Rolling(self.listed, self.kafka, self.seen.health)
+
     async def offer(self, batch: Batch) -> None:
         """Take a batch from Faust: decode it into the growing chunk. Stale and repeated batches are dropped."""
         async with self._chunk_lock:  # also while it is admitted: what is given back meanwhile is refused
             if not self.ledger.admit(batch, self.monotonic()):
-                log.info("dropped a stale batch of partition %d at %d", batch.place.number, batch.start)
+                log.info("dropped a stale batch of partition %s at %d", batch.place, batch.start)
                 return
             await self.runner.call(self._decode, batch)
         if self._flush_due():
@@ -127,7 +121,7 @@ class Lanes:
             await self._waited(self._flushed, self.pauses.tick)  # behind a flush most partitions are settled
             if self.monotonic() >= next_tick and not self._is_stopping:
                 await self.tick()
-                next_tick = self.monotonic() + self.pauses.tick
+                next_tick = self.monotonic() + self.pauses.between_ticks(len(self.ledger.partitions))
 
     async def _recompute_loop(self) -> None:
         while not self._is_stopping:
@@ -139,13 +133,13 @@ class Lanes:
         more = False
         while not self._is_stopping:
             await asyncio.sleep(0 if more else self.pauses.tick)
-            more = is_leading(await self.kafka.assigned()) and await self._roll()
+            more = await self._rolling.leads() and await self._roll()
 
     async def _sweep_loop(self) -> None:
-        """Resume interrupted erasures: from time to time where partition 0 is, at once where a flush saw one."""
+        """Resume interrupted erasures: from time to time where the roller is, at once where a flush saw one."""
         while not self._is_stopping:
             asked = await self._waited(self._sweep, self.pauses.sweep)
-            wanted = asked or is_leading(await self.kafka.assigned())
+            wanted = asked or await self._rolling.leads()
             if self._is_stopping or not wanted:
                 continue
             await self._perform(_ask(ReadState()), "sweep")  # a clock that went wrong just now is in doubt from here on
@@ -161,7 +155,9 @@ class Lanes:
             self.seen.health.waiting = await self.kafka.waiting()  # first, since an answer may take its time
             assigned, ends = await self.kafka.assigned(), await self.kafka.log_ends()
             durable = dict(self.ledger.durable_offsets())
-            self.seen.health.partitions(assigned, durable, ends, self.seen.clock().boot_ms)
+            now_ms = self.seen.clock().boot_ms
+            self.seen.health.partitions(assigned, durable, ends, now_ms)
+            await self._rolling.look(now_ms)
             await self.runner.call(self.report, durable, ends, len(self.commits.pending))
 
     # -- what they do -------------------------------------------------------------------------------------------
@@ -183,7 +179,7 @@ class Lanes:
         self.commits.flushed(flushed.late, chunk.reached(), self.monotonic())
         self.ledger.durable(chunk)
         count_flush(chunk, flushed)
-        self.seen.health.counted(len(chunk.columns), flushed.dead_letters, self.seen.clock().boot_ms)
+        self.seen.health.counted(len(chunk.columns), broken(chunk, flushed), self.seen.clock().boot_ms)
         self._flushed.set()
 
     async def _give_back(self, chunk: Chunk) -> None:
@@ -214,7 +210,7 @@ class Lanes:
                 self.ledger.passed(p, readings.get(p, NO_READING), i.position)
         self.pace = self._pace(is_idle=len(idle) == len(self.ledger.partitions))
         for place, offset in self.ledger.lost(self.monotonic(), self.pauses.patience).items():
-            log.warning("records of partition %d from %d did not arrive; reading them again", place.number, offset)
+            log.warning("records of partition %s from %d did not arrive; reading them again", place, offset)
             await self.kafka.restart(place, offset)
         await self.kafka.start_forgotten()
         await self._commit()
@@ -253,11 +249,8 @@ class Lanes:
         pending.done(ended, ended - began)
 
     async def _roll(self) -> bool:
-        partitions = await self.kafka.partitions()
-        if not partitions:
-            return False
-        rolled = await self._perform(roll_steps(sorted(partitions)), "roll")
-        self.seen.health.holding = rolled.holding
+        rolled = await self._perform(await self._rolling.steps(), "roll")
+        self._rolling.rolled(rolled)
         return rolled.more
 
     # -- helpers ------------------------------------------------------------------------------------------------

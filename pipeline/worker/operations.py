@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +20,16 @@ CLOSINGS, LETTERS, EXCERPT_BYTES = 12, 10, 120
 
 @dataclass(slots=True)
 class Operations:
-    """Gathers the page's data. ``look`` is None until ClickHouse has answered once."""
+    """Gathers the page's data. ``look`` is None until ClickHouse has answered once.
+
+    ``listed`` are the topics of this worker.
+    """
 
     worker: str
     health: Health
     clock: Callable[[], Moment]
     look: Look | None = None
+    listed: Set[str] = frozenset()
     _history: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=HISTORY_STEPS))
     _began: float = field(default_factory=time.monotonic)
 
@@ -68,14 +72,15 @@ class Operations:
         if self.look is None:
             return {"stored": None, "problem": "ClickHouse has not answered yet"}
         try:
-            return {"stored": _read_stored(self.look), "problem": None}
+            return {"stored": _read_stored(self.look, self.listed), "problem": None}
         except (SinkUnavailable, Stop) as error:
             return {"stored": None, "problem": str(error)}
 
 
-def _read_stored(look: Look) -> dict[str, Any]:
+def _read_stored(look: Look, listed: Set[str]) -> dict[str, Any]:
+    retired = {topic for topic, *_, is_retired in look("state/progress") if is_retired} - listed
     return {
-        "partitions": [_partition(row) for row in look("look/partitions")],
+        "partitions": [_partition(row) for row in look("look/partitions") if row[0] not in retired],
         "closings": _named(
             ("closed_from", "closed_to", "generation", "worker", "duration", "closed_at"),
             look("look/closings", limit=CLOSINGS),
@@ -93,8 +98,9 @@ def _named(names: tuple[str, ...], rows: Sequence[Sequence[Any]]) -> list[Mappin
 
 
 def _partition(row: Sequence[Any]) -> dict[str, Any]:
-    _topic, partition, next_offset, watermark, owner, status, end, updated_at = row
+    topic, partition, next_offset, watermark, owner, status, end, updated_at = row
     return {
+        "topic": topic,
         "partition": partition,
         "next_offset": next_offset,
         "log_end_offset": end if updated_at else None,

@@ -18,8 +18,10 @@ from pipeline.clickhouse.store import Store
 from pipeline.clock import running_ms, this_moment
 from pipeline.core.effects import ReadState, Synchronise
 from pipeline.core.flush import FlushPolicy, Rules
+from pipeline.core.holding import Marks
 from pipeline.core.ledger import Ledger
-from pipeline.core.place import Place, is_leading
+from pipeline.core.place import Place
+from pipeline.core.progress import ReadMarks
 from pipeline.core.start import Gap, Offsets, Start
 from pipeline.core.waiting import Waiting
 from pipeline.core.watermark import reading_status
@@ -29,12 +31,13 @@ from pipeline.kafka.client import read_cluster_id
 from pipeline.kafka.consumer import Hooks
 from pipeline.kafka.faust_app import App, build_app
 from pipeline.kafka.log import KafkaLog
-from pipeline.kafka.topics import require_topic
+from pipeline.kafka.topics import require_topics
 from pipeline.runner import Retrying, Threads
 from pipeline.worker.admin import AdminServer, admin_app
 from pipeline.worker.health import Health, show_health
-from pipeline.worker.lanes import Lanes, Pauses
+from pipeline.worker.lanes import Lanes
 from pipeline.worker.operations import Operations
+from pipeline.worker.pauses import Pauses
 from pipeline.worker.seen import Seen
 from pipeline.worker.starts import Starts
 from pipeline.worker.violations import watch_violations
@@ -117,7 +120,6 @@ class Worker:
         if not connected:
             return
         hooks = Hooks(
-            topic=self.settings.kafka_topic,
             session_timeout_seconds=self.settings.kafka_session_timeout_seconds,
             heartbeat_seconds=self.settings.kafka_heartbeat_seconds,
             buffer_bytes=self.settings.buffer_bytes,
@@ -137,9 +139,7 @@ class Worker:
         except KafkaError as error:
             raise KafkaUnavailable(f"Kafka went away while the worker was starting: {error}") from error
         loops = [self._guarded(loop) for loop in self._lanes.loops()]
-        violations = watch_violations(
-            lambda: is_leading(self.health.standing), lambda: self.health.as_of_ms, self._store.look
-        )
+        violations = watch_violations(lambda: self.health.is_leading, lambda: self.health.as_of_ms, self._store.look)
         watches = [asyncio.create_task(self._watch(app)), self._guarded(violations)]
         log.info("worker %s is running", self.name)
         await stop.wait()
@@ -152,7 +152,7 @@ class Worker:
         while not stop.is_set():
             try:
                 cluster_id = await read_cluster_id(self.settings)
-                await require_topic(self.settings)
+                await require_topics(self.settings)
                 self.health.kafka.outcome(None, running_ms())
                 await asyncio.to_thread(self._open_store, cluster_id)
                 return True
@@ -169,22 +169,26 @@ class Worker:
         store = Store(
             s.clickhouse,
             cluster_id,
-            s.kafka_topic,
             self.name,
             timeout_seconds=s.clickhouse_insert_timeout_seconds,
             retention_days=s.facts_retention_days,
         )
         store.perform(Synchronise())  # raises where a cluster was not migrated for it
         self.seen.note(store.perform(ReadState()))  # raises for a database of another version
+        marks: Marks = store.perform(ReadMarks())
+        if len(marks.topics(frozenset(s.topics))) > 1:
+            store.end_older_workers()
+            store.perform(Synchronise())
         self.health.sink.outcome(None, 0)
         self._store = store
-        self.operations.look = store.look
+        self.operations.look, self.operations.listed = store.look, frozenset(s.topics)
 
     def _build_lanes(self, kafka: KafkaLog) -> Lanes:
         s = self.settings
         return Lanes(
             ledger=self.ledger,
             kafka=kafka,
+            listed=frozenset(s.topics),
             runner=Threads(Retrying(self._store.perform, self.health.sink, self._abandon.wait)),
             policy=FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds),
             rules=Rules(int(s.lateness_seconds * MS_PER_SECOND), int(s.future_skew_seconds * MS_PER_SECOND)),

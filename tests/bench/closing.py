@@ -18,7 +18,8 @@ from tests.bench.dataset import DAYS, Span, close, days_before_today, fill, stor
 from tests.bench.events import ORGANIZATIONS, send
 from tests.bench.figures import Figures
 from tests.bench.watching import run_of, wait_for
-from tests.support.system import GROUP, Process, System
+from tests.support.system import Process, System
+from tests.support.system_log import GROUP
 
 PART = "closing"
 FACTS, BACKFILL = 20_000_000, 5_000_000

@@ -10,7 +10,7 @@ from pipeline.clickhouse.store import Store
 from pipeline.core.effects import CloseBuckets, RaiseState, State
 from schemas.grain import Grain
 from schemas.limits import LONGEST_STATEMENT_SECONDS
-from tests.support.system import TOPIC, System
+from tests.support.system import System
 from tests.support.usage import peak_mib
 
 DAYS = 30
@@ -70,7 +70,7 @@ def fill(system: System, count: int, orgs: int, span: Span) -> float:
 def store_of(system: System) -> Store:
     """The pipeline's own store, with the longest time for a statement that there is."""
     url = system.environment["MSGMETRICS_CLICKHOUSE_URL"]
-    return Store(url, "bench", TOPIC, "bench", LONGEST_STATEMENT_SECONDS)
+    return Store(url, "bench", "bench", LONGEST_STATEMENT_SECONDS)
 
 
 def close(store: Store, span: Span) -> float:

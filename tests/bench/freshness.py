@@ -10,7 +10,8 @@ from pathlib import Path
 
 from tests.bench.figures import Figures
 from tests.bench.watching import last_json, wait_for
-from tests.support.system import ROOT, TOPIC, System
+from tests.support.places import TOPIC
+from tests.support.system import ROOT, System
 from tests.support.usage import cpu_seconds
 
 PART = "freshness"

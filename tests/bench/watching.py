@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import httpx2
 from confluent_kafka import Consumer, TopicPartition
 
-from tests.support.system import TOPIC, Process, System
+from tests.support.system import Process, System
 from tests.support.usage import cpu_seconds, peak_mib
 
 POLL_SECONDS = 0.05
@@ -42,7 +42,7 @@ def run_of(system: System, worker: Process, group: str, seconds: float) -> Run:
     began, cpu = time.monotonic(), cpu_seconds(worker.pid)
     settings = {"bootstrap.servers": system.broker.bootstrap, "group.id": group, "log_level": 0}
     with closing(Consumer(settings)) as consumer:
-        tps = [TopicPartition(TOPIC, p) for p in range(system.partitions)]
+        tps = [TopicPartition(*place) for place in system.places()]
         ends = [consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in tps]
 
         def done() -> bool:

@@ -27,14 +27,14 @@ SELECT now64(3) - 60, now64(3), 0, 'a-roller', 1234, now64(3) + 60
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    with dev(tmp_path_factory.mktemp("dev") / "data", "--no-demo") as found:
+    with dev(tmp_path_factory.mktemp("dev") / "data", "--no-demo", topics=("message-events", "charges")) as found:
         yield found
 
 
 def produce(found: dict[str, Any], *values: bytes) -> None:
     producer = Producer({"bootstrap.servers": found["kafka_bootstrap"]})
     for value in values:
-        producer.produce(found["topic"], value)
+        producer.produce(found["topics"][0], value)
     assert producer.flush(10) == 0
 
 
@@ -52,7 +52,7 @@ def test_the_page_shows_what_the_pipeline_does_while_it_does_it(browser: Browser
     client = connect(running["clickhouse_url"])
     with visit(browser, running["admin_url"]) as at:
         page = at.page
-        expect(page.locator("#partitions tbody tr")).to_have_count(4, timeout=15_000)
+        expect(page.locator("#partitions tbody tr")).to_have_count(8, timeout=15_000)
         produce(running, *(event(number) for number in range(200)), b"{", HOSTILE)
         expect(page.locator("#tiles")).to_contain_text("200 since the start", timeout=15_000)
         expect(page.locator("#letters tbody tr")).to_have_count(2, timeout=15_000)
@@ -61,9 +61,11 @@ def test_the_page_shows_what_the_pipeline_does_while_it_does_it(browser: Browser
             "Nothing has been closed yet.", timeout=70_000
         )
         expect(page.locator("#age polyline")).to_have_attribute("points", re.compile(r"\d"), timeout=15_000)
-        stored = client.query("SELECT partition, max(next_offset) FROM partition_watermarks GROUP BY ALL ORDER BY 1")
+        stored = client.query(
+            "SELECT topic, partition, max(next_offset) FROM partition_watermarks GROUP BY 1, 2 ORDER BY 1, 2"
+        )
         expect(page.locator("#partitions")).to_contain_text("caught up")
-        shown = [(int(row[0]), int(row[1].replace(",", ""))) for row in rows(page.locator("#partitions"))]
+        shown = [(row[0], int(row[1]), int(row[2].replace(",", ""))) for row in rows(page.locator("#partitions"))]
         assert shown == [tuple(row) for row in stored.result_rows]
         assert page.locator("#reasons").inner_text().startswith("2 malformed_json")
         stages = page.locator("#stages li").all_inner_texts()

@@ -30,6 +30,7 @@ from pipeline.clickhouse.deletions import Deletions
 from pipeline.clickhouse.store import Store
 from pipeline.core import effects as e
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.progress import Progress, ReadMarks, Started, WriteProgress, WriteStarts
 from pipeline.core.records import Columns
 from pipeline.core.start import Gap
 from pipeline.worker.violations import count_violations
@@ -42,7 +43,7 @@ from tests.support.clickhouse_node import Node, clickhouse_node
 from tests.support.endpoint import PATH
 from tests.support.engine import ROOT, clickhouse_process
 from tests.support.kafka_broker import free_port
-from tests.support.places import P0, TOPIC
+from tests.support.places import P0
 
 FOLDER = ROOT / "deploy" / "clickhouse_server"
 NOW = datetime(2026, 5, 5, 12, tzinfo=UTC)
@@ -119,7 +120,7 @@ FACTS = Columns(
 
 def test_the_worker_does_its_work_and_sees_no_key(place: Path, secrets: Path) -> None:
     with engine_as("worker", place, secrets) as url:
-        store = Store(url, "cluster", TOPIC, "worker", 10)
+        store = Store(url, "cluster", "worker", 10)
         end, batch = (MINUTE + 1) * 60, str(uuid.uuid4())
         keys = LateKeys.listed((MINUTE, "a"))
         effects: tuple[e.Effect, ...] = (
@@ -136,8 +137,9 @@ def test_the_worker_does_its_work_and_sees_no_key(place: Path, secrets: Path) ->
             e.CountStaged(batch),
             e.ReadInserts(),
             e.AwaitInserts(e.UnderWay()),
-            e.WriteProgress((e.Progress(P0, 1, end * 1000),)),
-            e.ReadWatermarks(),
+            WriteStarts((Started(P0, 0, 1),)),
+            WriteProgress((Progress(P0, 1, end * 1000),)),
+            ReadMarks(),
             e.LogClosing(0, end * 1000, 0),
         )
         for effect in effects:
@@ -162,7 +164,7 @@ def test_the_operator_manages_keys_and_deletes_but_drops_nothing(place: Path, se
         set_tier(client, "a", Tier.SCALE)
         create_key(client, "a", ("metrics:read",), None, NOW)
         revoke_key(client, list_keys(client)[0].id)
-        store = Store(url, "cluster", TOPIC, "erase", 10)
+        store = Store(url, "cluster", "erase", 10)
         Deletions(store).delete("erasure/delete_rows", tables.FACTS, org="nobody", at_ms=1)
         refused(client, "DROP TABLE facts", "TRUNCATE TABLE facts", "ALTER TABLE facts DROP COLUMN channel")
         refused(

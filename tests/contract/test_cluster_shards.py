@@ -16,7 +16,7 @@ from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain
 from tests.support.endpoint import store as store_row
-from tests.support.places import P0, TOPIC
+from tests.support.places import P0
 
 OF_SHARD = "SELECT toString(number) FROM numbers(100) WHERE cityHash64(toString(number)) % 2 = {shard:UInt8} LIMIT 1"
 BATCH = "0f2f3c1e-0000-4000-8000-000000000001"
@@ -40,7 +40,7 @@ def facts(org: str, minute: int) -> Columns:
 
 def test_an_event_is_acknowledged_by_its_own_shard_or_not_at_all(pair: Endpoint, orgs: tuple[str, str]) -> None:
     here, there = orgs
-    store, minute = Store(pair, "cluster", TOPIC, "worker", 10), _recent_minute(pair)
+    store, minute = Store(pair, "cluster", "worker", 10), _recent_minute(pair)
     store.perform(e.InsertFacts(facts(here, minute)))
     with pytest.raises(SinkUnavailable):
         store.perform(e.InsertFacts(facts(there, minute)))
@@ -49,7 +49,7 @@ def test_an_event_is_acknowledged_by_its_own_shard_or_not_at_all(pair: Endpoint,
 
 
 def test_a_bucket_is_not_closed_from_half_of_the_shards(pair: Endpoint) -> None:
-    store, minute = Store(pair, "cluster", TOPIC, "worker", 10), _recent_minute(pair)
+    store, minute = Store(pair, "cluster", "worker", 10), _recent_minute(pair)
     for grain in Grain:
         with pytest.raises(SinkUnavailable):
             store.perform(e.CloseBuckets(grain, grain.floor(minute * 60), grain.floor(minute * 60) + grain.seconds, 0))

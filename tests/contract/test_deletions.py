@@ -13,18 +13,17 @@ from pipeline.core.effects import EraseRows, InsertFacts
 from pipeline.errors import SinkUnavailable
 from schemas.endpoint import Endpoint
 from tests.support.cluster import Shards
-from tests.support.places import TOPIC
 from tests.support.stores import DAY, NOW, facts
 
 AT_MS = NOW * 1000
 
 
 def impatient(target: str | Endpoint) -> Store:
-    return Store(target, "cluster", TOPIC, "worker", timeout_seconds=2)
+    return Store(target, "cluster", "worker", timeout_seconds=2)
 
 
 def patient(target: str | Endpoint) -> Store:
-    return Store(target, "cluster", TOPIC, "worker", timeout_seconds=60)
+    return Store(target, "cluster", "worker", timeout_seconds=60)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.tiers import Tier
 from tests.support.endpoint import AS_OF, NOW, PATH, CheckedClient, request, store
-from tests.support.places import P0, TOPIC
+from tests.support.places import P0
 from tests.support.recount import exact_json
 
 START = datetime(2026, 5, 4, tzinfo=UTC)
@@ -163,7 +163,7 @@ def test_a_million_costs_come_out_exact_in_every_format(url: str) -> None:
     """Costs that no binary float can hold, summed over a million events and read in JSON, CSV and NDJSON."""
     costs = (100_000, 1, 333_333, 1_000_007, 0, 250_000)  # millionths: 0.1, 0.000001, 0.333333, 1.000007, 0, 0.25
     day = Grain.DAY.floor(int(datetime.now(UTC).timestamp())) - Grain.DAY.seconds
-    database, total = Store(url, "cluster", TOPIC, "worker", 60), 0
+    database, total = Store(url, "cluster", "worker", 60), 0
     for part in range(5):
         columns = Columns()
         for n in range(200_000):

@@ -4,19 +4,11 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from pipeline.clickhouse.store import Store
-from pipeline.core.effects import (
-    CloseBuckets,
-    FindErased,
-    InsertFacts,
-    RaiseState,
-    ReadHighestGeneration,
-    State,
-)
+from pipeline.core.effects import CloseBuckets, FindErased, InsertFacts, RaiseState, ReadHighestGeneration, State
 from pipeline.core.erasure import order_erasure_steps, sweep_steps
 from pipeline.core.records import Columns
 from pipeline.runner import drive
 from schemas.grain import Grain
-from tests.support.places import TOPIC
 from tests.support.stores import DAY, NOW, Case, facts
 
 JANUARY, FEBRUARY, NOVEMBER = (DAY - days * Grain.DAY.seconds for days in (20, 10, 0))
@@ -91,7 +83,7 @@ def add_row(client: Client, table: str, org: str, bucket: int, computed_ms: int)
 
 @pytest.mark.parametrize("grain", Grain)
 def test_what_an_erasure_did_not_wait_for_is_found_and_swept(url: str, client: Client, grain: Grain) -> None:
-    store = Store(url, "cluster", TOPIC, "worker", 10)
+    store = Store(url, "cluster", "worker", 10)
     store.perform(RaiseState(State(facts_floor_ms=FLOOR_MS)))
     drive(order_erasure_steps("a", ERASED_MS), store.perform)
     asked = "SELECT toUnixTimestamp64Milli(max(ordered_at)), toUnixTimestamp64Milli(max(announced)) FROM erasures"
@@ -120,5 +112,5 @@ def test_it_is_looked_for_within_an_hour(url: str, client: Client, minutes_ago: 
         f"WITH now64(6, 'UTC') - toIntervalMinute({minutes_ago}) AS then SELECT 'a', then, then, then, then"
     )
     add_row(client, "rollup_minute", "a", NOVEMBER, (NOW - 3 * Grain.HOUR.seconds) * 1000)
-    found = Store(url, "cluster", TOPIC, "worker", 10).perform(FindErased(FLOOR_MS))
+    found = Store(url, "cluster", "worker", 10).perform(FindErased(FLOOR_MS))
     assert set(found) == ({"a"} if is_found else set())

@@ -12,9 +12,10 @@ from deploy.cli.reconcile import as_text
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.clock import this_moment
-from pipeline.core.effects import CloseBuckets, InsertDeadLetters, InsertFacts, Progress, WriteProgress
+from pipeline.core.effects import CloseBuckets, InsertDeadLetters, InsertFacts
 from pipeline.core.flush import Chunk
 from pipeline.core.place import Place
+from pipeline.core.progress import Progress, WriteProgress
 from pipeline.core.records import DeadLetter
 from pipeline.core.start import Gap
 from pipeline.repair.reconcile import Reconciler, Reconciliation
@@ -34,7 +35,7 @@ NOON = DAY + 12 * 3600
 @pytest.fixture(params=["url", "cluster"])
 def store(request: pytest.FixtureRequest) -> Store:
     target: str | Endpoint = request.getfixturevalue(request.param)
-    return Store(target, "cluster", TOPIC, "worker", 30)
+    return Store(target, "cluster", "worker", 30)
 
 
 def letter(offset: int, event: str = "", kind: str = "", value: bytes = b"x") -> DeadLetter:
@@ -87,10 +88,10 @@ def test_an_id_of_two_types_at_two_times_is_no_violation(store: Store) -> None:
 
 def test_an_event_is_explained_type_by_type(store: Store) -> None:
     reconciled(store)
-    lines = explain_event(store, "a", "both types")
+    lines = explain_event(store, "a", "both types", [TOPIC])
     assert [line.split(" at ")[0] for line in lines] == ["counted: message.sent", "counted: message.delivered"]
     assert f"record {TOPIC}/0/" in lines[0]
-    assert "message.delivered was sent with this id for 2 times" in explain_event(store, "a", "dated anew")[-1]
+    assert "message.delivered was sent with this id for 2 times" in explain_event(store, "a", "dated anew", [TOPIC])[-1]
 
 
 def test_a_letter_is_resolved_by_an_event_of_its_own_type_and_never_without_one(store: Store) -> None:
@@ -142,7 +143,7 @@ def test_of_letters_at_one_place_none_hides_another(store: Store) -> None:
     of_old = (letter(0, "1", "message.sent", b"old"), letter(1, "1", "message.sent", b"only"))
     store.perform(InsertDeadLetters(of_old))
     assert "incarnation" not in said(
-        describe(store, (P0, 0)), listing(store, Filter(), 9), explain_event(store, "a", "1")
+        describe(store, (P0, 0)), listing(store, Filter(), 9), explain_event(store, "a", "1", [TOPIC])
     )
     begin_anew(store, P0, 1)
     store.perform(InsertDeadLetters((letter(0, "1", "message.delivered", b"new"), letter(2, "1"))))
@@ -153,7 +154,7 @@ def test_of_letters_at_one_place_none_hides_another(store: Store) -> None:
     listed = [line.split(" why")[-1] for line in listing(store, Filter(), 9) if line.startswith(TOPIC)]
     told = [" [incarnation 0 of the topic]", "", *[" [incarnation 1 of the topic]"] * 2]
     assert sorted(listed) == sorted(told)
-    lines = explain_event(store, "a", "1")
+    lines = explain_event(store, "a", "1", [TOPIC])
     assert sum("(message.sent, record time" in line for line in lines) == 2
     assert [line.count("incarnation 1 of the topic)") for line in lines if place in line] == [0, 1]
     assert [line.count("incarnation 0 of the topic)") for line in lines if place in line] == [1, 0]

@@ -18,7 +18,6 @@ from pipeline.core.effects import AwaitInserts, ReadInserts
 from pipeline.errors import InsertLasts
 from schemas.connection import connect
 from tests.support.databases import Databases
-from tests.support.places import TOPIC
 
 SLOW = "toString(sleepEachRow(0.1)) FROM numbers(300) SETTINGS max_block_size = 1"
 
@@ -103,7 +102,7 @@ def test_what_is_no_insert_or_goes_elsewhere_is_not(url: str, client: Client, wa
 
 def test_an_insert_that_begins_later_is_no_matter(url: str, client: Client) -> None:
     """Else there would always be one, and an erasure never end."""
-    store, statement = Store(url, "cluster", TOPIC, "worker", 10), f"INSERT INTO facts (org_id) SELECT {SLOW}"
+    store, statement = Store(url, "cluster", "worker", 10), f"INSERT INTO facts (org_id) SELECT {SLOW}"
     with ExitStack() as later:
         with running(client, url, statement):
             under_way = store.perform(ReadInserts())

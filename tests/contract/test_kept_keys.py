@@ -18,7 +18,6 @@ from schemas.endpoint import Endpoint
 from schemas.grain import Grain
 from schemas.settings import read_settings
 from schemas.sharding import alter_target
-from tests.support.places import TOPIC
 from tests.support.stores import DAY, close_all, facts, real
 
 BATCH = "0f2f3c1e-0000-4000-8000-000000000001"
@@ -72,7 +71,7 @@ def test_keys_count_once_and_only_while_no_statement_can_outlive_them(url: str, 
 
 
 def dry_run(target: str | Endpoint) -> DryRun:
-    store = Store(target, "cluster", TOPIC, "replay", 30)
+    store = Store(target, "cluster", "replay", 30)
     return DryRun(read_settings({}), Wanted(0, 1), this_moment, {}, store)
 
 

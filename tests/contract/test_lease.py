@@ -10,7 +10,6 @@ from pipeline.core.effects import Effect, ReadHighestGeneration, Steps
 from pipeline.errors import SinkUnavailable
 from pipeline.repair import lease
 from pipeline.repair.lease import LeaseTaken, leased, run_leased
-from tests.support.places import TOPIC
 
 
 class Refusing(Store):
@@ -40,7 +39,7 @@ def test_the_newest_claim_counts_though_older_ones_of_the_holder_were_merged_awa
     url: str, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lease, "RENEW_SECONDS", -1)  # always due
-    store = Store(url, "cluster", TOPIC, "command", 10)
+    store = Store(url, "cluster", "command", 10)
     with leased(store, "rebuild") as held:
         for _ in range(3):
             held.renew()
@@ -59,7 +58,7 @@ def test_a_lease_outlives_a_refusal_that_is_longer_than_a_claim(
 ) -> None:
     monkeypatch.setattr(lease, "LEASE_SECONDS", 1)
     monkeypatch.setattr(lease, "RENEW_SECONDS", 0.1)
-    store = Refusing(url, "cluster", TOPIC, "command", 10)
+    store = Refusing(url, "cluster", "command", 10)
     assert run_leased(store, "rebuild", work(), lambda _: None, lambda _: None) == 0
     assert store.refused
     with leased(store, "erase acme"):

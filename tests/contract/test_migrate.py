@@ -3,9 +3,14 @@
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
+from deploy.cli.main import run
 from deploy.errors import Refused
+from deploy.migrations import apply
 from deploy.migrations.apply import half_applied, ledger_definition, migrate, pending, read_migrations
+from pipeline.clickhouse.store import Store
+from pipeline.core.progress import ReadMarks
 from schemas.connection import connect
+from schemas.settings import Settings
 
 
 def test_migrations_are_applied_once(empty_url: str) -> None:
@@ -78,3 +83,43 @@ def test_a_shorter_retention_raises_the_floor_by_the_old_one_first(url: str) -> 
 def test_nothing_is_dropped_silently_by_an_unknown_table(empty_url: str) -> None:
     with pytest.raises(DatabaseError):
         connect(empty_url).query("SELECT 1 FROM facts")
+
+
+OF_TOPICS = 8
+"""The migration that lets what is stored hold `as_of`."""
+
+
+@pytest.mark.parametrize(("listed", "retired"), [(["read", "added"], {"before"}), (["read", "before"], set())])
+def test_what_is_stored_and_not_listed_on_the_day_of_the_upgrade_is_retired(
+    listed: list[str], retired: set[str], empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, all_of_them = connect(empty_url), read_migrations()
+    with monkeypatch.context() as before:
+        before.setattr(apply, "read_migrations", lambda: [m for m in all_of_them if m.number < OF_TOPICS])
+        migrate(client, 35, 90)
+    rows = [["c", topic, 0, 7] for topic in ("read", "before")]
+    client.insert("partition_watermarks", rows, column_names=["cluster_id", "topic", "partition", "next_offset"])
+    migrate(client, 35, 90, listed=listed)
+    assert Store(empty_url, "c", "w", timeout_seconds=30).perform(ReadMarks()).retired == retired
+
+
+def test_the_command_tells_the_migrations_and_kafka_of_the_list(
+    url: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[object] = []
+
+    def applies(*words: object) -> list[str]:
+        asked.append(words[-1])
+        return []
+
+    def ensures(settings: Settings, partitions: int | None, *, create: bool) -> list[str]:
+        asked.append((settings.topics, partitions, create))
+        return ["said"]
+
+    monkeypatch.setenv("MSGMETRICS_CLICKHOUSE_URL", url)
+    monkeypatch.setenv("MSGMETRICS_KAFKA_TOPIC", "sent,failed")
+    monkeypatch.setattr(apply, "migrate", applies)
+    monkeypatch.setattr("deploy.cli.migrate.ensure_topics", ensures)
+    assert run(["migrate", "--create", "--partitions", "3"]) == 0
+    assert asked == [("sent", "failed"), (("sent", "failed"), 3, True)]
+    assert capfd.readouterr().out == "ClickHouse is up to date\nsaid\n"

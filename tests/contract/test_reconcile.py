@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import InsertFacts, RaiseState, State
+from pipeline.core.place import Place
 from pipeline.repair.reconcile import ASKED_SECONDS, STEP_SECONDS, Reconciler, Reconciliation, Step, plan
 from schemas import tables
 from schemas.connection import connect
 from schemas.grain import MS_PER_SECOND, Grain
-from tests.support.places import TOPIC
 from tests.support.stores import DAY, NOW, facts
 
 FIRST = 946_684_800  # 2000-01-01, the first instant that an event may name
@@ -45,7 +45,7 @@ class Everywhere(Reconciler):
 
 @pytest.fixture
 def store(url: str) -> CountingStore:
-    made = CountingStore(url, "cluster", TOPIC, "reconcile", 10, MANY_DAYS)
+    made = CountingStore(url, "cluster", "reconcile", 10, MANY_DAYS)
     made.perform(RaiseState(State(END * MS_PER_SECOND, 0, 0, 0)))
     return made
 
@@ -114,7 +114,7 @@ def test_nothing_is_missed_that_looking_everywhere_would_find(
     client, begin = connect(module_url), Grain.DAY.floor(NOW) - 50 * Grain.DAY.seconds
     for table in (tables.FACTS, *map(tables.rollup_table, Grain)):
         client.command(f"TRUNCATE TABLE {table}")
-    store = Store(module_url, "cluster", TOPIC, "reconcile", 10, MANY_DAYS)
+    store = Store(module_url, "cluster", "reconcile", 10, MANY_DAYS)
     store.perform(RaiseState(State((NOW + 60) * MS_PER_SECOND, 0, 0, 0)))
     for grain, minute in rows:
         at = begin + minute * 60
@@ -135,3 +135,11 @@ def test_steps_tile_a_span_and_what_is_asked_at_once_holds_whole_steps(grain: Gr
         assert first <= start
         assert last >= start + length
         assert (first % planned.seconds, last % planned.seconds) == (0, 0)
+
+
+def test_a_violation_names_the_topic_of_each_of_its_records_and_none_that_was_not_kept(store: CountingStore) -> None:
+    columns = facts(*[("a", "dated anew", 1, 0, DAY + 60 * n) for n in range(3)])
+    columns.place[:] = Place("b", 3), Place("", 3), Place("a", 3)
+    store.perform(InsertFacts(columns))
+    (violation,) = reconciled(store, DAY, DAY + 3600).violations
+    assert [place.at(offset) for place, offset in violation.places] == ["b/3/0", "?/3/1", "a/3/2"]

@@ -33,7 +33,7 @@ def event(number: int, occurred_ms: int = NOW_MS) -> bytes:
 
 def taken(url: str, records: Sequence[tuple[bytes, int | None]]) -> Store:
     """A store with what becomes of records, each given by value and timestamp, in one flush."""
-    store, chunk = Store(url, "cluster", TOPIC, "worker", 30), Chunk()
+    store, chunk = Store(url, "cluster", "worker", 30), Chunk()
     batch = [Record(offset, value, timestamp) for offset, (value, timestamp) in enumerate(records)]
     chunk.add(Batch(P0, 1, 0, len(batch), batch, 0), RULES, at(NOW_MS), 0, read_at=0.0)
     store.perform(InsertFacts(chunk.columns))
@@ -60,7 +60,7 @@ def test_dead_letters_of_any_timestamp_are_stored_listed_shown_and_erased(url: s
         assert BROKEN.decode() in shown
         assert f"record time   {rfc3339(found[offset].record_ms) or 'none'}" in shown
         assert (f"timestamp {stamp} is not" in shown) is (stamp in NO_TIMES and stamp not in (None, -1))
-    assert "(record time none)" in said(explain_event(store, "acme", "b"))
+    assert "(record time none)" in said(explain_event(store, "acme", "b", [TOPIC]))
     store.perform(EraseRows("acme", NOW_MS))
     assert {x.record_ms for x in letters(store).values()} == {at for at in TIMES if at > NOW_MS}
 
@@ -79,7 +79,7 @@ def test_facts_of_any_timestamp_are_stored_explained_and_erased(url: str) -> Non
     expected = [(early, len(NO_TIMES)), (late, len(NO_TIMES)), (NOW_MS + 40 * 60_000, 1), (LATEST_MS - 1, 1)]
     assert rows.result_rows == expected
     for number in (*range(len(NO_TIMES)), 100, 101):
-        assert said(explain_event(store, "acme", f"e-{number}")).startswith("counted: message.sent at ")
+        assert said(explain_event(store, "acme", f"e-{number}", [TOPIC])).startswith("counted: message.sent at ")
     assert "2100-12-31T23:59:59.999Z" in said(explain_bucket(store, "acme", NOW, Grain.MINUTE, ""))
     store.perform(EraseRows("acme", NOW_MS))
     left = connect(url).query("SELECT toUnixTimestamp64Milli(record_at), count() FROM facts GROUP BY 1 ORDER BY 1")

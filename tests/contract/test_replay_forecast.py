@@ -12,7 +12,7 @@ LETTERS = 5_000
 
 
 def test_letters_are_counted_whose_names_fill_more_than_a_server_takes_in_one_parameter(url: str) -> None:
-    store = Store(url, "cluster", LONGEST_TOPIC, "worker", 30)
+    store = Store(url, "cluster", "worker", 30)
     letters = [
         DeadLetter(Place(LONGEST_TOPIC, 0), offset, DeadLetterReason.EMPTY, "empty", 0, None, None, ())
         for offset in range(LETTERS)

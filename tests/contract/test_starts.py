@@ -3,17 +3,17 @@
 import pytest
 
 from pipeline.clickhouse.store import Store
-from pipeline.core.effects import Progress, ReadWatermarks, WriteProgress
+from pipeline.core.progress import Progress, ReadMarks, WriteProgress
 from pipeline.core.start import Gap, Offsets, Start, Stored
 from pipeline.worker.starts import Starts
-from tests.support.places import P0, P1, TOPIC
+from tests.support.places import P0, P1
 
 NOW_MS = 1_800_000_000_000
 
 
 @pytest.fixture
 def store(url: str) -> Store:
-    return Store(url, "cluster", TOPIC, "worker", 20)
+    return Store(url, "cluster", "worker", 20)
 
 
 def starts(store: Store) -> Starts:
@@ -29,7 +29,7 @@ def test_a_topic_made_anew_inherits_no_loss_and_no_progress_before_its_first_rec
     starts(store).choose({P1: Offsets(500, 0, 500)})  # as one whose leader came later does
     store.perform(WriteProgress((Progress(P0, 5),)))
     assert store.read_stored()[P0] == Stored(5, incarnation=1)
-    assert store.perform(ReadWatermarks()) == {P1: 5_000}, "that of the old topic says nothing of the new one"
+    assert store.perform(ReadMarks()).watermarks == {P0: 0, P1: 5_000}, "the old topic's says nothing of the new one"
 
 
 def test_a_topic_made_anew_that_outgrows_the_old_one_is_read_from_its_beginning(store: Store) -> None:
@@ -44,12 +44,12 @@ def test_the_id_of_a_topic_tells_it_from_one_that_was_made_anew_and_has_outgrown
     assert store.read_stored()[P0] == Stored(500, 0, "old"), "stored where it was not known yet"
     store.perform(WriteProgress((Progress(P0, 600, 6_000),)))
     for _ in range(2):  # also by another worker, before the first record
-        other = Store(store.endpoint, "cluster", TOPIC, "other", 20)
+        other = Store(store.endpoint, "cluster", "other", 20)
         (start,) = starts(other).choose({P0: Offsets(500, 0, 900, "new")}).values()
         assert isinstance(start, Start)
         assert start.offset == 0
         assert other.read_stored()[P0] == Stored(0, 1, "new")
-    assert other.perform(ReadWatermarks()) == {}
+    assert other.perform(ReadMarks()).watermarks == {P0: 0}
 
 
 def test_a_topic_made_anew_whose_id_is_told_for_the_first_time_inherits_no_offset(store: Store) -> None:

@@ -9,20 +9,18 @@ from pipeline.core.effects import (
     InsertDeadLetters,
     InsertFacts,
     LogClosing,
-    Progress,
     RaiseState,
     ReadEarliestFact,
     ReadState,
-    ReadWatermarks,
     RecomputeLate,
     StageKeys,
     State,
-    WriteProgress,
 )
 from pipeline.core.generation import stamp
 from pipeline.core.late import late_spans
 from pipeline.core.late_keys import LateKeys
 from pipeline.core.place import Place
+from pipeline.core.progress import Progress, ReadMarks, WriteProgress
 from pipeline.core.records import DeadLetter
 from schemas.connection import connect
 from schemas.grain import Grain
@@ -44,13 +42,15 @@ def test_state_only_rises(case: Case) -> None:
 def test_progress_only_rises_and_a_missing_watermark_is_none(case: Case) -> None:
     case.perform(WriteProgress((Progress(P0, 10, 5_001), Progress(P1, 4))))
     case.perform(WriteProgress((Progress(P0, 8, 9_000), Progress(P1, 3))))
-    assert case.perform(ReadWatermarks()) == {P0: 9_000}
+    marks = case.perform(ReadMarks())
+    assert (marks.watermarks, marks.offsets) == ({P0: 9_000, P1: 0}, {P0: 10, P1: 4})
+    assert (marks.partitions, marks.retired) == ({}, frozenset())
     assert {p: s.next_offset for p, s in case.read_stored().items()} == {P0: 10, P1: 4}
 
 
 def test_scalars_stay_the_highest_when_the_engine_merges_them(url: str) -> None:
     """A reader takes the maximum of what is there; merges must not have thrown it away."""
-    store, client, merged = Store(url, "cluster", "merged", "worker", 10), connect(url), Place("merged", 0)
+    store, client, merged = Store(url, "cluster", "worker", 10), connect(url), Place("merged", 0)
     highest = State(as_of_ms=NOW * 1000 - 9, closing_ms=NOW * 1000 - 8, facts_floor_ms=NOW * 1000 - 7, generation=6)
     for state in (highest, State(as_of_ms=5000, closing_ms=5000, facts_floor_ms=5000, generation=1)):
         store.perform(RaiseState(state))
@@ -60,7 +60,7 @@ def test_scalars_stay_the_highest_when_the_engine_merges_them(url: str) -> None:
         client.command(f"OPTIMIZE TABLE {table} FINAL SETTINGS optimize_throw_if_noop = 1")
     assert store.perform(ReadState()) == highest
     assert store.read_stored()[merged].next_offset == 70
-    assert store.perform(ReadWatermarks()) == {merged: 7000}
+    assert store.perform(ReadMarks()).watermarks == {merged: 7000}
 
 
 def test_an_event_written_twice_counts_once_in_every_grain(case: Case) -> None:

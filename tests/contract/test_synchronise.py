@@ -17,11 +17,10 @@ from schemas.endpoint import Endpoint
 from tests.support.clickhouse_node import Node, clickhouse_node
 from tests.support.cluster import CLUSTER, on_one_server
 from tests.support.kafka_broker import free_port
-from tests.support.places import TOPIC
 
 
 def store(endpoint: str | Endpoint) -> Store:
-    return Store(endpoint, "cluster", TOPIC, "worker", 10)
+    return Store(endpoint, "cluster", "worker", 10)
 
 
 def test_one_server_has_nothing_to_catch_up_with(url: str) -> None:

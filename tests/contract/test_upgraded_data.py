@@ -24,7 +24,6 @@ from pipeline.core.erasure import order_erasure_steps, sweep_steps
 from pipeline.core.protocol import rebuild_steps
 from pipeline.errors import NotMigrated
 from pipeline.runner import drive
-from schemas import tables
 from schemas.connection import connect_writer
 from schemas.endpoint import Endpoint
 from schemas.settings import read_settings
@@ -112,7 +111,7 @@ def check_letters(client: Client, target: str | Endpoint) -> None:
     assert {(partition, life) for partition, life, _, _ in rows} == {(0, 0), (1, 3), (2, 0), (3, 0)}
     types = {offset: kind for _, _, offset, kind in rows}
     assert types == {n: TYPES[n % 4] if n % 3 == 0 and n % 4 < 3 else "" for n in range(300)}
-    store = Store(target, "k", "t", "worker", 10)
+    store = Store(target, "k", "worker", 10)
     assert {x.offset: x.redrives for x in read_letters(store, Filter()) if x.redrives} == {5: 2, 6: 1}
 
 
@@ -221,8 +220,8 @@ def test_nobody_works_on_a_database_whose_migration_has_not_ended(old: Client, e
     """An erasure would find no facts where they are not yet, and a backup save half of them."""
     with pytest.raises(KeyboardInterrupt):
         migrate(Dying(old, 8), 35, 90)  # type: ignore[arg-type]
-    assert half_applied(old) == [f"{tables.SCHEMA:04}_identity.sql"]
-    store = Store(empty_url, "k", "t", "worker", 10)
+    assert half_applied(old) == ["0007_identity.sql"]
+    store = Store(empty_url, "k", "worker", 10)
     for steps in (order_erasure_steps("org-1", 10**13), sweep_steps(), rebuild_steps(0, 86400)):
         with pytest.raises(NotMigrated, match="run `msgmetrics migrate`"):
             drive(steps, store.perform)

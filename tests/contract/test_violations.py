@@ -16,7 +16,6 @@ from pipeline.worker.violations import SPAN_SECONDS, count_violations, watch_vio
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain
 from schemas.message_event import DELIVERED, SENT
-from tests.support.places import TOPIC
 from tests.support.stores import DAY, facts
 
 AS_OF = DAY + 12 * 3600 + 90
@@ -26,7 +25,7 @@ END = AS_OF // 60 * 60
 @pytest.fixture(params=["url", "cluster"])
 def store(request: pytest.FixtureRequest) -> Store:
     target: str | Endpoint = request.getfixturevalue(request.param)
-    return Store(target, "cluster", TOPIC, "worker", 10)
+    return Store(target, "cluster", "worker", 10)
 
 
 def publish(store: Store, *rows: tuple[str, str, int]) -> None:

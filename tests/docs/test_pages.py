@@ -28,6 +28,11 @@ NOT_RUN = {
         "docs/operators.md",
         "it needs a log that has lost records; tests/integration/test_unreadable.py runs it",
     ),
+    ("docs/operators.md", "the second topic is yours"),
+    (
+        "docs/operators.md",
+        "the topic must be out of every worker's list; tests/integration/test_topics.py runs it",
+    ),
 }
 LINKED = [*documents(), "pipeline/README.md", "deploy/README.md", "deploy/UPGRADING.md", "tests/faults/README.md"]
 AMERICAN = re.compile(
@@ -120,6 +125,7 @@ def _reasons() -> Iterator[str]:
     yield from health(as_of_ms=1).reasons(now_ms)
     yield from _doubts()
     yield from health(broker_clocks=_ahead()).reasons(now_ms)
+    yield from health(missing={"t-1": now_ms - 60_000}, history={"t-2": 7}).reasons(now_ms)
 
 
 def _doubts() -> Iterator[str]:
@@ -141,9 +147,10 @@ def _ahead() -> BrokerClocks:
 def test_the_operators_guide_explains_every_reason_for_not_being_ready() -> None:
     text = read("docs/operators.md")
     rows = re.findall(r"^\| `([^`]+)` \| (?:ClickHouse|brokers|a |it |nothing|the |aggregation)", text, re.MULTILINE)
-    patterns = [re.sub(r"\b[NMOP]\b", r"[\\d.]+", re.escape(row).replace("…", ".*")) for row in rows]
+    numbers = [re.sub(r"\b[NMO]\b", r"[\\d.]+", re.escape(row).replace("…", ".*")) for row in rows]
+    patterns = [re.sub(r"\b[PT]\b", r"[\\w./-]+", number) for number in numbers]
     reasons = list(_reasons())
-    assert len(reasons) == 13
+    assert len(reasons) == 15
     for reason in reasons:
         assert any(re.fullmatch(pattern + ".*", reason) for pattern in patterns), reason
 

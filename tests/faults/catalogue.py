@@ -25,6 +25,7 @@ KEPT_KEYS = (
     "tests/contract/test_kept_keys.py"
     "::test_late_events_count_though_a_recompute_was_refused_for_longer_than_its_keys_are_kept"
 )
+TOPICS = "tests/integration/test_topics.py::test_topics_come_and_go_while_it_runs_and_every_number_stays_exact"
 CLOCKS = "tests/integration/test_wrong_clocks.py"
 
 
@@ -128,6 +129,19 @@ FAULTS: tuple[Fault, ...] = (
         "topic-made-anew", Target.KAFKA, "the topic is deleted and made anew, and grows beyond the old one's end",
         "it is read from its beginning; nothing that is known of the old one hides a record or a dead letter",
         "a worker before and after", (f"{LOG}::test_a_topic_made_anew_is_known_by_its_id_however_long_it_has_grown",),
+    ),
+    Fault(
+        "topic-silent", Target.KAFKA, "one of several topics has no event for a minute", "nothing waits for it",
+        "nothing is sent to it", (TOPICS,),
+    ),
+    Fault(
+        "topic-added", Target.WORKER, "a topic with a history is added to the workers' list, one after the other",
+        "`as_of` stands still until it is read; then every number has it", "workers of two lists; one is killed",
+        (TOPICS,),
+    ),
+    Fault(
+        "topic-gone", Target.KAFKA, "a topic that was read is on nobody's list any more, and then deleted",
+        "`as_of` waits for it until it is retired; made anew it is read", "the admin client; stays", (TOPICS,),
     ),
     Fault(
         "topic-compacted", Target.KAFKA, "the topic is compacted, which deletes events that nobody has read",

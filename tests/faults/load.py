@@ -11,10 +11,11 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException, Producer
 
+from pipeline.core.place import Place
 from tests.support.ledger import Ledger, Produced
 from tests.support.raw_produce import produce_raw
 from tests.support.record_batch import BatchSpec, Part
-from tests.support.system import TOPIC, System, wait_until
+from tests.support.system import System, wait_until
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 TICK_SECONDS = 0.1
@@ -40,7 +41,7 @@ class Load:
         self.problems: list[str] = []
         self.troubles: Counter[str] = Counter()
         """What the producers said, and got over or not."""
-        self._untaken: list[tuple[int, bytes]] = []
+        self._untaken: list[tuple[Place, bytes]] = []
         """Batches with odd headers by partition, until the broker has taken them."""
         self._stop = threading.Event()
         self._threads = [
@@ -94,19 +95,19 @@ class Load:
                 self.problems.append(f"{left} records were never acknowledged; {self.troubles.most_common(5)}")
         wait_until("the broker to take what has odd headers", self._send_odd, 120)
 
-    def _odd_batch(self, now: datetime) -> tuple[int, bytes]:
+    def _odd_batch(self, now: datetime) -> tuple[Place, bytes]:
         """Valid events under such headers. Sent twice, should an answer be lost, they count once."""
         pick, at_ms = self.ledger.random, int(now.timestamp() * 1000)
         parts = [Part(self.ledger.produced(self.ledger.event(now)).value, headers=ODD_HEADERS) for _ in range(5)]
         spec = BatchSpec(parts, codec=pick.choice(CODECS), first_timestamp=at_ms, max_timestamp=at_ms)
-        return pick.randrange(ODD_PARTITIONS), spec.build()
+        return Place(pick.choice(list(self._system.partitions)), pick.randrange(ODD_PARTITIONS)), spec.build()
 
     def _send_odd(self) -> bool:
         """Send what the broker has not taken yet; whether it has all."""
         while self._untaken:
-            partition, batch = self._untaken[0]
+            place, batch = self._untaken[0]
             try:
-                if produce_raw(self._system.broker.bootstrap, TOPIC, partition, batch):
+                if produce_raw(self._system.broker.bootstrap, *place, batch):
                     return False
             except KafkaError as error:
                 self.troubles[str(error)] += 1
@@ -115,7 +116,7 @@ class Load:
         return True
 
     def _send(self, producer: Producer, record: Produced) -> None:
-        producer.produce(TOPIC, record.value, key=record.key, on_delivery=self._delivered)
+        producer.produce(self._system.topic_of(record.value), record.value, key=record.key, on_delivery=self._delivered)
 
     def _delivered(self, error: Any, _: Any) -> None:
         if error is not None:
@@ -133,7 +134,7 @@ class Load:
                 producer.begin_transaction()
                 now = datetime.now(UTC)
                 for record in self._never.records(iter([now] * 20), now):
-                    producer.produce(TOPIC, record.value, key=record.key)
+                    producer.produce(self._system.topic_of(record.value), record.value, key=record.key)
                 producer.flush(2)
                 producer.abort_transaction(5)
             except KafkaException:

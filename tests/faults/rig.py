@@ -9,11 +9,13 @@ from typing import Any
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 
+from pipeline.core.place import Place
 from pipeline.errors import EXIT_UNREACHABLE
 from tests.faults.proxy import FaultyProxy
 from tests.support.faketime import MISSING, Clock, has_faketime
 from tests.support.kafka_broker import TWO_DISKS, KafkaBroker
-from tests.support.system import COORDINATOR_MOVES, GROUP, ROOT, TOPIC, Process, System, wait_until
+from tests.support.system import ROOT, Process, System, wait_until
+from tests.support.system_log import COORDINATOR_MOVES, GROUP
 
 LATENESS_SECONDS = 2
 SESSION_SECONDS = 6
@@ -29,6 +31,7 @@ SETTINGS: dict[str, Any] = {
     "log_level": "debug",
 }
 
+TOPICS = ("message-sent", "message-delivered", "message-failed")
 Undo = Callable[[], None]
 
 
@@ -43,7 +46,7 @@ class Rig:
         self.say = say
         self.problems: list[str] = []
         broker = KafkaBroker(directory / "kafka", ROOT / ".cache", TWO_DISKS).start()
-        self.system = System(directory, partitions=4, broker=broker, **SETTINGS)
+        self.system = System(directory, partitions=2, broker=broker, topics=TOPICS, **SETTINGS)
         self.proxy = FaultyProxy(self.system.clickhouse_port)
         self._started = 0
         self._absent: set[int] = set()
@@ -88,29 +91,30 @@ class Rig:
     def _start_kafka(self) -> None:
         self.system.broker.start()
 
-    def add_partition(self, _: random.Random) -> Undo:
-        if self.system.partitions < MAX_PARTITIONS:
-            self.system.partitions += 1
-            self.system.broker.add_partitions(TOPIC, self.system.partitions)
+    def add_partition(self, pick: random.Random) -> Undo:
+        partitions, topic = self.system.partitions, pick.choice(list(self.system.partitions))
+        if partitions[topic] < MAX_PARTITIONS:
+            partitions[topic] += 1
+            self.system.broker.add_partitions(topic, partitions[topic])
         return nothing
 
     def truncate_what_is_committed(self, _: random.Random) -> Undo:
         """Delete from the log, as retention would, half of what has been committed."""
         committed = self.committed()
-        cut = [TopicPartition(TOPIC, p, offset // 2) for p, offset in committed.items() if offset > 1]
+        cut = [TopicPartition(*place, offset // 2) for place, offset in committed.items() if offset > 1]
         admin = self.system.broker.admin()
         for future in admin.delete_records(cut, request_timeout=20).values() if cut else ():
             future.result(20)
         return nothing
 
-    def committed(self) -> dict[int, int]:
+    def committed(self) -> dict[Place, int]:
         """The group's committed offset per partition, once a broker that came back a moment ago has read them."""
         return dict(wait_until("the coordinator of the group", self._committed, 30)[0])
 
-    def _committed(self) -> tuple[dict[int, int]] | None:
+    def _committed(self) -> tuple[dict[Place, int]] | None:
         """None while the broker is not ready to say."""
         admin = self.system.broker.admin()
-        request = ConsumerGroupTopicPartitions(GROUP, [TopicPartition(TOPIC, p) for p in range(self.system.partitions)])
+        request = ConsumerGroupTopicPartitions(GROUP, [TopicPartition(*place) for place in self.system.places()])
         (future,) = admin.list_consumer_group_offsets([request], request_timeout=20).values()
         try:
             found = future.result(20).topic_partitions
@@ -118,7 +122,7 @@ class Rig:
             if error.args[0].code() in COORDINATOR_MOVES:
                 return None
             raise
-        return ({tp.partition: tp.offset for tp in found if tp.offset >= 0},)
+        return ({Place(tp.topic, tp.partition): tp.offset for tp in found if tp.offset >= 0},)
 
     # -- ClickHouse ---------------------------------------------------------------------------------------------
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.faults.draw import draw
-from tests.support.system import TOPIC, Process, System
+from tests.support.places import TOPIC
+from tests.support.system import Process, System
 from tests.support.usage import resident_mib
 
 SAMPLE_SECONDS = 2.0

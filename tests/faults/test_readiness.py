@@ -10,7 +10,8 @@ import pytest
 
 from tests.faults.rig import SETTINGS
 from tests.support.ledger import Ledger
-from tests.support.system import TOPIC, Process, System, require_kafka, wait_until
+from tests.support.places import TOPIC
+from tests.support.system import Process, System, require_kafka, wait_until
 
 WITHIN_SECONDS = 15
 START_SECONDS = 60

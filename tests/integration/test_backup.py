@@ -17,8 +17,9 @@ from deploy.migrations.apply import migrate
 from schemas.settings import read_settings
 from tests.support.clickhouse_node import USERS
 from tests.support.ledger import Ledger
+from tests.support.places import TOPIC
 from tests.support.recount import FORMAT, check_everything, check_tables
-from tests.support.system import TOPIC, System, require_kafka, wait_until
+from tests.support.system import System, require_kafka, wait_until
 
 pytestmark = pytest.mark.timeout(240)
 CONFIG = """<clickhouse>

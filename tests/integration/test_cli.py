@@ -16,7 +16,7 @@ import pytest
 import zstandard
 from confluent_kafka import Consumer, TopicPartition
 
-from deploy.cli.kafka import ANSWER_SECONDS, describe_topic
+from deploy.cli.kafka import ANSWER_SECONDS, describe_topics
 from deploy.engines.mock_kafka import MockKafka
 from schemas.connection import connect
 from schemas.settings import read_settings
@@ -234,5 +234,5 @@ def test_every_command_explains_itself() -> None:
 
 def test_what_the_embedded_broker_cannot_tell_is_not_waited_for(running: dict[str, Any]) -> None:
     began = time.monotonic()
-    assert describe_topic(read_settings(running)).partitions == 4
+    assert describe_topics(read_settings(running))["message-events"].partitions == 4
     assert time.monotonic() - began < ANSWER_SECONDS

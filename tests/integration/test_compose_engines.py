@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.doctor import Verdict, examine
-from deploy.cli.kafka import IN_SYNC, UNCLEAN, describe_topic, ensure_topic, topic_notes, topic_warnings
+from deploy.cli.kafka import LogEnd, describe_topics, ensure_topics, log_ends
+from deploy.cli.topic_checks import IN_SYNC, UNCLEAN, TopicState, topic_notes, topic_warnings
 from deploy.clickhouse_server.make_users import DATABASE
 from deploy.errors import Refused
+from pipeline.core.place import Place
 from schemas.connection import connect
 from schemas.settings import Settings, read_settings
 from tests.support.compose import services, started_cluster_id
@@ -49,21 +51,50 @@ def test_the_real_broker_starts_with_the_properties_and_makes_the_topic(tmp_path
     try:
         assert started_cluster_id(data) == broker.admin().list_topics(timeout=10).cluster_id
         settings = read_settings({"MSGMETRICS_KAFKA_BOOTSTRAP": broker.bootstrap})
-        assert "made with 8 partitions" in ensure_topic(settings, None)
-        state = describe_topic(settings, with_config=True)
-        assert (state.brokers, state.partitions, topic_warnings(state), topic_notes(state)) == (1, 8, [], [])
+        (said,) = ensure_topics(settings, None, create=False)
+        assert "made with 8 partitions" in said
+        (name,), state = settings.topics, described(settings)
+        found = topic_warnings(name, state), topic_notes({name: state})
+        assert (state.brokers, state.partitions, found) == (1, 8, ([], []))
         assert state.config["message.timestamp.type"] == "LogAppendTime"
         assert (state.replicas, state.config[UNCLEAN], state.config[IN_SYNC]) == (1, "false", "1")
-        _check_producers_times(broker, dataclasses.replace(settings, kafka_topic="own-times"))
+        _check_producers_times(broker, dataclasses.replace(settings, kafka_topic=("own-times",)))
+        _check_several(broker, dataclasses.replace(settings, kafka_topic=(name, "sent", "failed")))
         for policy in ("compact", "compact,delete"):
-            name = policy.replace(",", "-")
-            _check_compacted(broker, dataclasses.replace(settings, kafka_topic=name), policy)
+            compacted = policy.replace(",", "-")
+            _check_compacted(broker, dataclasses.replace(settings, kafka_topic=(compacted,)), policy)
         unknown = re.findall(r"unknown|unrecognized", (broker.data / "broker.log").read_text(), re.IGNORECASE)
         assert not unknown
         assert _is_healthy(broker)
     finally:
         broker.kill()
     assert not _is_healthy(broker)
+
+
+def described(settings: Settings) -> TopicState:
+    """The first topic of the list, with its configuration."""
+    return describe_topics(settings, with_config=True)[settings.topics[0]]
+
+
+def _check_several(broker: KafkaBroker, settings: Settings) -> None:
+    """Of several topics none is made unless told, and then those that are missing; one that is deleted is gone."""
+    *_, said = ensure_topics(settings, None, create=False)
+    assert said.startswith("the topics sent, failed do not exist; ")
+    assert [state.is_gone for state in describe_topics(settings).values()] == [False, True, True]
+    assert ensure_topics(settings, 3, create=True)[1:] == [
+        "topic sent: made with 3 partitions",
+        "topic failed: made with 3 partitions",
+    ]
+    wait_until("the topics", lambda: all(s.partitions for s in describe_topics(settings).values()), 20)
+    (unlike,) = (x for x in examine(settings) if "has 8 partitions" in x.text)
+    assert unlike.text == "the topic message-events has 8 partitions"
+    places = [Place(topic, 0) for topic in settings.topics]
+    assert log_ends(settings, places).of == dict.fromkeys(places, LogEnd(0))
+    admin = broker.admin()  # must outlive the future
+    admin.delete_topics(["failed"])["failed"].result(30)
+    wait_until("the end of the topic", lambda: describe_topics(settings)["failed"].is_gone, 20)
+    found = log_ends(settings, places)
+    assert (list(found.of), list(found.problems)) == (places[:2], ["failed"])
 
 
 def _is_healthy(broker: KafkaBroker) -> bool:
@@ -77,11 +108,12 @@ def _check_producers_times(broker: KafkaBroker, settings: Settings) -> None:
     _create(broker, settings, 1, {"message.timestamp.type": "CreateTime"})
     found = {x.verdict: x.text for x in examine(settings) if "LogAppendTime" in x.text}
     assert list(found) == [Verdict.NOTE]
-    assert re.search(rf"exists with 1 partition; .* set {UNCLEAN}=false on the topic$", ensure_topic(settings, None))
+    (said,) = ensure_topics(settings, None, create=False)
+    assert re.search(rf"exists with 1 partition; .* set {UNCLEAN}=false on the topic$", said)
     assert any(x.verdict is Verdict.WARN and UNCLEAN in x.text for x in examine(settings))
     with pytest.raises(Refused, match="--alter --topic own-times --partitions 16"):
-        ensure_topic(settings, 16)
-    state = describe_topic(settings, with_config=True)
+        ensure_topics(settings, 16, create=False)
+    state = described(settings)
     assert (state.partitions, state.config["message.timestamp.type"]) == (1, "CreateTime")
 
 
@@ -89,12 +121,12 @@ def _check_compacted(broker: KafkaBroker, settings: Settings, policy: str) -> No
     _create(broker, settings, 4, {"cleanup.policy": policy})
     assert any(x.verdict is Verdict.FAIL and "cleanup.policy=delete" in x.text for x in examine(settings))
     with pytest.raises(Refused, match=r"cleanup\.policy=delete"):
-        ensure_topic(settings, None)
+        ensure_topics(settings, None, create=False)
 
 
 def _create(broker: KafkaBroker, settings: Settings, partitions: int, config: dict[str, str]) -> None:
-    broker.create_topic(settings.kafka_topic, partitions, config)
-    wait_until("the topic", lambda: describe_topic(settings).partitions, 20)
+    broker.create_topic(settings.topics[0], partitions, config)
+    wait_until("the topic", lambda: described(settings).partitions, 20)
 
 
 LOGS_OF_THE_IMAGE = (

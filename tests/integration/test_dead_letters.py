@@ -11,8 +11,9 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from tests.support.kafka_broker import KafkaBroker
 from tests.support.ledger import Ledger, Produced
+from tests.support.places import TOPIC
 from tests.support.recount import check_everything
-from tests.support.system import ROOT, TOPIC, System, require_kafka, wait_until
+from tests.support.system import ROOT, System, require_kafka, wait_until
 
 LETTERS = 500
 AHEAD = timedelta(seconds=8)
@@ -25,7 +26,7 @@ def test_a_thousand_letters_are_kept_shown_and_redriven(tmp_path: Path) -> None:
     broker = KafkaBroker(tmp_path / "kafka", ROOT / ".cache").start()
     # Until the letters are there the topic keeps a producer's times: events that are ahead of their records may then
     # be of a minute that has ended, and nobody waits for its end.
-    broker.create_topic(TOPIC, 2, {"message.timestamp.type": "CreateTime"})
+    broker.create_topic(TOPIC, 2)
     with System(tmp_path, partitions=2, broker=broker, lateness_seconds="2", future_skew_seconds=STRICT) as system:
         strict = system.start_worker("strict")
         ledger, now = Ledger(seed=51, orgs=4), datetime.now(UTC)
@@ -45,6 +46,7 @@ def test_a_thousand_letters_are_kept_shown_and_redriven(tmp_path: Path) -> None:
         system.start_worker("usual")
         _check_redrive(system, ledger, len(early))
         _check_large_ones(system, ledger)
+        _check_other_topics(system, ledger)
         check_everything(system, ledger, datetime.now(UTC))
 
 
@@ -125,6 +127,26 @@ def _check_large_ones(system: System, ledger: Ledger) -> None:
     assert system.run(*words).startswith("1 dead letters sent back")
     _wait_for_too_large(system, 2 * len(values))
     ledger.dead.update(values)
+
+
+def _check_other_topics(system: System, ledger: Ledger) -> None:
+    """Of a topic that is no longer read, and had more partitions: left, unless it is said where to send it."""
+    system.query(
+        "INSERT INTO dead_letters SELECT * REPLACE ('old' AS topic, 9 AS partition) FROM dead_letters FINAL "
+        "WHERE reason = 'empty' AND NOT has_value LIMIT 1"
+    )
+    words = ("dead-letters", "redrive", "--topic", "old")
+    left = "1 of old, which is not read (MSGMETRICS_KAFKA_TOPIC); --to-topic sends them to another topic"
+    assert system.run(*words, "--dry-run") == system.run(*words).replace(" sent back;", " would be sent back;")
+    assert system.run(*words).splitlines()[1:] == [left]
+    system.run(*words, "--to-topic", "old", code=2)
+    missing = {"kafka_topic": f"{TOPIC},missing"}
+    assert system.start("missing", "-m", "deploy.cli", *words, "--to-topic", "missing", **missing).wait(60) == 4
+    assert system.run(*words, "--to-topic", TOPIC).startswith("1 dead letters sent back")
+    count = "SELECT count() FROM dead_letters FINAL WHERE arrayExists(x -> x.2 LIKE 'old/9/%', headers)"
+    wait_until("its copy", lambda: system.query(count) == [(1,)], 30)
+    assert system.query("SELECT topic, partition FROM redrives WHERE topic != 'message-events'") == [("old", 9)]
+    ledger.dead["empty", None] += 2
 
 
 def _wait_for_too_large(system: System, number: int) -> None:

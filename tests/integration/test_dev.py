@@ -25,12 +25,16 @@ from tests.support.system import ROOT, wait_until
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
+TOPICS = ("sent", "delivered", "failed")
+
+
 @contextmanager
-def dev(data: Path, *options: str) -> Iterator[dict[str, Any]]:
+def dev(data: Path, *options: str, topics: Sequence[str] = ("message-events",)) -> Iterator[dict[str, Any]]:
     """A running dev; yields its dev.json, and checks that Ctrl-C ends it well."""
     words = [sys.executable, "-m", "deploy.cli", "dev", "--data", str(data), "--port", "0", *options]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("MSGMETRICS_")} | {
-        "MSGMETRICS_LATENESS_SECONDS": "3"
+        "MSGMETRICS_LATENESS_SECONDS": "3",
+        "MSGMETRICS_KAFKA_TOPIC": ",".join(topics),
     }
     with subprocess.Popen(words, cwd=ROOT, env=clean, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -76,21 +80,34 @@ def check_clickhouse_is_for_holders_of_the_password(found: dict[str, Any]) -> No
     assert status(url, "GET", "/?query=SELECT+1", **right) == 405
 
 
+def check_each_type_has_its_topic(data: Path, found: dict[str, Any]) -> None:
+    read = "SELECT topic, arraySort(groupUniqArray(type::String)) FROM facts FINAL GROUP BY topic"
+    types = {topic: list(kinds) for topic, kinds in connect(found["clickhouse_url"]).query(read).result_rows}
+    assert types == {topic: [f"message.{topic}"] for topic in TOPICS}
+    listed = json.loads(cli(data, "topics", "list", "--json").stdout)
+    assert {(line["topic"], line["state"], line["partitions_stored"]) for line in listed["topics"]} == {
+        (topic, "in use", 4) for topic in TOPICS
+    }
+    assert {p["topic"] for p in json.loads(cli(data, "status", "--json").stdout)["partitions"]} == set(TOPICS)
+
+
 def test_the_demo_shows_numbers_within_a_minute_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     def has_numbers() -> bool:
         buckets = ask(found, "growth", metric="sent").get("data", {}).get("buckets", [])
         return sum(bucket["value"] or 0 for bucket in buckets) > 100
 
-    with dev(tmp_path) as found:
+    with dev(tmp_path, topics=TOPICS) as found:
+        assert found["topics"] == list(TOPICS)
         wait_until("numbers from the curl line", has_numbers, 60)
         assert set(found["orgs"]) == {"payg", "starter", "growth", "scale", "custom"}
         wait_until("readiness", lambda: httpx2.get(found["admin_url"] + "/readyz").status_code == 200, 30)
         assert "msgmetrics_worker_events_total" in httpx2.get(found["admin_url"] + "/metrics").text
         assert cli(tmp_path, "doctor").returncode == 0
+        check_each_type_has_its_topic(tmp_path, found)
         check_clickhouse_is_for_holders_of_the_password(found)
         assert cli(tmp_path, "dev", "--data", str(tmp_path)).returncode == 4, "two in one directory must not be"
         before = connect(found["clickhouse_url"]).query("SELECT count() FROM facts FINAL").result_rows[0][0]
-    with dev(tmp_path) as found:
+    with dev(tmp_path, topics=TOPICS) as found:
         client = connect(found["clickhouse_url"])
         assert client.query("SELECT count() FROM facts FINAL").result_rows[0][0] >= before
         after = int(datetime.now(UTC).timestamp() * 1000)

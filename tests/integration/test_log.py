@@ -7,8 +7,9 @@ from pathlib import Path
 from confluent_kafka import Producer
 
 from tests.support.ledger import Ledger, Produced
+from tests.support.places import P0, TOPIC
 from tests.support.recount import check_tables, uncounted
-from tests.support.system import TOPIC, System, require_kafka, wait_until
+from tests.support.system import System, require_kafka, wait_until
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 LATENESS_SECONDS = 2
@@ -65,7 +66,7 @@ def test_transactions_codecs_and_a_partition_that_appears_later(tmp_path: Path) 
         system.wait_until_done(20)  # behind them too: else they would look like a gap once retention has taken them
 
         system.broker.add_partitions(TOPIC, 3)
-        system.partitions = 3
+        system.partitions[TOPIC] = 3
         late = several(ledger, 60)
         plain = system.producer()
         wait_until(
@@ -115,12 +116,12 @@ def test_a_topic_made_anew_is_known_by_its_id_however_long_it_has_grown(tmp_path
         letters = "SELECT incarnation, offset, reason, value FROM dead_letters FINAL ORDER BY incarnation, offset"
         wait_until("what was sent back", lambda: len(system.query(letters)) == 2, 30)
         assert worker.end() == 0
-        old_end = system.offsets()[0][1]
+        old_end = system.offsets()[P0][1]
 
         make_anew(system)
         ahead, behind = (event_at(ledger, now() + timedelta(**far)) for far in ({"hours": 1}, {"days": -50}))
         system.produce([Produced(None, b"new broken"), ahead, behind, *several(ledger, 60)])
-        assert system.offsets()[0][1] > old_end + 3
+        assert system.offsets()[P0][1] > old_end + 3
         worker = system.start_worker("after")
         check(system, ledger)
         assert system.query(letters) == [

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.support.ledger import Ledger
+from tests.support.places import TOPIC
 from tests.support.recount import check_everything
-from tests.support.system import TOPIC, Process, System, require_kafka, wait_until
+from tests.support.system import Process, System, require_kafka, wait_until
 
 STARTS_A_CHANGE = 3
 """A worker may begin again this often for one change of the group; without end it is a storm."""

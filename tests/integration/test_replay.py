@@ -17,8 +17,9 @@ from pipeline.repair.replay_reading import Wanted, find_bounds, open_consumer, r
 from schemas.settings import PREFIX, read_settings
 from tests.support.ledger import Ledger
 from tests.support.load import load
+from tests.support.places import P1, TOPIC
 from tests.support.recount import check_everything, uncounted
-from tests.support.system import TOPIC, Process, System, require_kafka, wait_until
+from tests.support.system import Process, System, require_kafka, wait_until
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 ALL = ("--from", "2026-01-01T00:00:00Z", "--to", "2100-01-01T00:00:00Z")
@@ -47,7 +48,7 @@ def ledger(system: System, worker: Process) -> Ledger:
 
 
 def group_offsets(system: System) -> dict[int, int]:
-    return {p: offset for p, (offset, _) in system.offsets().items()}
+    return {p.number: offset for p, (offset, _) in system.offsets().items()}
 
 
 def test_a_worker_waits_for_migrate_and_no_command_but_that_makes_a_topic(system: System) -> None:
@@ -66,7 +67,7 @@ def test_a_worker_waits_for_migrate_and_no_command_but_that_makes_a_topic(system
     system.broker.create_topic("missing", 2)
     wait_until("the database to be missed", lambda: "the database is not set up" in worker.log.read_text(), 30)
     assert system.start("migrate", "-m", "deploy.cli", "migrate", **fresh).wait(60) == 0
-    wait_until("the worker to read", lambda: "reading {0: 0, 1: 0}" in worker.log.read_text(), 30)
+    wait_until("the worker to read", lambda: "reading {'missing/0': 0, 'missing/1': 0}" in worker.log.read_text(), 30)
     assert worker.end() == 0
 
 
@@ -96,18 +97,46 @@ def test_a_dry_run_tells_what_a_replay_would_do_and_does_nothing(system: System,
 
 def test_only_the_named_span_and_partitions_are_read(system: System, ledger: Ledger) -> None:
     said = system.run("replay", *ALL, "--partition", "1", "--dry-run")
-    in_one = system.offsets()[1][1]
+    in_one = system.offsets()[P1][1]
     assert said.startswith(f"would read {in_one} records")
     assert system.run("replay", "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00Z").startswith(
         "replayed 0 records"
     )
+    assert system.run("replay", *ALL, "--partition", f"{TOPIC}/1", "--dry-run").startswith(f"would read {in_one} ")
     system.run("replay", *ALL, "--partition", "99", code=4)
     system.run("replay", *ALL, "--resume", code=4)
 
 
+def test_a_replay_reads_all_topics_of_the_list_or_what_is_named_of_them(
+    system: System, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system.broker.create_topic("second", 2)
+    producer = system.producer()
+    for number in range(12):
+        producer.produce("second", b"{}", partition=number % 4 // 3)
+    assert producer.flush(30) == 0
+
+    def records(*words: str) -> int:
+        return int(re.match(r"would read (\d+) records", system.run("replay", *ALL, "--dry-run", *words))[1])  # type: ignore[index]
+
+    def refused(code: int, *words: str) -> str:
+        return system.run("replay", *ALL, "--dry-run", *words, code=code, stderr=True)
+
+    first = records()
+    monkeypatch.setitem(system.environment, "MSGMETRICS_KAFKA_TOPIC", f"{TOPIC},second")
+    assert (records(), records("--topic", "second"), records("--topic", TOPIC)) == (first + 12, 12, first)
+    assert records("--partition", "second/1") == records("--topic", "second", "--partition", "1") == 3
+    assert f"like {TOPIC}/3; not '1'" in refused(2, "--partition", "1")
+    assert "there is no partition second/2; second has 2" in refused(4, "--partition", "second/2")
+    monkeypatch.setitem(system.environment, "MSGMETRICS_KAFKA_TOPIC", f"{TOPIC},nowhere,second")
+    assert "the topic nowhere does not exist" in refused(4)
+    assert records("--topic", "second", "--topic", TOPIC) == first + 12
+    assert "nowhere" not in system.broker.admin().list_topics(timeout=5).topics
+
+
 def test_clocks_that_differ_hide_no_record_of_the_span_from_the_real_broker(system: System) -> None:
     """On a topic that keeps producers' times, which stand in the log in any order."""
-    system.broker.create_topic("clocks", 1, {"message.timestamp.type": "CreateTime"})
+    system.broker.create_topic("clocks", 1)
     pick, now_ms = random.Random(44), int(datetime.now(UTC).timestamp() * 1000)
     times = [now_ms - 3_600_000 + n * 100 + pick.choice((0, 0, 2_400_000)) for n in range(20_000)]
     producer = system.producer()
@@ -119,7 +148,7 @@ def test_clocks_that_differ_hide_no_record_of_the_span_from_the_real_broker(syst
 
     async def offsets() -> list[int]:
         async with open_consumer(settings) as consumer:
-            bounds = await find_bounds(consumer, "clocks", wanted)
+            bounds = await find_bounds(consumer, {"clocks"}, wanted)
             return [r.offset async for batch in read_batches(consumer, wanted, bounds, {}) for r in batch.records]
 
     assert asyncio.run(offsets()) == [n for n, at in enumerate(times) if wanted.from_ms <= at < wanted.to_ms]
@@ -153,7 +182,7 @@ def _facts(system: System) -> int:
 def test_partitions_added_under_load_are_waited_for(system: System, ledger: Ledger) -> None:
     with load(system, ledger, rate=300):
         system.broker.add_partitions(TOPIC, 8)
-        system.partitions = 8
+        system.partitions[TOPIC] = 8
         producer, now = system.producer(), datetime.now(UTC)
         wait_until(
             "the producer to see them", lambda: len(producer.list_topics(TOPIC).topics[TOPIC].partitions) == 8, 20

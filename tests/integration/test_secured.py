@@ -26,7 +26,7 @@ from confluent_kafka.admin import (
 
 from deploy.cli.accounts import create_key, set_tier
 from deploy.cli.clickhouse import open_clickhouse
-from deploy.cli.kafka import describe_topic
+from deploy.cli.kafka import describe_topics
 from deploy.errors import Unreachable
 from schemas.api_key import READ_SCOPE
 from schemas.connection import connect
@@ -36,9 +36,10 @@ from schemas.tiers import Tier
 from tests.support.certificates import Authority, Identity, TlsFront
 from tests.support.kafka_broker import free_port
 from tests.support.ledger import Ledger
+from tests.support.places import TOPIC
 from tests.support.recount import check_api, check_everything
 from tests.support.secured import LOGIN_MODULES, PASSWORDS, SecuredBroker, read_until_closed, write_token
-from tests.support.system import ROOT, TOPIC, Process, System, require_kafka, wait_until
+from tests.support.system import ROOT, Process, System, require_kafka, wait_until
 
 pytestmark = pytest.mark.timeout(240)
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -139,7 +140,7 @@ def test_an_oauth_token_is_read_again_when_the_brokers_ask_for_a_new_one(secured
     oauth = {"kafka_sasl_mechanism": "OAUTHBEARER", "kafka_oauth_token_file": str(token)}
     write_token(token, "operator", TOKEN_SECONDS)
     operator = read_settings(secured.settings("operator", **oauth))
-    assert describe_topic(operator).partitions == 4
+    assert describe_topics(operator)[TOPIC].partitions == 4
     write_token(token, "worker", TOKEN_SECONDS)
     worker = secured.worker("oauth", secured.settings("worker", admin_port=str(free_port()), **oauth))
 
@@ -150,7 +151,7 @@ def test_an_oauth_token_is_read_again_when_the_brokers_ask_for_a_new_one(secured
     wait_until("the first session", reads, 20)
     write_token(token, "operator", -60)
     with pytest.raises(Unreachable, match="has expired"):
-        describe_topic(operator)
+        describe_topics(operator)
     write_token(token, "worker", 3600)
     ledger, now = Ledger(seed=22, orgs=5), datetime.now(UTC)
     pause = now + timedelta(seconds=TOKEN_SECONDS)
@@ -196,7 +197,7 @@ def test_a_client_certificate_is_a_credential_for_kafka(secured: Secured) -> Non
     mutual = {"kafka_security_protocol": "SSL", "kafka_bootstrap": secured.kafka.mutual}
     files = {"kafka_ssl_certfile": str(secured.client.cert), "kafka_ssl_keyfile": str(secured.client.key)}
     settings = read_settings(secured.settings("worker", **mutual, **files))
-    assert describe_topic(settings).partitions == 4
+    assert describe_topics(settings)[TOPIC].partitions == 4
     assert asyncio.run(read_until_closed(settings)) == describe_cluster_id(secured)
 
 
@@ -206,7 +207,7 @@ def test_both_clients_get_in_by_every_mechanism_and_not_with_anothers_password(
 ) -> None:
     """librdkafka, which the commands use, and aiokafka, which the worker uses."""
     settings = read_settings(secured.settings("worker", kafka_sasl_mechanism=mechanism))
-    assert describe_topic(settings).partitions == 4
+    assert describe_topics(settings)[TOPIC].partitions == 4
     assert asyncio.run(read_until_closed(settings)) == describe_cluster_id(secured)
     wrong = dataclasses.replace(settings, kafka_sasl_password=PASSWORDS["operator"])
     with pytest.raises(KafkaError):
@@ -243,7 +244,7 @@ def test_who_lacks_a_credential_is_told_so_without_seeing_any(secured: Secured, 
 
 def _refusal(environment: dict[str, str]) -> str:
     try:
-        describe_topic(read_settings(environment))
+        describe_topics(read_settings(environment))
     except Unreachable as error:
         return str(error)
     return "it let us in"
@@ -256,7 +257,7 @@ def test_the_rights_in_kafka_are_no_wider_than_the_tasks(secured: Secured, tmp_p
     written = secured.run(worker, "produce", str(event))
     assert written.returncode == 3, written.stderr
     assert "0 of 1 events were acknowledged" in written.stderr, "a worker may not write to the topic it reads"
-    assert "does not exist" in secured.run(stranger, "doctor").stdout, "a stranger does not even see the topic"
+    assert "Kafka does not show the topic" in secured.run(stranger, "doctor").stdout, "a stranger does not even see it"
     made = secured.run(secured.settings("worker", kafka_topic="another"), "migrate")
     assert made.returncode != 0, "a worker may not make topics"
 

@@ -16,7 +16,6 @@ from schemas.endpoint import Endpoint
 from tests.support.clickhouse_node import Node, clickhouse_node
 from tests.support.cluster import CLUSTER, on_one_server
 from tests.support.kafka_broker import free_port
-from tests.support.places import TOPIC
 from tests.support.system import require_kafka
 from tests.support.zookeeper.ensemble import Ensemble, ensemble
 
@@ -61,7 +60,7 @@ def test_when_servers_are_synchronised_one_sees_what_its_member_had_not_heard_of
         members.cut()
         register(here, "three", "more")
         assert (seen(here), seen(there)) == (3, 2), "it does not lag, and what follows shows nothing"
-        store = Store(Endpoint(f"{nodes[0].url}/default", cluster=CLUSTER), "cluster", TOPIC, "worker", 15)
+        store = Store(Endpoint(f"{nodes[0].url}/default", cluster=CLUSTER), "cluster", "worker", 15)
         doing = thread.submit(store.perform, Synchronise())
         with pytest.raises(TimeoutError):
             doing.result(WAITS_SECONDS)

@@ -17,10 +17,11 @@ from confluent_kafka import TopicPartition
 from tests.faults.load import ODD_HEADERS
 from tests.support.kafka_broker import TWO_DISKS, KafkaBroker
 from tests.support.ledger import Ledger
+from tests.support.places import TOPIC, place
 from tests.support.raw_produce import produce_raw
 from tests.support.record_batch import BatchSpec, Part
 from tests.support.recount import check_everything
-from tests.support.system import ROOT, TOPIC, Process, System, require_kafka, wait_until
+from tests.support.system import ROOT, Process, System, require_kafka, wait_until
 
 LATENESS_SECONDS = 2
 DAMAGED, HEALTHY = 1, 0
@@ -104,9 +105,9 @@ def test_a_partition_without_a_leader_holds_nothing_but_itself(system: System, l
     check_everything(system, ledger, began)
     (offsets,) = Path(system.broker.data).glob("*/__consumer_offsets-0")
     (failing,) = [number for number in (0, 1) if segment(system, number).parents[1] != offsets.parent]
-    end = system.offsets()[1 - failing][1]
+    end = system.offsets()[place(1 - failing)][1]
     heal = system.broker.fail_disk()
-    wait_until("the reason", lambda: reason(worker, f"partition {failing}", "leader"), 60)
+    wait_until("the reason", lambda: reason(worker, f"partition {TOPIC}/{failing}", "leader"), 60)
     again = system.start_worker("at-a-start")
     wait_until("a start without a leader", lambda: "is running" in again.log.read_text(), 60)
     send(system, ledger, 1 - failing, 20)
@@ -139,11 +140,11 @@ def test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted(sy
     send(system, ledger, HEALTHY, 10)
     name = f"{TOPIC}/{DAMAGED}/{first}"
     wait_until("the reason", lambda: reason(worker, f"waits at offset {first}", "checksum", f"skip {name}-{last}"), 30)
-    wait_until("the other partition", lambda: not system.unfinished().keys() - {DAMAGED}, 30)
+    wait_until("the other partition", lambda: not system.unfinished().keys() - {place(DAMAGED)}, 30)
     assert durable(system, DAMAGED) == first
     metrics = httpx2.get(f"{worker.admin_url}/metrics").text
-    assert re.search(r'msgmetrics_worker_partition_waiting\{partition="1"\} 1\.0', metrics)
-    assert re.search(r'msgmetrics_worker_partition_waiting\{partition="0"\} 0\.0', metrics)
+    assert re.search(r'msgmetrics_worker_partition_waiting\{partition="1",topic="[^"]+"\} 1\.0', metrics)
+    assert re.search(r'msgmetrics_worker_partition_waiting\{partition="0",topic="[^"]+"\} 0\.0', metrics)
     status = json.loads(system.run("status", "--json", code=None))
     assert {p["partition"]: p["status"] for p in status["partitions"]}[DAMAGED] == "waiting"
     assert any("checksum" in sentence for sentence in status["reasons"])
@@ -153,9 +154,7 @@ def test_a_damaged_batch_holds_its_partition_alone_until_its_loss_is_accepted(sy
 
     _check_what_skip_refuses(system, first, last)
     said = system.run("skip", name, "--yes")
-    assert (
-        f"partition {DAMAGED} of {TOPIC}: offsets {first} to {last} (30) cannot be read: its checksum is wrong" in said
-    )
+    assert f"partition {TOPIC}/{DAMAGED}: offsets {first} to {last} (30) cannot be read: its checksum is wrong" in said
     check_everything(system, ledger, began)
     wait_until("readiness", lambda: worker.readiness() == (200, []), 30)
     system.run(*replay)
@@ -198,7 +197,7 @@ def _check_what_skip_refuses(system: System, first: int, last: int) -> None:
 def test_records_that_are_gone_hold_their_partition_alone_until_the_loss_is_accepted(
     system: System, ledger: Ledger
 ) -> None:
-    began, (_, first) = now(), system.offsets()[DAMAGED]
+    began, (_, first) = now(), system.offsets()[place(DAMAGED)]
     last = first + 39
     send(system, Ledger(seed=9), DAMAGED, 40)  # counted nowhere
     send(system, ledger, DAMAGED, 10)
@@ -209,9 +208,9 @@ def test_records_that_are_gone_hold_their_partition_alone_until_the_loss_is_acce
 
     worker, words = system.start_worker("third"), (f"waits at offset {first}", f"{first} to {last} were deleted")
     wait_until("the reason", lambda: reason(worker, *words, f"{TOPIC}/{DAMAGED}/{first}-{last}`"), 30)
-    wait_until("the other partition", lambda: not system.unfinished().keys() - {DAMAGED}, 30)
+    wait_until("the other partition", lambda: not system.unfinished().keys() - {place(DAMAGED)}, 30)
     said = system.run("skip", f"{TOPIC}/{DAMAGED}/{first}", "--yes")
     assert f"offsets {first} to {last} (40) cannot be read: deleted from the log" in said
     check_everything(system, ledger, began)
-    assert f"partition {DAMAGED}, offsets {first} to {last} are lost" in system.run("status", code=None)
+    assert f"partition {TOPIC}/{DAMAGED}, offsets {first} to {last} are lost" in system.run("status", code=None)
     assert worker.end() == 0

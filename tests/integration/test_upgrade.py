@@ -14,13 +14,15 @@ import pytest
 import deploy.migrations.apply
 from deploy.migrations.apply import Migration, migrate, read_migrations
 from pipeline.errors import EXIT_REFUSED
-from schemas import tables
 from schemas.connection import connect
 from tests.support.kafka_broker import free_port
 from tests.support.ledger import Ledger, Produced
+from tests.support.places import TOPIC
 from tests.support.recount import check_everything
 from tests.support.system import ROOT, Process, System, require_kafka, wait_until
 
+IDENTITY, TOPICS = 7, 8
+"""The numbers of the newest migration that needs a stop, and of that by which workers know of several topics."""
 pytestmark = pytest.mark.timeout(240)
 OF_THE_NEXT_VERSION = Migration(
     9999, "9999_of_the_next_version.sql", ("ALTER TABLE facts ADD COLUMN template_id LowCardinality(String)",), "x"
@@ -35,17 +37,19 @@ def git(*words: str) -> bytes | None:
 
 @pytest.fixture
 def version_before(tmp_path: Path) -> Path:
-    """The code of the last release, or of the commit before this one where there is no release yet.
+    """The code of the last release, or of before the newest migration where there is no release yet.
 
     This one's own where the one before cannot run beside it, since a migration between them needs a stop.
     """
     if git("rev-parse", "HEAD") is None:
         pytest.skip("the version before this one comes from git's history, and this is no checkout")
-    name = git("describe", "--tags", "--abbrev=0", "HEAD^") or git("rev-parse", "HEAD^") or b"HEAD"
-    newest = next(m.name for m in reversed(read_migrations()) if m.needs_a_stop)
-    if git("cat-file", "-e", f"{name.decode().strip()}:schemas/clickhouse/{newest}") is None:
-        name = b"HEAD"
-    archive = git("archive", name.decode().strip())
+    newest = read_migrations()[-1].name
+    added = git("log", "--diff-filter=A", "-1", "--format=%H^", "--", f"schemas/clickhouse/{newest}") or b""
+    stops = next(m.name for m in reversed(read_migrations()) if m.needs_a_stop)
+    named = (git("describe", "--tags", "--abbrev=0", "HEAD^"), added, git("rev-parse", "HEAD^"), b"HEAD")
+    names = [name.decode().strip() for name in named if name]
+    name = next(n for n in names if git("cat-file", "-e", f"{n}:schemas/clickhouse/{stops}") is not None)
+    archive = git("archive", name)
     assert archive is not None
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
         tar.extractall(tmp_path / "before", filter="data")
@@ -107,14 +111,8 @@ def test_a_worker_waits_for_the_migration_and_ends_once_there_is_a_newer_one(
 ) -> None:
     """With data of before, through the doors that people use."""
     require_kafka()
-    before = [m for m in read_migrations() if m.number < tables.SCHEMA]
     with System(tmp_path, 2, lateness_seconds="1") as system:
-        system.database.command("CREATE DATABASE older")
-        url = system.environment["MSGMETRICS_CLICKHOUSE_URL"] = f"http://127.0.0.1:{system.clickhouse_port}/older"
-        system.database = connect(url)
-        with monkeypatch.context() as patch:
-            patch.setattr(deploy.migrations.apply, "read_migrations", lambda: before)
-            migrate(system.database, 35, 90)
+        use_database_of_before(system, IDENTITY, monkeypatch)
         worker = system.start_worker("early")
         wait_until("a worker that waits", lambda: "run `msgmetrics migrate`" in worker.log.read_text(), 30)
         ledger, started = Ledger(seed=43, orgs=5), datetime.now(UTC)
@@ -130,6 +128,57 @@ def test_a_worker_waits_for_the_migration_and_ends_once_there_is_a_newer_one(
         assert worker.wait(30) == EXIT_REFUSED
         assert "migrated for a newer version (migration 9999" in worker.log.read_text()
         assert system.query(claimed) == [(durable,)], "what it knows nothing about it does not claim"
+
+
+def test_from_one_topic_to_several_comes_migrate_then_all_workers_then_the_list_then_producers(
+    tmp_path: Path, version_before: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_kafka()
+    with System(
+        tmp_path, 2, lateness_seconds="1", kafka_session_timeout_seconds="6", kafka_heartbeat_seconds="1"
+    ) as system:
+        use_database_of_before(system, TOPICS, monkeypatch)
+        ledger = Ledger(seed=44, orgs=5)
+
+        def some(count: int) -> None:
+            now = datetime.now(UTC)
+            system.produce(ledger.records((now - timedelta(seconds=n % 3000) for n in range(count)), now))
+
+        def replaced(old: Process, name: str, *topics: str) -> Process:
+            new = system.start_worker(name, kafka_topic=",".join(topics))
+            owned = "SELECT count() FROM partition_status FINAL WHERE owner LIKE {owner:String}"
+            wait_until(f"{name} to read", lambda: system.query(owned, owner=f"%-{new.pid}")[0][0] > 0, 30)
+            assert old.end() == 0
+            return new
+
+        some(1000)
+        worker = worker_of(version_before, system, "old")
+        system.run("migrate")
+        wait_until("facts", lambda: system.query("SELECT count() FROM facts")[0][0] > 500, 30)
+        worker = replaced(worker, "new", TOPIC)
+        some(500)
+        added = {"message-delivered": 1, "message-failed": 3}
+        for topic, partitions in added.items():
+            system.broker.create_topic(topic, partitions)
+        worker = replaced(worker, "several", TOPIC, *added)
+        system.partitions |= added
+        some(1000)
+        check_everything(system, ledger, datetime.now(UTC))
+        if not (version_before / "schemas" / "clickhouse" / "0008_topics.sql").exists():
+            assert worker_of(version_before, system, "old again").wait(30) == EXIT_REFUSED, "it knows of one"
+        assert set(system.query("SELECT DISTINCT topic::String FROM facts")) == {(topic,) for topic in (TOPIC, *added)}
+        assert worker.end() == 0
+
+
+def use_database_of_before(system: System, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a system use a database that has the migrations below a number alone."""
+    before = [m for m in read_migrations() if m.number < number]
+    system.database.command("CREATE DATABASE older")
+    url = system.environment["MSGMETRICS_CLICKHOUSE_URL"] = f"http://127.0.0.1:{system.clickhouse_port}/older"
+    system.database = connect(url)
+    with monkeypatch.context() as patch:
+        patch.setattr(deploy.migrations.apply, "read_migrations", lambda: before)
+        migrate(system.database, 35, 90)
 
 
 def worker_of(tree: Path, system: System, name: str) -> Process:

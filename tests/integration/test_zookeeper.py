@@ -13,7 +13,6 @@ from deploy.migrations.stop import Unguarded
 from deploy.sql import sql
 from schemas.connection import connect
 from schemas.sharding import LOCAL, SHARDED
-from schemas.tables import SCHEMA
 from tests.support.clickhouse_node import Node, clickhouse_node
 from tests.support.cluster import CLUSTER, on_one_server
 from tests.support.kafka_broker import free_port
@@ -53,10 +52,11 @@ def test_every_table_registers_with_zookeeper_under_its_shard_or_for_all(tmp_pat
         with clickhouse_node(tmp_path / "node", node, more):
             connect(f"{node.url}/default").command("CREATE DATABASE metrics")
             client = connect(f"{node.url}/metrics")
-            originals = [*ledger_definition(), *(s for m in read_migrations() for s in m.statements)]
-            for original in originals:
+            originals = [(0, s) for s in ledger_definition()]
+            originals += [(m.number, s) for m in read_migrations() for s in m.statements]
+            for number, original in originals:
                 if wanted := rewriting_of(original):
-                    Rewrite(_OneServer(client), wanted, SCHEMA, CLUSTER, Unguarded(), print).run()  # type: ignore[arg-type]
+                    Rewrite(_OneServer(client), wanted, number, CLUSTER, Unguarded(), print).run()  # type: ignore[arg-type]
                     continue
                 for statement in statements_for(original, CLUSTER):
                     client.query("SELECT formatQuery({s:String})", parameters={"s": statement})
@@ -67,9 +67,9 @@ def test_every_table_registers_with_zookeeper_under_its_shard_or_for_all(tmp_pat
             spanning = client.query(
                 "SELECT name, engine_full FROM system.tables WHERE database = 'metrics' AND engine = 'Distributed'"
             ).result_rows
-    rewritten = [wanted.table for wanted in map(rewriting_of, originals) if wanted]
+    rewritten = [wanted.table for _, text in originals if (wanted := rewriting_of(text))]
     assert shared == len(replicas)
-    assert len(replicas) == sum(original.startswith(("CREATE", "REWRITE")) for original in originals)
+    assert len(replicas) == sum(text.startswith(("CREATE", "REWRITE")) for _, text in originals)
     for table, path, replica in replicas:
         name = table.removesuffix(LOCAL)
         made_as = table.replace("_before_0007", "") if "_before_" in name else table

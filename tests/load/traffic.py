@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from confluent_kafka import Producer
 
 from tests.load.verdict import METRICS, Rows, no_rows
-from tests.support.system import TOPIC
+from tests.support.places import TOPIC
 
 ORGS, TICK_SECONDS = 50, 0.02
 DOUBLE_EVERY, LATE_EVERY, EARLIER_EVERY, BROKEN_EVERY = 97, 211, 499, 1009

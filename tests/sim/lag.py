@@ -13,15 +13,16 @@ from pipeline.core.effects import (
     ReadErasures,
     ReadHighestGeneration,
     ReadState,
-    ReadWatermarks,
     RebuildBuckets,
     RecomputeLate,
 )
+from pipeline.core.progress import ReadMarks
+from tests.support.fake_progress import ONE_LIFE, Lives
 from tests.support.fake_store import FakeStore, to_the_end
 
 LAGGING = (
     ReadState,
-    ReadWatermarks,
+    ReadMarks,
     ReadEarliestFact,
     ReadHighestGeneration,
     ReadErasures,
@@ -35,7 +36,7 @@ LAGGING = (
 LAG = 0.5
 """How often a server is asked that lags."""
 TABLES = (
-    *("facts", "record_times", "rollups", "staged", "state", "progress"),
+    *("facts", "record_times", "rollups", "staged", "state", "progress", "retired"),
     *("erasures", "announced", "finished", "ordered_at"),
 )
 
@@ -55,9 +56,9 @@ class Server:
         """Do an effect at once."""
         return to_the_end(self.steps(effect))
 
-    def steps(self, effect: Effect) -> Generator[None, None, Any]:
+    def steps(self, effect: Effect, lives: Lives = ONE_LIFE) -> Generator[None, None, Any]:
         """Do an effect in steps, of which the first one reads what this server knows."""
-        steps, now = self._store.steps(effect), {name: getattr(self._store, name) for name in TABLES}
+        steps, now = self._store.steps(effect, lives), {name: getattr(self._store, name) for name in TABLES}
         self._show(self._known)
         try:
             next(steps)

@@ -42,7 +42,7 @@ class Log:
     random: random.Random
     partitions: dict[Place, list[Record]] = field(default_factory=lambda: {P0: [], P1: []})
     truth: dict[Identity, Fact] = field(default_factory=dict)
-    broken: set[tuple[Place, int]] = field(default_factory=set)
+    broken: set[tuple[Place, int, int]] = field(default_factory=set)
 
     def write(self) -> None:
         """A few events per partition; some twice, some twice with other content, some in both partitions, and some
@@ -63,7 +63,7 @@ class Log:
 
     def _append_broken(self, place: Place) -> None:
         log = self.partitions[place]
-        self.broken.add((place, len(log)))
+        self.broken.add((place, 0, len(log)))
         log.append(Record(len(log), milliseconds(START), b"not json"))
 
     def _event(self, event_id: str, step: int) -> dict[str, Any]:

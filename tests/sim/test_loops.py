@@ -21,7 +21,7 @@ SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "400"))
 CHUNK = 100
 SEEDS_UNTIL_ALL_HAS_HAPPENED = 2000
 FAULTS = {
-    *("_kill", "_freeze", "_replace", "_rebalance", "_outage", "_add_partition", "_erase", "_set_clock"),
+    *("_kill", "_freeze", "_replace", "_rebalance", "_outage", "_add_partition", "_erase", "_set_clock", "_lose_topic"),
     *(OLD_BATCH, REPEATED_BATCH, BATCH_BEHIND_A_HOLE),
 }
 EFFECTS_OF_LOOPS = {
@@ -35,7 +35,7 @@ EFFECTS_OF_LOOPS = {
         "RecomputeLate",
         "CountStaged",
     ),
-    *("ReadWatermarks", "RaiseState", "CloseBuckets", "LogClosing", "FindErased"),
+    *("WriteStarts", "ReadMarks", "RaiseState", "CloseBuckets", "LogClosing", "FindErased"),
 }
 """Those of an erasure belong to an operator first; tests/sim/test_protocol.py interrupts them."""
 

@@ -7,18 +7,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.effects import (
-    AwaitInserts,
-    CloseBuckets,
-    Effect,
-    Progress,
-    ReadState,
-    RecomputeLate,
-    Synchronise,
-)
+from pipeline.core.effects import AwaitInserts, CloseBuckets, Effect, ReadState, RecomputeLate, Synchronise
 from pipeline.core.erasure import erase_steps
 from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.progress import Progress
 from pipeline.core.protocol import Flushed, flush_steps, progress_steps, recompute_steps, roll_steps
 from pipeline.runner import Perform, drive
 from schemas.grain import Grain
@@ -26,7 +19,7 @@ from tests.sim.lag import Server
 from tests.sim.log import Record
 from tests.support.fake_store import FakeStore, to_the_end
 from tests.support.moments import at as moment
-from tests.support.places import P0
+from tests.support.places import P0, TOPIC
 
 RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
 HOUR = int(datetime(2026, 5, 5, 12, tzinfo=UTC).timestamp())
@@ -35,7 +28,7 @@ HOUR = int(datetime(2026, 5, 5, 12, tzinfo=UTC).timestamp())
 def closed_up_to(store: FakeStore, instant: int) -> None:
     """The only partition is caught up at an instant (epoch seconds), and the roller has run."""
     drive(progress_steps([Progress(P0, 0, instant * 1000)], 0), store.perform)
-    drive(roll_steps([P0]), store.perform)
+    drive(roll_steps({TOPIC}, {TOPIC: {P0}}), store.perform)
 
 
 def flush(store: FakeStore, event_id: str, at: int, perform: Perform | None = None) -> LateKeys:
@@ -144,7 +137,7 @@ def test_a_fact_that_comes_while_servers_catch_up_one_by_one_is_late_or_seen(syn
             other.catch_up()
         return (one if isinstance(effect, CloseBuckets) else store).perform(effect)
 
-    drive(roll_steps([P0]), of_the_roller)
+    drive(roll_steps({TOPIC}, {TOPIC: {P0}}), of_the_roller)
     is_seen = ("a", HOUR + 600) in store.rollups[Grain.MINUTE]
     assert (is_seen or len(late[0]) > 0) is synchronises
 
@@ -167,7 +160,7 @@ def test_a_minute_that_is_announced_after_servers_caught_up_is_closed_from_what_
     def of_the_worker(effect: Effect) -> Any:
         if isinstance(effect, Synchronise):
             other.catch_up()
-            drive(roll_steps([P0]), of_the_roller)
+            drive(roll_steps({TOPIC}, {TOPIC: {P0}}), of_the_roller)
             one.catch_up()
         return (other if isinstance(effect, ReadState) else store).perform(effect)
 

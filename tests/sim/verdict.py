@@ -9,7 +9,7 @@ from tests.support.fake_rows import Fact
 from tests.support.fake_store import FakeStore
 
 
-def verdict(truth: Sequence[Fact], broken: Set[tuple[Place, int]], store: FakeStore) -> str | None:
+def verdict(truth: Sequence[Fact], broken: Set[tuple[Place, int, int]], store: FakeStore) -> str | None:
     """What is stored wrong, or None: facts, dead letters (by their places), and every bucket of every grain."""
     if set(store.facts.values()) != set(truth):
         return "facts differ"

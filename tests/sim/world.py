@@ -5,19 +5,18 @@ A seed decides who moves next, who crashes, when a partition appears. With one s
 must notice.
 """
 
-import inspect
 from collections.abc import Collection
 from datetime import timedelta
 from enum import StrEnum
-from typing import Any
 
 from pipeline.core.commits import Commits
 from pipeline.core.effects import FindErased
 from pipeline.core.generation import stamp
 from pipeline.core.place import Place
 from schemas.grain import Grain
-from tests.sim.actors import Actors, Desk, EarlyCommits, Flaw, Moves
+from tests.sim.actors import Actors
 from tests.sim.log import START, STEP, STEPS, Record, milliseconds
+from tests.sim.stage import Desk, EarlyCommits, Flaw, Moves, due_to_crash, effect_of
 from tests.sim.verdict import verdict
 from tests.support.fake_rows import Row
 from tests.support.places import P0, P1
@@ -108,6 +107,8 @@ class World(Actors):
             self._crash(self._victim())
         elif dice < 0.22 and self.has_operators:
             self._operate(dice)
+        elif dice > 0.7 and due_to_crash(self.actors, self.to_crash_at):
+            self._crash(self._victim())
         elif dice > 0.9 and self.store.staged:
             self.store.staged.clear()  # ClickHouse forgets what was staged, however long that took
         else:
@@ -124,14 +125,14 @@ class World(Actors):
         if self.store.state.as_of_ms < self.as_of_seen:
             self.problem = "as_of went back"
         self.as_of_seen = self.store.state.as_of_ms
-        for place, progress in self.store.progress.items():
+        for (place, _), progress in self.store.progress.items():
             spoken_for = self.log.partitions[place][: progress.next_offset]
             if not all(self._is_stored(place, record) for record in spoken_for):
                 self.problem = f"progress of {place} speaks for records that are not stored"
 
     def _is_stored(self, place: Place, record: Record) -> bool:
         if record.identity is None:
-            return (place, record.offset) in self.store.letters
+            return (place, 0, record.offset) in self.store.letters
         is_erased = record.timestamp <= self.store.erasures.get(record.identity[1], -1)
         return is_erased or record.identity in self.store.facts
 
@@ -158,15 +159,14 @@ class World(Actors):
             self.hire(P1)
 
     def _victim(self) -> int:
-        """Who is to crash: anybody, but rather who is at an effect at which somebody should have crashed."""
-        rather = [n for n, (*_, moves) in enumerate(self.actors) if _effect_of(moves) in self.to_crash_at]
-        return self.random.choice(rather or range(len(self.actors)))
+        """Who is to crash: anybody, but rather who is due to."""
+        return self.random.choice(due_to_crash(self.actors, self.to_crash_at) or range(len(self.actors)))
 
     def _crash(self, index: int) -> None:
         """An actor is gone in the middle of whatever it did, and the other half of its process; both are replaced."""
         whose, mine, moves = self.actors[index]
         gone = [a for a in self.actors if a[2] is moves or (isinstance(whose, Place) and a[:2] == (whose, mine))]
-        self.crashed_at |= {effect for a in gone if (effect := _effect_of(a[2]))}
+        self.crashed_at |= {effect for a in gone if (effect := effect_of(a[2]))}
         self.actors = [a for a in self.actors if a not in gone]
         if whose is Role.OPERATOR:
             self._interrupted(mine)
@@ -200,17 +200,6 @@ class World(Actors):
         done = [self.committed[place] == len(log) for place, log in self.log.partitions.items()]
         is_quiet = not self.ordered and (self.flaw is Flaw.ERASE_UNSEEN or not self.store.perform(FindErased()))
         return all(done) and is_quiet and self.store.state.as_of_ms >= self.now_ms
-
-
-def _effect_of(moves: Moves) -> str | None:
-    """The name of the effect that an actor is about to do or in the middle of, looked up in its suspended frames."""
-    inner: Any = moves
-    while inner is not None and inspect.isgenerator(inner):
-        if inner.gi_frame is not None and inner.gi_code is Actors.perform.__code__:
-            effect = inner.gi_frame.f_locals.get("effect")
-            return type(effect).__name__ if effect else None
-        inner = inner.gi_yieldfrom
-    return None
 
 
 def play(seed: int, flaw: Flaw = Flaw.NONE, to_crash_at: Collection[str] = ()) -> World:

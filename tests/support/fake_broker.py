@@ -2,6 +2,7 @@
 
 import asyncio
 import struct
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,11 +31,17 @@ class Broker:
         self.starts: dict[int, int] = {}
         self.problem: Exception | None = None
         self.asked: list[dict[int, int]] = []
+        self.pays_heed = False
+        """Whether it answers no more than it is asked for, but for one batch."""
+        self.answered: list[int] = []
+        """The bytes of each answer."""
         self.version = 11
         self.ends: dict[int, int] = {}
         self._loop = asyncio.get_running_loop()
         self._metadata_max_age_ms = 10_000
-        self.cluster = SimpleNamespace(leader_for_partition=self._leader, broker_metadata=lambda node: None)
+        self.cluster = SimpleNamespace(
+            leader_for_partition=self._leader, broker_metadata=lambda node: None, brokers=lambda: {NODE}
+        )
 
     def _leader(self, tp: TopicPartition) -> int:
         return -1 if tp.partition in self.leaderless else NODE
@@ -49,6 +56,9 @@ class Broker:
         if self.problem is not None:
             raise self.problem
         answers = [self._answer(number, offset) for number, offset, _ in partitions]
+        if self.pays_heed:
+            answers = list(_within(request._max_bytes, answers))
+        self.answered.append(sum(len(answer[-1]) for answer in answers))
         if not any(answer[-1] for answer in answers):
             await asyncio.sleep(0.01)  # a real one waits for data
         return SimpleNamespace(API_VERSION=self.version, topics=[(topic, answers)])
@@ -65,6 +75,14 @@ class Broker:
     def end(self, number: int) -> int:
         ends = [_next_offset(batch) for batch in self.batches.get(number, ())]
         return self.ends.get(number, max(ends, default=0))
+
+
+def _within(max_bytes: int, answers: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """The answers, without records where these would be too much together."""
+    size = 0
+    for answer in answers:
+        size += len(answer[-1])
+        yield answer if size <= max_bytes or size == len(answer[-1]) else (*answer[:-1], b"")
 
 
 def _next_offset(batch: bytes) -> int:

@@ -2,7 +2,7 @@
 row, nothing spans two statements. Passes the same contract tests as the real store (tests/contract/test_store.py).
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,31 +22,28 @@ from pipeline.core.effects import (
     InsertFacts,
     LogClosing,
     OrderErasure,
-    Progress,
     RaiseState,
     ReadEarliestFact,
     ReadErasures,
     ReadHighestGeneration,
     ReadInserts,
     ReadState,
-    ReadWatermarks,
     RebuildBuckets,
     RecomputeLate,
     StageKeys,
     State,
     Synchronise,
     UnderWay,
-    WriteProgress,
 )
 from pipeline.core.generation import counted, stamp
 from pipeline.core.late_keys import NO_KEYS, LateKeys
 from pipeline.core.place import Place
+from pipeline.core.progress import ReadMarks, RetireTopic, WriteProgress, WriteStarts
 from pipeline.core.records import DeadLetter
-from pipeline.core.start import Stored
 from pipeline.core.watermark import retention_floor
 from schemas.grain import MS_PER_SECOND, Grain
-from schemas.instant import wall_clock_ms
 from schemas.limits import FACTS_RETENTION_DAYS
+from tests.support.fake_progress import ONE_LIFE, FakeProgress, Life, Lives
 from tests.support.fake_rows import Fact, Identity, Row, rank_of
 
 
@@ -60,18 +57,17 @@ def to_the_end(steps: Generator[None, None, Any]) -> Any:
 
 
 @dataclass
-class FakeStore:
+class FakeStore(FakeProgress):
     """Tables as dictionaries. Each flag takes a protection of the engine away: versions and ranks (``last_wins``), what
     of them comes from content (``content_ignored``), scalars that only rise (``scalars_fall``), the count of finer rows
     in stamps (``bare_generation``).
     """
 
-    clock_ms: Callable[[], int] = wall_clock_ms
     facts: dict[Identity, Fact] = field(default_factory=dict)
     rollups: dict[Grain, dict[tuple[str, int], Row]] = field(default_factory=lambda: {g: {} for g in Grain})
     state: State = field(default_factory=State)
-    progress: dict[Place, Progress] = field(default_factory=dict)
-    letters: dict[tuple[Place, int], DeadLetter] = field(default_factory=dict)
+    letters: dict[tuple[Place, int, int], DeadLetter] = field(default_factory=dict)
+    """By partition, incarnation and offset."""
     erasures: dict[str, int] = field(default_factory=dict)
     announced: dict[str, int] = field(default_factory=dict)
     finished: dict[str, int] = field(default_factory=dict)
@@ -79,18 +75,16 @@ class FakeStore:
     record_times: dict[Identity, int] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)
     staged: dict[str, LateKeys] = field(default_factory=dict)
-    clock: int = 0
     last_wins: bool = False
     content_ignored: bool = False
-    scalars_fall: bool = False
     bare_generation: bool = False
 
     def perform(self, effect: Effect) -> Any:
         """Do an effect at once."""
         return to_the_end(self.steps(effect))
 
-    def steps(self, effect: Effect) -> Generator[None, None, Any]:
-        """Do an effect in steps between which others may act."""
+    def steps(self, effect: Effect, lives: Lives = ONE_LIFE) -> Generator[None, None, Any]:
+        """Do an effect in steps between which others may act. ``lives`` are those that its sender writes under."""
         match effect:
             case InsertFacts(columns=c):
                 rows = zip(
@@ -102,7 +96,7 @@ class FakeStore:
                         yield
             case InsertDeadLetters(letters=letters):
                 for letter in letters:
-                    self.letters[letter.place, letter.offset] = letter
+                    self.letters[letter.place, lives.get(letter.place, Life()).incarnation, letter.offset] = letter
                     yield
             case ReadState():
                 now_ms = self.clock_ms()
@@ -119,15 +113,8 @@ class FakeStore:
                     self._raised(old.facts_floor_ms, s.facts_floor_ms),
                     self._raised(old.generation, s.generation),
                 )
-            case WriteProgress(progress=progress, lateness_ms=lateness_ms):
-                for p in progress:
-                    old_p = self.progress.get(p.place, Progress(p.place, 0))
-                    mark = self._raised(old_p.watermark_ms, min(p.watermark_ms, self.clock_ms() - lateness_ms))
-                    offset = self._raised(old_p.next_offset, p.next_offset)
-                    self.progress[p.place] = replace(p, watermark_ms=mark, next_offset=offset)
-                    yield
-            case ReadWatermarks():
-                return {p: x.watermark_ms for p, x in self.progress.items() if x.watermark_ms}
+            case WriteProgress() | WriteStarts() | RetireTopic() | ReadMarks():
+                return (yield from self.steps_of_progress(effect, lives))
             case ReadEarliestFact(org_id=org_id):
                 return min((minute for minute, org, *_ in self.facts if org_id in ("", org)), default=None)
             case ReadHighestGeneration():
@@ -216,18 +203,9 @@ class FakeStore:
             for place in self._erasable(org_id, grain, floor_ms)
         )
 
-    def _tick(self) -> int:
-        """The clock of stamps: each is later than the one before."""
-        self.clock += 1
-        return self.clock
-
     def _left(self, org_id: str, at: int) -> list[Identity]:
         """Facts of an organization that an erasure up to an instant removes."""
         return [key for key in self.facts if key[1] == org_id and self.record_times[key] <= at]
-
-    def _raised(self, old: int, new: int) -> int:
-        """What a scalar is after a write; a zero changes nothing."""
-        return new if self.scalars_fall and new else max(old, new)
 
     def _insert(self, fact: Fact, record_ms: int) -> None:
         key = (Grain.MINUTE.floor_ms(fact[6]), *fact[:3])
@@ -276,6 +254,3 @@ class FakeStore:
                 current_below = sum(counted(r.version[0], generation) for r in finer)
         ranks = 0 if self.content_ignored else sum(map(rank_of, facts))
         return Row((stamp(generation, current_below), len(facts), ranks), facts, began)
-
-    def read_stored(self) -> dict[Place, Stored]:
-        return {p: Stored(x.next_offset) for p, x in self.progress.items()}

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from tests.support.ledger import Ledger
-from tests.support.system import TOPIC, System
+from tests.support.system import System
 
 TICK_SECONDS = 0.05
 LATE_SHARE = 0.05
@@ -30,7 +30,7 @@ def load(system: System, ledger: Ledger, rate: int, *, late_minutes: int = 200) 
             while not done.wait(TICK_SECONDS):
                 now = datetime.now(UTC)
                 for record in ledger.records(instants(now), now):
-                    producer.produce(TOPIC, record.value, key=record.key)
+                    producer.produce(system.topic_of(record.value), record.value, key=record.key)
                 producer.poll(0)
             assert producer.flush(60) == 0, "the brokers did not take everything"
         except BaseException as error:

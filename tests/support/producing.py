@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError
 from deploy.cli.produce import produce_file
 from schemas.instant import parse_instant
 from schemas.settings import Settings
+from tests.support.places import TOPIC
 
 NOW_MS = parse_instant("2026-05-05T12:00:00Z").seconds * 1000
 
@@ -30,6 +31,7 @@ class FakeProducer:
     def __init__(self, answer: Callable[[bytes], KafkaError | None] = lambda _: None, room: int = 3) -> None:
         self.sent: list[bytes] = []
         self.keys: list[str | None] = []
+        self.topics: set[str] = set()
         self._answer, self._room = answer, room
         self._queue: list[bytes] = []
 
@@ -42,6 +44,7 @@ class FakeProducer:
             raise BufferError
         self._queue.append(value)
         self.keys.append(key)
+        self.topics.add(topic)
 
     def poll(self, timeout: float) -> None:
         queue, self._queue = self._queue, []
@@ -61,7 +64,9 @@ class FakeProducer:
             self._delivered(KafkaError(KafkaError._PURGE_QUEUE), Message(value))
 
 
-def produce(where: Settings, name: Path | str, producer: FakeProducer | None = None, **changes: Any) -> str:
+def produce(
+    where: Settings, name: Path | str, producer: FakeProducer | None = None, topic: str = TOPIC, **changes: Any
+) -> str:
     arguments: dict[str, Any] = {
         "dry_run": False,
         "keyed": True,
@@ -69,7 +74,7 @@ def produce(where: Settings, name: Path | str, producer: FakeProducer | None = N
         "clock": lambda: NOW_MS,
         "connect": (producer or FakeProducer()).connect,
     }
-    return produce_file(where, str(name), **{**arguments, **changes})
+    return produce_file(where, topic, str(name), **{**arguments, **changes})
 
 
 def event(number: int, at: str = "2026-05-05T11:59:59Z", **more: object) -> bytes:

@@ -10,7 +10,7 @@ import httpx2
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from tests.support.ledger import METRICS, PATTERNS, Ledger
-from tests.support.system import TOPIC, System
+from tests.support.system import System
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TABLE = """
@@ -56,11 +56,12 @@ def check_facts(system: System, ledger: Ledger) -> None:
 def check_places(system: System) -> None:
     """Every record that is still in the log is a fact by its identity, or a dead letter by its place: never neither."""
     facts = set(system.query("SELECT toUnixTimestamp(minute), org_id, event_id, type::String FROM facts FINAL"))
-    letters = set(system.query("SELECT partition, offset FROM dead_letters FINAL"))
+    letters = set(system.query("SELECT topic, partition, offset FROM dead_letters FINAL"))
     lost = [
-        (record.partition(), record.offset(), record.value())
+        (at, record.value())
         for record in _log(system)
-        if (record.partition(), record.offset()) not in letters and _identity(record.value()) not in facts
+        if (at := (record.topic(), record.partition(), record.offset())) not in letters
+        and _identity(record.value()) not in facts
     ]
     assert not lost, f"{len(lost)} records are neither a fact nor a dead letter: {lost[:3]}"
 
@@ -69,16 +70,16 @@ def _log(system: System) -> list[Message]:
     """Every record that is in the log, but for those of transactions that were given up."""
     config = {"bootstrap.servers": system.broker.bootstrap, "group.id": "recount", "log_level": 0}
     consumer = Consumer({**config, "isolation.level": "read_committed", "enable.partition.eof": True})
-    records, left = list[Message](), set(range(system.partitions))
+    records, left = list[Message](), set[tuple[str, int]](system.places())
     try:
-        consumer.assign([TopicPartition(TOPIC, p, OFFSET_BEGINNING) for p in left])
+        consumer.assign([TopicPartition(*place, OFFSET_BEGINNING) for place in left])
         while left:
             for message in consumer.consume(10_000, 10):
                 error = message.error()
                 if error is None:
                     records.append(message)
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    left.discard(message.partition())
+                    left.discard((message.topic(), message.partition()))
                 else:
                     raise KafkaException(error)
     finally:

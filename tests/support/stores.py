@@ -14,7 +14,7 @@ from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain
 from tests.support.fake_store import FakeStore
-from tests.support.places import P0, TOPIC
+from tests.support.places import P0
 
 NOW = int(datetime.now(UTC).timestamp())
 DAY = Grain.DAY.floor(NOW) - Grain.DAY.seconds  # yesterday: a whole day below the retention
@@ -45,7 +45,7 @@ def fake() -> Case:
 
 
 def real(target: str | Endpoint) -> Case:
-    store, client = Store(target, "cluster", TOPIC, "worker", 10), connect(target)
+    store, client = Store(target, "cluster", "worker", 10), connect(target)
 
     def totals(grain: Grain) -> Totals:
         rows = client.query(

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -14,22 +14,14 @@ from typing import Any
 import httpx2
 import pytest
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from schemas.connection import connect
 from tests.support.kafka_broker import KafkaBroker, free_port, java_problem
-from tests.support.ledger import Produced
+from tests.support.places import TOPIC
+from tests.support.system_log import SystemLog
 
 ROOT = Path(__file__).parents[2]
-TOPIC, GROUP = "message-events", "message-metrics"
 NO_SKIP = "MSGMETRICS_TEST_NO_SKIP"
-COORDINATOR_MOVES = {
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError._TRANSPORT,
-    KafkaError._TIMED_OUT,
-}
 
 
 def require_kafka() -> None:
@@ -114,7 +106,7 @@ class Process:
         return code
 
 
-class System:
+class System(SystemLog):
     """Starts what a test asks for; everything ends with the ``with`` block."""
 
     def __init__(
@@ -125,14 +117,17 @@ class System:
         broker: KafkaBroker | None = None,
         clickhouse_config: Path | None = None,
         clickhouse_url: str = "",
+        topics: Sequence[str] = (TOPIC,),
         **settings: str,
     ) -> None:
-        self.directory, self.partitions, self._clickhouse_config = directory, partitions, clickhouse_config
+        self.directory, self._clickhouse_config = directory, clickhouse_config
+        self.partitions = dict.fromkeys(topics, partitions)
         directory.mkdir(parents=True, exist_ok=True)
         self.clickhouse_port = free_port()
         self.processes: list[Process] = []
         self.environment = {
             **clean_environment(),
+            "MSGMETRICS_KAFKA_TOPIC": ",".join(topics),
             "MSGMETRICS_CLICKHOUSE_URL": clickhouse_url or f"http://127.0.0.1:{self.clickhouse_port}/default",
             **{f"MSGMETRICS_{name.upper()}": value for name, value in settings.items()},
         }
@@ -142,6 +137,8 @@ class System:
         self.environment.setdefault("MSGMETRICS_KAFKA_BOOTSTRAP", self.broker.bootstrap)
         if not clickhouse_url:
             self._await_clickhouse()
+        for topic in topics if len(topics) > 1 else ():  # of several `migrate` makes none unasked
+            self.broker.create_topic(topic, partitions)
         self.run("migrate", "--partitions", str(partitions))
         self.database: Client = connect(self.environment["MSGMETRICS_CLICKHOUSE_URL"])
 
@@ -153,9 +150,11 @@ class System:
             process.end(signal.SIGKILL)
         self.broker.kill()
 
+    def _with(self, settings: Mapping[str, str]) -> dict[str, str]:
+        return self.environment | {f"MSGMETRICS_{name.upper()}": value for name, value in settings.items()}
+
     def start(self, name: str, *words: str, **settings: str) -> Process:
-        extra = {f"MSGMETRICS_{setting.upper()}": value for setting, value in settings.items()}
-        process = Process(name, words, {**self.environment, **extra}, self.directory)
+        process = Process(name, words, self._with(settings), self.directory)
         self.processes.append(process)
         return process
 
@@ -189,11 +188,11 @@ class System:
         wait_until("the API", lambda: _answers(url), 20)
         return url
 
-    def run(self, *words: str, code: int | None = 0, stderr: bool = False) -> str:
+    def run(self, *words: str, code: int | None = 0, stderr: bool = False, **settings: str) -> str:
         """Run a command to its end; returns its stdout or ``stderr``. The exit code must be ``code``, None for any."""
         done = subprocess.run(
             [sys.executable, "-m", "deploy.cli", *words],
-            env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+            env=self._with(settings), cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         assert code in (None, done.returncode), (
             f"msgmetrics {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}"
@@ -203,46 +202,6 @@ class System:
     def query(self, statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in self.database.query(statement, parameters=parameters).result_rows]
 
-    def producer(self, **settings: Any) -> Producer:
-        config = {
-            "bootstrap.servers": self.broker.bootstrap,
-            "linger.ms": 20,
-            "log_level": 0,
-            "error_cb": lambda _: None,
-        }
-        return Producer({**config, "queue.buffering.max.messages": 1_000_000, **settings})
-
-    def produce(self, records: Iterable[Produced], **settings: Any) -> int:
-        """Send records and wait until all are acknowledged; returns how many."""
-        producer, count = self.producer(**settings), 0
-        for count, record in enumerate(records, 1):
-            producer.produce(TOPIC, record.value, key=record.key)
-            if count % 500 == 0:
-                producer.poll(0)
-        assert producer.flush(60) == 0
-        return count
-
-    def messages(self) -> list[Any]:
-        """Everything in the topic, read by a consumer of its own."""
-        consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "reader", "log_level": 0})
-        try:
-            tps = [TopicPartition(TOPIC, p, 0) for p in range(self.partitions)]
-            ends = sum(consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in tps)
-            consumer.assign(tps)
-            found: list[Any] = []
-            while len(found) < ends:
-                found += consumer.consume(ends - len(found), timeout=10)  # which waits for as many as are asked for
-            return found
-        finally:
-            consumer.close()
-
-    def records(self) -> list[tuple[int, bytes]]:
-        """(Kafka's timestamp in epoch ms, value) of everything in the topic, tombstones left out."""
-        return [(m.timestamp()[1], m.value()) for m in self.messages() if m.value() is not None]
-
-    def keys_and_headers(self) -> list[tuple[bytes | None, dict[str, bytes]]]:
-        return [(m.key(), dict(m.headers() or ())) for m in self.messages()]
-
     def answer(self, url: str, key: str, metric: str, hour: datetime) -> Any:
         """What the endpoint answers for an hour."""
         query = {"metric": metric, "granularity": "hour", "from": hour.isoformat()}
@@ -251,38 +210,6 @@ class System:
             f"{url}/v1/metrics/messages", params=query, headers={"Authorization": f"Bearer {key}"}, timeout=30
         )
         return response.json()["data"]["buckets"][0]["value"]
-
-    def offsets(self) -> dict[int, tuple[int, int]]:
-        """Per partition the group's committed offset (0 for none) and the end of the log. Raises KafkaException.
-
-        The very end: a transaction that is still open hides what is behind it from readers, for a while.
-        """
-        config = {"bootstrap.servers": self.broker.bootstrap, "group.id": GROUP, "log_level": 0}
-        consumer = Consumer({**config, "isolation.level": "read_uncommitted"})
-        try:
-            tps = [TopicPartition(TOPIC, p) for p in range(self.partitions)]
-            committed = {tp.partition: max(tp.offset, 0) for tp in consumer.committed(tps, timeout=10)}
-            ends = {tp.partition: consumer.get_watermark_offsets(tp, timeout=10)[1] for tp in tps}
-            return {p: (committed[p], end) for p, end in ends.items()}
-        finally:
-            consumer.close()
-
-    def unfinished(self) -> dict[int, tuple[int, int]]:
-        """Partitions whose committed offset is not the end of the log: {partition: (committed, end)}."""
-        try:
-            return {p: pair for p, pair in self.offsets().items() if pair[0] != pair[1]}
-        except KafkaException as error:
-            if error.args[0].code() not in COORDINATOR_MOVES:
-                raise
-            return {-1: (-1, -1)}  # a broker that has just started has no coordinator yet
-
-    def wait_until_done(self, seconds: float) -> None:
-        """Wait until everything in the log is durable, recomputed and committed."""
-        deadline = time.monotonic() + seconds
-        while (left := self.unfinished()) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        if left:
-            pytest.fail(f"not everything was committed within {seconds} s: {left}; logs are in {self.directory}")
 
     def as_of_ms(self) -> int:
         return int(self.query("SELECT toUnixTimestamp64Milli(max(as_of)) FROM watermark")[0][0])

@@ -14,12 +14,16 @@ CHECKED = ("pipeline", "deploy", "tests/sim", "tests/support/fake_store.py", "te
 NAMED = re.compile(r"_?(partitions?|partition_numbers?|places?)")
 KEYED = {"dict", "Mapping", "MutableMapping", "defaultdict", "Counter", "set", "Set", "frozenset"}
 NUMBERS = {
-    "deploy/cli/replay.py: replay.partitions": "the option, as an operator names them",
     "deploy/cli/migrate.py: migrate.partitions": "how many to make",
-    "deploy/cli/kafka.py: TopicState.partitions": "how many there are",
-    "deploy/cli/kafka.py: ensure_topic.partitions": "how many to make",
+    "deploy/cli/topic_checks.py: TopicState.partitions": "how many there are",
+    "deploy/cli/kafka.py: ensure_topics.partitions": "how many to make",
+    "deploy/cli/kafka.py: _make.partitions": "how many to make",
+    "deploy/cli/kafka.py: _refusal.partitions": "how many to make",
     "deploy/cli/kafka.py: _standing.partitions": "how many to make",
-    "pipeline/kafka/raw_produce.py: RawRecord.partition": "of the topic that it is sent to",
+    "pipeline/core/start.py: Offsets.partitions": "how many there are",
+    "pipeline/kafka/topic_ids.py: Identity.partitions": "how many there are",
+    "pipeline/worker/pauses.py: between_ticks.partitions": "how many there are",
+    "pipeline/core/progress.py: Started.partitions": "how many there are",
     "deploy/cli/status.py: PartitionState.partition": "a member of the document that --json writes",
     "deploy/cli/status.py: AcceptedGap.partition": "a member of the document that --json writes",
 }

@@ -6,10 +6,10 @@ SELECT
     (
         SELECT cluster_id, topic, partition, offset, incarnation
         FROM redrives
-        WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
+        WHERE ({topic:String} = '' OR topic = {topic:String}) AND cluster_id = {cluster_id:String}
     ))
 FROM dead_letters FINAL
-WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
+WHERE ({topic:String} = '' OR topic = {topic:String}) AND cluster_id = {cluster_id:String}
   AND ({org:String} = '' OR org_id = {org:String})
   AND record_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
   AND record_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')

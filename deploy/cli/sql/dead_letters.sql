@@ -28,7 +28,7 @@ SELECT
         (
             SELECT org_id, event_id
             FROM dead_letters
-            WHERE event_id != '' AND topic = {topic:String} AND cluster_id = {cluster_id:String}
+            WHERE event_id != '' AND ({topic:String} = '' OR topic = {topic:String}) AND cluster_id = {cluster_id:String}
               AND record_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
               AND record_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
         )
@@ -38,15 +38,15 @@ LEFT JOIN
 (
     SELECT cluster_id, topic, partition, offset, incarnation, count() AS times
     FROM redrives
-    WHERE topic = {topic:String} AND cluster_id = {cluster_id:String}
+    WHERE ({topic:String} = '' OR topic = {topic:String}) AND cluster_id = {cluster_id:String}
     GROUP BY cluster_id, topic, partition, offset, incarnation
 ) AS r ON r.cluster_id = l.cluster_id AND r.topic = l.topic AND r.partition = l.partition AND r.offset = l.offset
     AND r.incarnation = l.incarnation
-WHERE l.topic = {topic:String} AND l.cluster_id = {cluster_id:String}
+WHERE ({topic:String} = '' OR l.topic = {topic:String}) AND l.cluster_id = {cluster_id:String}
   AND ({reason:String} = '' OR l.reason = {reason:String})
   AND ({org:String} = '' OR l.org_id = {org:String})
   AND l.record_at >= fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC')
   AND l.record_at < fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC')
   AND ({partition:Int64} < 0 OR (l.partition = {partition:Int64} AND l.offset = {offset:Int64}))
-ORDER BY l.seen_at, l.partition, l.offset, l.incarnation
+ORDER BY l.seen_at, l.topic, l.partition, l.offset, l.incarnation
 LIMIT {limit:UInt64}

@@ -1,10 +1,7 @@
--- Per Kafka cluster and partition of the topic the next offset that is stored, of the newest incarnation.
-SELECT cluster_id, topic, partition, argMax(next, incarnation)
+-- The next offset that is stored of each partition that is there as far as is known, of all Kafka clusters ('').
+SELECT cluster_id, topic, partition, next_offset
 FROM
 (
-    SELECT cluster_id, topic, partition, incarnation, max(next_offset) AS next
-    FROM partition_watermarks
-    WHERE topic = {topic:String}
-    GROUP BY cluster_id, topic, partition, incarnation
+    -- include shared/progress.sql
 )
-GROUP BY cluster_id, topic, partition
+WHERE is_of_newest

@@ -46,11 +46,12 @@ function showStages({ stage_seconds }) {
 }
 
 function showPartitions({ partitions }) {
-  const heads = ["Partition", "Next offset", "Log end", "Lag", "Watermark", "Status", "Owner"];
+  const heads = ["Topic", "Partition", "Next offset", "Log end", "Lag", "Watermark", "Status", "Owner"];
   const rows = partitions.map((p) => [
-    String(p.partition), count(p.next_offset), count(p.log_end_offset), count(p.lag), moment(p.watermark), p.status, p.owner,
+    p.topic, String(p.partition), count(p.next_offset), count(p.log_end_offset), count(p.lag), moment(p.watermark),
+    p.status, p.owner,
   ]);
-  fillTable("partitions", heads, rows, heads.slice(0, 4), "No partition has been read yet.");
+  fillTable("partitions", heads, rows, heads.slice(1, 5), "No partition has been read yet.");
 }
 
 function showLetters({ dead_letter_reasons, dead_letters }) {

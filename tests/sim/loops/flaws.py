@@ -11,11 +11,15 @@ from typing import Any, TypeVar
 from pipeline.core.commits import Commits, Reached
 from pipeline.core.effects import State, Steps
 from pipeline.core.flush import Batch, Chunk
+from pipeline.core.holding import Marks
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
+from pipeline.core.protocol import Rolled, roll_steps
 from pipeline.worker.lanes import Lanes
+from pipeline.worker.rolling import Rolling
 from pipeline.worker.seen import Seen
-from tests.sim.actors import EarlyCommits
+from tests.sim.stage import EarlyCommits
+from tests.sim.topics.actors import bent
 
 T = TypeVar("T")
 
@@ -38,6 +42,8 @@ class Flaw(StrEnum):
     HOT_LEFT = "a worker leaves without recomputing late keys that it recomputed a moment ago"
     RAISES = "a loop raises, which ends a worker"
     NO_SWEEP = "nobody resumes an interrupted erasure"
+    LISTED_ALONE = "the list of who rolls is what holds as_of"
+    MISSING_IGNORED = "a topic that is missing from the metadata holds nothing"
     NOT_COMPARED = "a machine's clock is never held against ClickHouse's"
 
 
@@ -119,6 +125,37 @@ class NoSweep(Lanes):
         """End at once."""
 
 
+class RollingByList(Rolling):
+    async def steps(self) -> Steps[Rolled]:
+        def listed_alone(marks: Marks) -> Marks:
+            return replace(
+                marks, watermarks={p: mark for p, mark in marks.watermarks.items() if p.topic in self.listed}
+            )
+
+        return bent(roll_steps(self.listed, await self.kafka.existing(self.listed)), listed_alone)
+
+
+class RollingByMetadata(Rolling):
+    async def steps(self) -> Steps[Rolled]:
+        existing = await self.kafka.existing(self.listed | self._topics)
+
+        def named_alone(marks: Marks) -> Marks:
+            named = {p: mark for p, mark in marks.watermarks.items() if existing.get(p.topic, {p})}
+            return replace(marks, watermarks=named, partitions={})
+
+        return bent(roll_steps(self.listed, existing), named_alone)
+
+
+class MissingIgnored(Lanes):
+    def __post_init__(self) -> None:
+        self._rolling = RollingByMetadata(self.listed, self.kafka, self.seen.health)
+
+
+class ListedAlone(Lanes):
+    def __post_init__(self) -> None:
+        self._rolling = RollingByList(self.listed, self.kafka, self.seen.health)
+
+
 class NotCompared(Seen):
     def noting(self, steps: Steps[T]) -> Steps[T]:
         """As if every clock that is read were this machine's."""
@@ -153,4 +190,6 @@ LANES: Mapping[Flaw, type[Lanes]] = {
     Flaw.HOT_LEFT: HotLeft,
     Flaw.RAISES: Raises,
     Flaw.NO_SWEEP: NoSweep,
+    Flaw.LISTED_ALONE: ListedAlone,
+    Flaw.MISSING_IGNORED: MissingIgnored,
 }

@@ -6,12 +6,14 @@ dropped, repeated, or handed on after the partition has gone. Their code (pipeli
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.flush import Batch
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
+from pipeline.core.progress import Started
 from pipeline.core.start import Offsets, Start, Stored, choose_start
 from pipeline.core.watermark import Idle
 from tests.sim.loops.log import Log
@@ -40,9 +42,14 @@ class Group:
     def rebalance(self) -> None:
         """Deal out the partitions anew; each member hears of it when it does."""
         self.generation += 1
-        for index, member in enumerate(self.members):
-            mine = list(self.log.partitions)[index :: len(self.members)]
-            member.hear(self.generation, frozenset(mine))
+        for member in self.members:
+            mine = frozenset(p for n, p in enumerate(self.log.partitions) if self._owner_of(n, p) is member)
+            member.hear(self.generation, mine)
+
+    def _owner_of(self, number: int, place: Place) -> "Member | None":
+        """Who is dealt a partition: one of those that list its topic."""
+        those = [member for member in self.members if place.topic in member.listed]
+        return those[number % len(those)] if those else None
 
     def join(self, member: "Member") -> None:
         if member not in self.members:
@@ -67,8 +74,12 @@ class Member:
         pick: random.Random,
         running_ms: Callable[[], int],
         read_stored: Callable[[], "asyncio.Task[dict[Place, Stored]]"],
+        listed: frozenset[str],
+        starting: Callable[[Sequence[Started]], Awaitable[None]],
     ) -> None:
-        self.thread = thread
+        self.thread, self.listed = thread, listed
+        self.lost: set[str] = set()
+        """Topics that its metadata do not have for now."""
         self.is_blocked: Callable[[], bool] = lambda: False
         self.arrived = asyncio.Event()
         self.batches: list[Batch] = []
@@ -76,7 +87,7 @@ class Member:
         self.is_over = False
         self._lost_commits = 0
         self._loop, self._group, self._ledger, self._pick = loop, group, ledger, pick
-        self._running_ms, self._read_stored = running_ms, read_stored
+        self._running_ms, self._read_stored, self._starting = running_ms, read_stored, starting
         self._generation = 0
         self._assigned: frozenset[Place] = frozenset()
         self._positions: dict[Place, int] = {}
@@ -103,27 +114,42 @@ class Member:
         committed = {p: self._group.committed.get(p) for p in partitions}
         stored = await self._read_stored()
         await asyncio.sleep(self._pick.random())
+        await self._begin(generation, sorted(partitions - self._group.log.stuck), committed, stored)
         if self._generation != generation:
             return
-        for p in sorted(partitions - self._group.log.stuck):
-            self._begin(p, committed[p], stored.get(p))
         for p in sorted(partitions - self._ledger.partitions):
             self._loop.spawn(self.thread, self._begin_when_it_can(generation, p))
 
-    def _begin(self, p: Place, committed: int | None, stored: Stored | None) -> None:
-        start = choose_start(Offsets(committed, 0, len(self._group.log.partitions[p])), stored)
-        assert isinstance(start, Start)
-        assert not start.recreated
-        self._positions[p] = start.offset
-        self._ledger.begin(p, start.offset, self._loop.time())
+    async def _begin(
+        self,
+        generation: int,
+        places: Sequence[Place],
+        committed: Mapping[Place, int | None],
+        stored: Mapping[Place, Stored],
+    ) -> None:
+        """Choose starting points, have them stored, and only then begin to read."""
+        if self._generation != generation:
+            return
+        starts: dict[Place, int] = {}
+        for p in places:
+            start = choose_start(Offsets(committed[p], 0, len(self._group.log.partitions[p])), stored.get(p))
+            assert isinstance(start, Start)
+            assert not start.recreated
+            starts[p] = start.offset
+        counts = Counter(p.topic for p in self._group.log.partitions)
+        await self._starting([Started(p, 0 if p in stored else starts[p], counts[p.topic]) for p in places])
+        if self._generation != generation:
+            return
+        for p in places:
+            self._positions[p] = starts[p]
+            self._ledger.begin(p, starts[p], self._loop.time())
 
     async def _begin_when_it_can(self, generation: int, p: Place) -> None:
         """A partition that cannot be read yet is started by itself, as soon as it can be."""
         while p in self._group.log.stuck:  # noqa: ASYNC110 - it is looked at as the worker looks
             await asyncio.sleep(self._pick.random())
         committed, stored = self._group.committed.get(p), await self._read_stored()
-        if self._generation == generation:
-            self._begin(p, committed, stored.get(p))
+        await self._begin(generation, [p], {p: committed}, stored)
 
     async def fetch(self) -> None:
         """Hand on what there is, a few records of each partition at a time."""
@@ -210,6 +236,11 @@ class Member:
     async def assigned(self) -> frozenset[Place]:
         return self._assigned
 
-    async def partitions(self) -> frozenset[Place]:
+    async def existing(self, topics: Iterable[str]) -> dict[str, frozenset[Place]]:
         await self._hop()
-        return frozenset(self._group.log.partitions)
+        there = [p for p in self._group.log.partitions if p.topic not in self.lost]
+        return {topic: frozenset(p for p in there if p.topic == topic) for topic in topics}
+
+    async def ends_of(self, places: Iterable[Place]) -> dict[Place, int]:
+        await self._hop()
+        return {p: len(self._group.log.partitions[p]) for p in places if p not in self._group.log.stuck}

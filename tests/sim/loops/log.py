@@ -30,7 +30,7 @@ class Log:
 
     pick: random.Random
     partitions: dict[Place, list[Record | None]] = field(default_factory=lambda: {P0: [], P1: []})
-    broken: set[tuple[Place, int]] = field(default_factory=set)
+    broken: set[tuple[Place, int, int]] = field(default_factory=set)
     stuck: set[Place] = field(default_factory=set)
     """Partitions that nobody can read for now: no leader, say, or a batch that is damaged until a better copy leads."""
     erased: set[str] = field(default_factory=set)
@@ -43,7 +43,7 @@ class Log:
         place, luck = self.pick.choice(list(self.partitions)), self.pick.random()
         log = self.partitions[place]
         if luck < 0.06:
-            self.broken.add((place, len(log)))
+            self.broken.add((place, 0, len(log)))
             log.append(Record(len(log), now_ms, b"not json"))
         elif luck < 0.14:
             log.append(None)

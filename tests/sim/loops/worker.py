@@ -2,16 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pipeline.core.clocks import Clocks, Moment
 from pipeline.core.commits import Commits
 from pipeline.core.flush import Batch, FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
+from pipeline.core.progress import Started
+from pipeline.core.protocol import start_steps
 from pipeline.core.start import Stored
 from pipeline.worker.health import Health
-from pipeline.worker.lanes import Lanes, Pauses
+from pipeline.worker.lanes import Lanes
+from pipeline.worker.pauses import Pauses
 from pipeline.worker.seen import Seen
 from tests.sim.loops.clickhouse import ClickHouse, SteppedRunner
 from tests.sim.loops.flaws import COMMITS, LANES, LEDGERS, SEENS, Flaw
@@ -42,6 +45,8 @@ class Worker:
         flaw: Flaw,
         note: Callable[[str], None],
         blame: Callable[[str], None],
+        listed: frozenset[str],
+        begun: Callable[[Sequence[Started]], None],
     ) -> None:
         self._flaw, self._pick, self._note, self._blame = flaw, pick, note, blame
         self.name, self.process, self.thread = name, Process(name), Process(f"{name}'s thread")
@@ -49,11 +54,16 @@ class Worker:
         self._ids = 0
         ledger = LEDGERS.get(flaw, Ledger)()
         self._true_ms, self.set_by_ms = clock_ms, 0
-        self.member = Member(loop, group, ledger, self.thread, pick, clock_ms, lambda: self._read_stored(clickhouse))
+        self._begun = begun
+        self._clickhouse = clickhouse
+        self.member = Member(
+            loop, group, ledger, self.thread, pick, clock_ms, self._read_stored, listed, self._starting
+        )
         self._runner = SteppedRunner(clickhouse, pick, self.moment)
         self.lanes = LANES.get(flaw, Lanes)(
             ledger=ledger,
             kafka=self.member,
+            listed=listed,
             runner=self._runner,
             policy=POLICY,
             rules=RULES,
@@ -76,12 +86,18 @@ class Worker:
         self._ids += 1
         return f"{self.name}-{self._ids}"
 
-    def _read_stored(self, clickhouse: ClickHouse) -> "asyncio.Task[dict[Place, Stored]]":
+    def _read_stored(self) -> "asyncio.Task[dict[Place, Stored]]":
         async def read() -> dict[Place, Stored]:
             await asyncio.sleep(0.01)
-            return clickhouse.store.read_stored()
+            return self._clickhouse.store.read_stored()
 
-        return self._loop.spawn(clickhouse.process, read())
+        return self._loop.spawn(self._clickhouse.process, read())
+
+    async def _starting(self, starts: Sequence[Started]) -> None:
+        """Have it stored that reading begins."""
+        if starts:
+            await self._runner.perform_steps(start_steps(starts))
+        self._begun(starts)
 
     def start(self) -> None:
         self._loops = [self._loop.spawn(self.process, loop) for loop in self.lanes.loops()]

@@ -5,129 +5,53 @@ partitions are dealt out anew, when ClickHouse is away. Then the faults end, and
 """
 
 import asyncio
-import random
 
-from pipeline.core.effects import Effect, FindErased, WriteProgress
+from pipeline.core.effects import FindErased
 from pipeline.core.erasure import order_erasure_steps
 from pipeline.core.place import Place
-from pipeline.worker.lanes import Lanes
 from schemas.grain import Grain
-from tests.sim.log import Record, milliseconds
+from tests.sim.log import milliseconds
 from tests.sim.loops.clickhouse import ClickHouse, SteppedRunner
 from tests.sim.loops.flaws import Flaw
-from tests.sim.loops.kafka import Group, Member
-from tests.sim.loops.log import START, WALL_SECONDS, Log
-from tests.sim.loops.virtual import Process, VirtualLoop
+from tests.sim.loops.laws import Laws
+from tests.sim.loops.log import START
+from tests.sim.loops.virtual import Process
 from tests.sim.loops.worker import Worker
 from tests.sim.verdict import verdict
-from tests.support.fake_store import FakeStore
 from tests.support.moments import at
-from tests.support.places import P2
+from tests.support.places import P2, TOPIC
 
 FAULTY_SECONDS, SETTLING_SECONDS = 60.0, 240.0
 SESSION_SECONDS = 3.0
 HOUR_MS, DAY_MS = Grain.HOUR.milliseconds, Grain.DAY.milliseconds
 DAYS_LATER_MS = 2 * DAY_MS
 ERASED = "b"
+ADDED = tuple(Place("added-events", number) for number in range(2))
+LISTS = frozenset({TOPIC}), frozenset({TOPIC, ADDED[0].topic})
 STEPS_MS = tuple(sign * ms for ms in (HOUR_MS, 20 * DAY_MS, 40 * DAY_MS) for sign in (-1, 1))
 
 
-class World:
-    """Everything outside the workers, and what must hold at every moment."""
+class World(Laws):
+    """Everything outside the workers."""
 
     def __init__(self, seed: int, flaw: Flaw = Flaw.NONE) -> None:
-        self.pick, self.flaw = random.Random(seed), flaw
-        self.loop = VirtualLoop(self.pick)  # type: ignore[abstract]  # it has what these tasks need
-        self.store, self.log = FakeStore(clock_ms=self.clock_ms), Log(self.pick)
+        super().__init__(seed)
+        self.flaw = flaw
         self.clickhouse = ClickHouse(self.loop, self.store, self.pick, self._effect_done)
-        self.group = Group(self.log, self._sending, self._committing)
         self.outside, self.operator = Process("outside"), Process("operator")
         self.workers: list[Worker] = []
-        self.lanes: dict[Member, Lanes] = {}
         self.killed_at: set[str] = set()
         self.hired = 0
-        self.history: list[tuple[float, str]] = []
-        self.problem: str | None = None
-        self._later_ms = self._as_of_seen = 0
-        self._checked: dict[Place, int] = {}
-        self._sent: dict[tuple[Member, int, Place], int] = {}
-
-    def clock_ms(self) -> int:
-        return milliseconds(START) + int(self.loop.time() * WALL_SECONDS * 1000) + self._later_ms
-
-    # -- what must hold at every moment -------------------------------------------------------------------------
-
-    def note(self, what: str) -> None:
-        self.history.append((self.loop.time(), what))
-
-    def blame(self, problem: str) -> None:
-        self.problem = self.problem or f"{problem} (at {self.loop.time():.2f})"
-
-    def _effect_done(self, effect: Effect) -> None:
-        self.note(type(effect).__name__)
-        if self.store.state.as_of_ms < self._as_of_seen:
-            self.blame("as_of went back")
-        self._as_of_seen = self.store.state.as_of_ms
-        if isinstance(effect, WriteProgress):
-            for p in effect.progress:
-                if not all(map(self._is_stored, self._below(p.place, p.next_offset))):
-                    self.blame(f"progress of {p.place} speaks for records that are not stored")
-                reached_ms = min(p.watermark_ms + effect.lateness_ms, self.clock_ms()) if p.watermark_ms else 0
-                behind = self.log.partitions[p.place][p.next_offset :]
-                if any(record.timestamp < reached_ms for record in behind if record is not None):
-                    self.blame(f"the watermark of {p.place} passes records that nobody has read")
-
-    def _sending(self, member: Member, offsets: dict[Place, int]) -> None:
-        """Where nothing late is pending, all that is durable is committed."""
-        lanes = self.lanes[member]
-        durable = {} if len(lanes.commits.pending) else lanes.ledger.durable_offsets()
-        if any(offset < durable.get(p, 0) for p, offset in offsets.items()):
-            self.blame(f"{offsets} is committed where {dict(durable)} is durable and nothing is pending")
-
-    def _committing(self, member: Member, offsets: dict[Place, int]) -> None:
-        """What is committed is never read again: so it must be in, also in every bucket that is closed."""
-        self.note(f"commit {sorted(offsets.items())}")
-        for p, offset in offsets.items():
-            reading = (member, self.group.generation, p)
-            if offset < self._sent.get(reading, 0):
-                self.blame(f"a worker's commits of {p} go back")
-            self._sent[reading] = offset
-            for record in self._below(p, offset)[self._checked.get(p, 0) :]:
-                if not (self._is_stored(record) and self._is_counted(record)):
-                    self.blame(f"committed {offset} of {p} before it was in")
-            self._checked[p] = max(offset, self._checked.get(p, 0))
-
-    def _below(self, place: Place, offset: int) -> list[tuple[Place, Record | None]]:
-        return [(place, record) for record in self.log.partitions[place][:offset]]
-
-    def _is_stored(self, placed: tuple[Place, Record | None]) -> bool:
-        place, record = placed
-        if record is None:
-            return True
-        if record.identity is None:
-            return (place, record.offset) in self.store.letters
-        is_erased = record.timestamp <= self.store.erasures.get(record.identity[1], -1)
-        return is_erased or record.identity in self.store.facts
-
-    def _is_counted(self, placed: tuple[Place, Record | None]) -> bool:
-        """Whether a record's fact is in every bucket that readers may see; of what is being erased nothing is said."""
-        record = placed[1]
-        if record is None or record.identity is None or record.identity[1] in self.store.erasures:
-            return True
-        minute, org, *_ = record.identity
-        fact = self.store.facts[record.identity]
-        for grain in Grain:
-            bucket = grain.floor(minute)
-            if grain.is_closed(bucket, self.store.state.as_of_ms):
-                row = self.store.rollups[grain].get((org, bucket))
-                if row is None or fact not in row.facts:
-                    return False
-        return True
+        self.added_at = FAULTY_SECONDS * self.pick.random() if self.pick.random() < 0.5 else None
+        if self.added_at is not None:
+            self.log.partitions |= {place: [] for place in ADDED[: self.pick.randint(1, 2)]}
 
     # -- what happens -------------------------------------------------------------------------------------------
 
-    def hire(self) -> Worker:
+    def hire(self, listed: frozenset[str] | None = None) -> Worker:
         self.hired += 1
+        may_list_both = self.added_at is not None and self.loop.time() >= self.added_at
+        listed = listed or (self.pick.choice(LISTS) if may_list_both else LISTS[0])
         worker = Worker(
             name=f"w{self.hired}",
             loop=self.loop,
@@ -138,6 +62,8 @@ class World:
             flaw=self.flaw,
             note=self.note,
             blame=self.blame,
+            listed=listed,
+            begun=self._begun,
         )
         self.workers.append(worker)
         self.lanes[worker.member] = worker.lanes
@@ -152,6 +78,8 @@ class World:
     async def faults(self) -> None:
         happenings = [self._kill, self._kill, self._freeze, self._freeze, self._replace, self._rebalance]
         happenings += [self._outage, self._add_partition, self._stick, self._set_clock]
+        if self.added_at is not None:
+            happenings += [self._lose_topic] * 2
         if self.pick.random() < 0.3:
             happenings.append(self._erase)
         while True:
@@ -205,6 +133,14 @@ class World:
         await asyncio.sleep(4 * SESSION_SECONDS * self.pick.random())
         self.log.stuck.discard(place)
 
+    async def _lose_topic(self) -> None:
+        """A topic is missing from the metadata of a worker for a while."""
+        if worker := self._some_worker():
+            topic = self.pick.choice(sorted(LISTS[1]))
+            worker.member.lost.add(topic)
+            await asyncio.sleep(10.0 * self.pick.random())
+            worker.member.lost.discard(topic)
+
     async def _set_clock(self) -> None:
         """Somebody sets a machine's clock, and later sets it right."""
         if worker := self._some_worker():
@@ -213,7 +149,7 @@ class World:
             worker.set_by_ms = 0
 
     async def _add_partition(self) -> None:
-        if len(self.log.partitions) == 2:
+        if P2 not in self.log.partitions:
             self.log.partitions[P2] = []
             await asyncio.sleep(2.0 * self.pick.random())
             self.group.rebalance()
@@ -242,6 +178,8 @@ class World:
         self.loop.run(FAULTY_SECONDS, lambda: self.problem is not None)
         self.loop.kill(producing)
         self.loop.kill(weather)
+        if self.added_at is not None:
+            self.loop.spawn(self.outside, self._list_both())
         self.loop.run(FAULTY_SECONDS + 4 * SESSION_SECONDS + 5.0, lambda: self.problem is not None)
         self.clickhouse.is_calm = True
         for worker in self.workers:
@@ -256,6 +194,10 @@ class World:
     async def _start(self) -> None:
         for _ in range(self.pick.randint(2, 3)):
             self.hire()
+
+    async def _list_both(self) -> None:
+        """Some worker reads all topics in the end."""
+        self.hire(LISTS[1])
 
     def is_done(self) -> bool:
         """Whether everything is committed and closed, and no erasure is left in the middle."""

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy.cli import clickhouse
-from deploy.cli.arguments import MAX_CLUSTER_CHARACTERS, OFFSETS
+from deploy.cli.arguments import MAX_CLUSTER_CHARACTERS, OFFSETS, PARTITION, TOPIC_NAME
 from deploy.cli.backup import NAME, PLACES
 from deploy.cli.context import INSTANT
 from deploy.cli.explain import METRICS
@@ -23,6 +23,7 @@ from deploy.errors import CommandError
 from deploy.sql import sql
 from schemas.api_key import SCOPE_PATTERN
 from schemas.message_event import MAX_ORG_CHARACTERS, DeadLetterReason
+from schemas.setting_values import TOPIC
 from schemas.tiers import Tier
 from tests.support.commands import COMMANDS
 
@@ -86,6 +87,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
         "deploy.cli.backup.restore",
         "deploy.cli.migrate.open_clickhouse",
         "deploy.cli.replay.run_replay",
+        "deploy.cli.topics.retire",
         "pipeline.clickhouse.store.Store.__init__",
     ):
         monkeypatch.setattr(acting, acts)
@@ -141,6 +143,10 @@ def is_cluster(value: str) -> bool:
     return 1 <= len(value) <= MAX_CLUSTER_CHARACTERS and value.encode(errors="ignore").decode() == value
 
 
+def is_topic(value: str) -> bool:
+    return TOPIC_NAME.fullmatch(value) is not None
+
+
 GOES_ON: dict[tuple[str, str], Callable[[str], bool]] = {
     ("backup create", "name"): lambda value: NAME.fullmatch(value) is not None,
     ("backup restore", "name"): lambda value: NAME.fullmatch(value) is not None,
@@ -149,8 +155,10 @@ GOES_ON: dict[tuple[str, str], Callable[[str], bool]] = {
     ("keys create", "org"): is_new_organization,
     ("migrate", "partitions"): whole(1, 10_000),
     ("orgs set", "org"): is_new_organization,
-    ("replay", "partitions"): whole(0, 2**31 - 1),
+    **{(f"dead-letters {command}", "topic"): is_topic for command in ("list", "export", "redrive")},
+    ("replay", "partitions"): lambda value: PARTITION.fullmatch(value) is not None and value.isdigit(),
     ("replay", "rate"): whole(1, 10_000_000),
+    ("topics retire", "topic"): lambda value: TOPIC.fullmatch(value) is not None,
 }
 """Where a value may be good, so that the command goes on to do what it is for: with that value, to the letter."""
 

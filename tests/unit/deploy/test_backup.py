@@ -7,8 +7,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from deploy.cli import backup
-from deploy.cli.backup import PROGRESS, _behind, _destination, check_cluster
-from deploy.errors import Refused, Usage
+from deploy.cli.backup import PROGRESS, _behind, _destination, check_cluster, wait_until_committed
+from deploy.errors import CommandError, Refused, Usage
+from pipeline.core.place import Place
 from schemas import tables
 from schemas.settings import read_settings
 from tests.support.places import P0, P1, P2
@@ -36,6 +37,31 @@ def test_a_partition_is_behind_until_what_is_stored_is_committed() -> None:
     assert _behind({P0: 6}, {P0: 5}) == []
 
 
+def test_what_is_not_committed_is_named_by_topic_and_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup, "committed_offsets", lambda *_: {})
+    clock = iter((0.0, backup.WAIT_SECONDS + 1))
+    with pytest.raises(CommandError, match=r"^partitions message-events/1, sent/0 are not committed as far"):
+        wait_until_committed(read_settings({}), {Place("sent", 0): 1, P1: 4}, lambda: next(clock))
+
+
+def test_listed_topics_are_waited_for_and_the_others_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = SimpleNamespace(
+        query=lambda _, **__: SimpleNamespace(result_rows=[(name,) for name in PROGRESS]), command=lambda _: None
+    )
+    waited, told = list[object](), list[str]()
+    other = Place("of-another-group", 0)
+    monkeypatch.setattr(backup, "half_applied", lambda _: [])
+    monkeypatch.setattr(backup, "ledger", lambda _: 0)
+    monkeypatch.setattr(backup, "cluster_id", lambda _: "ours")
+    monkeypatch.setattr(backup, "stored_offsets", lambda _: {"ours": {P0: 5, other: 7}, "gone": {P0: 9}})
+    monkeypatch.setattr(backup, "unlisted_topics", lambda *_: [other.topic])
+    monkeypatch.setattr(backup, "wait_until_committed", lambda _, stored, __: waited.append(stored))
+    backup.create(cast(Client, client), read_settings({}), "x", "File('{}')", told.append)
+    assert waited == [{P0: 5}]
+    assert any("progress of the topic of-another-group is backed up as it stands" in line for line in told)
+    assert any("of other Kafka clusters than ours is backed up as it stands: gone" in line for line in told)
+
+
 def test_progress_is_what_readers_and_starts_rest_on() -> None:
     assert set(PROGRESS) == {tables.PARTITION_WATERMARKS, tables.WATERMARK}
 
@@ -49,6 +75,7 @@ def test_a_migration_that_ran_meanwhile_makes_the_backup_one_of_two_versions(mon
     monkeypatch.setattr(backup, "half_applied", lambda _: [])
     monkeypatch.setattr(backup, "cluster_id", lambda _: "ours")
     monkeypatch.setattr(backup, "stored_offsets", lambda *_: {})
+    monkeypatch.setattr(backup, "unlisted_topics", lambda *_: [])
     monkeypatch.setattr(backup, "wait_until_committed", lambda *_: None)
     monkeypatch.setattr(backup, "ledger", lambda _: len(ran))
     with pytest.raises(Refused, match="a migration ran meanwhile, so that x is of two versions"):

@@ -43,9 +43,16 @@ def test_the_settings_of_each_process_are_complete_and_agree(name: str, secrets:
 
 @pytest.mark.parametrize("name", OURS)
 def test_each_process_runs_a_command_that_exists(name: str) -> None:
-    program, command, *rest = services()[name]["command"]
-    assert (program, rest) == ("msgmetrics", [])
-    assert command in COMMANDS
+    program, command, *options = services()[name]["command"]
+    assert program == "msgmetrics"
+    assert set(options) <= {flag for parameter in COMMANDS[command].params for flag in parameter.opts}
+
+
+def test_processes_read_one_list_of_topics_and_all_of_it_is_made() -> None:
+    """The broker is the file's own: a topic that is missing is one that somebody has just listed."""
+    lists = {services()[name]["environment"]["MSGMETRICS_KAFKA_TOPIC"] for name in OURS}
+    assert lists == {",".join(read_settings({}).topics)}
+    assert "--create" in services()["migrate"]["command"]
 
 
 def test_two_workers_and_one_of_everything_else() -> None:

@@ -11,6 +11,7 @@ from deploy.cli.event_sending import send
 from deploy.cli.interruption import Interruption
 from deploy.errors import CommandError, Interrupted, Unreachable
 from schemas.settings import Settings
+from tests.support.places import TOPIC
 from tests.support.producing import NOW_MS, FakeProducer, event, produce
 
 
@@ -54,7 +55,7 @@ def test_an_interrupted_sending_reads_on_no_further(where: Settings) -> None:
     with Interruption("nothing was sent") as interruption:
         interruption.defer()
         with pytest.raises(Interrupted):
-            send(where, itertools.repeat(event(1)), 9, keyed=True, connect=producer.connect, stop=interruption)
+            send(where, TOPIC, itertools.repeat(event(1)), 9, keyed=True, connect=producer.connect, stop=interruption)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

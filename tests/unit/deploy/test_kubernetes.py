@@ -58,6 +58,12 @@ def settings_of(name: str, directory: Path) -> Settings:
     return read_settings({n: f"{directory}{v}" if v.startswith("/") else v for n, v in given.items()})
 
 
+def test_one_list_of_topics_is_for_all_that_speak_to_kafka(tmp_path: Path) -> None:
+    assert {settings_of(name, tmp_path).topics for name in ("migrate", "worker")} == {read_settings({}).topics}
+    listed = [key for key, manifest in MANIFESTS.items() if "MSGMETRICS_KAFKA_TOPIC" in str(manifest)]
+    assert listed == [("ConfigMap", "message-metrics-kafka")]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("key", MANIFESTS, ids="/".join)
 def test_every_manifest_fits_the_api(key: tuple[str, str], version: str) -> None:

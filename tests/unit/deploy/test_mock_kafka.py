@@ -4,6 +4,7 @@ import contextlib
 import socket
 
 import pytest
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, Producer, TopicPartition
 
 from deploy.engines.mock_kafka import MockKafka
 
@@ -22,3 +23,18 @@ def test_what_begins_like_a_browsers_request_is_cut_off_unread(method: str, brok
         browser.sendall(f"{method} / HTTP/1.1\r\nHost: {broker.bootstrap}\r\n\r\n".encode() + bytes(100_000))
         assert browser.recv(1) == b""
     broker.check(10)
+
+
+def test_it_keeps_producers_timestamps_as_topics_do_by_default(broker: MockKafka) -> None:
+    broker.create_topic("own-times")
+    producer = Producer({"bootstrap.servers": broker.bootstrap})
+    producer.produce("own-times", b"x", partition=0, timestamp=1_000)
+    assert producer.flush(10) == 0
+    consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "reader"})
+    try:
+        consumer.assign([TopicPartition("own-times", 0, 0)])
+        message = consumer.poll(10)
+        assert message is not None
+        assert message.timestamp() == (TIMESTAMP_CREATE_TIME, 1_000)
+    finally:
+        consumer.close()

@@ -9,9 +9,9 @@ from aiokafka.errors import KafkaConnectionError
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
 from deploy.cli.clickhouse import LOOK_SECONDS
-from deploy.cli.kafka import TopicState
 from deploy.cli.main import run
 from deploy.cli.problems import AUTHENTICATION_FAILED, UNKNOWN_DATABASE, UNKNOWN_TABLE, command_errors
+from deploy.cli.topic_checks import TopicState
 from deploy.errors import CommandError, Refused, Unreachable, Usage
 from pipeline.core.generation import NoGenerationLeft
 from pipeline.errors import KafkaUnavailable, SinkRefuses, SinkUnavailable, Stalled
@@ -67,7 +67,7 @@ def test_a_command_that_only_looks_does_not_wait_long_for_a_clickhouse_that_is_s
 ) -> None:
     assert LOOK_SECONDS <= 10
     monkeypatch.setattr(f"deploy.cli.{command}.LOOK_SECONDS", 1)
-    monkeypatch.setattr("deploy.cli.doctor.describe_topic", lambda *_, **__: TopicState(1, 0, {}))
+    monkeypatch.setattr("deploy.cli.doctor.describe_topics", lambda *_, **__: {"t": TopicState(1, 0, {})})
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv(PREFIX + "CLICKHOUSE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/d")
         began = time.monotonic()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +17,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deploy.cli import event_check, spool
-from deploy.errors import CommandError, Refused
+from deploy.cli.targets import topic_to_send_to
+from deploy.errors import CommandError, Refused, Usage
 from schemas.settings import Settings
 from tests.support.producing import NOW_MS, FakeProducer, event, produce
 
@@ -192,3 +194,28 @@ def test_only_twenty_problems_are_shown_of_whatever_kind(where: Settings, file: 
     shown = str(refused.value).splitlines()
     assert len(shown) == event_check.MAX_PROBLEMS_SHOWN + 2
     assert shown[-2] == "… and 80 more"
+
+
+def test_events_go_to_the_topic_that_is_named(where: Settings, file: Path) -> None:
+    two = replace(where, kafka_topic=("missing", "message-events"))
+    producer = FakeProducer()
+    assert produce(two, file, producer, topic_to_send_to(two, "message-events")) == "10 events sent to message-events"
+    assert producer.topics == {"message-events"}
+    with pytest.raises(
+        CommandError, match=r"the topic missing does not exist; make it, or run `msgmetrics migrate --create`$"
+    ):
+        produce(two, file, producer, "missing")
+    with pytest.raises(CommandError, match=r"the topic missing does not exist; run `msgmetrics migrate`$"):
+        produce(replace(where, kafka_topic=("missing",)), file, producer, "missing")
+    assert len(producer.sent) == 10
+
+
+def test_a_topic_must_be_named_where_there_are_several_and_be_one_that_is_read(where: Settings) -> None:
+    assert topic_to_send_to(where, "") == topic_to_send_to(where, "message-events") == "message-events"
+    two = replace(where, kafka_topic=("b", "a"))
+    assert topic_to_send_to(two, "a") == "a"
+    with pytest.raises(Usage, match=r"several topics are read \(b, a\); name one of them with --topic"):
+        topic_to_send_to(two, "")
+    for settings_, sentence in ((two, r"\(b, a\)"), (where, r"\(message-events\)")):
+        with pytest.raises(Usage, match=f"c is none of the topics that are read {sentence}; MSGMETRICS_KAFKA_TOPIC"):
+            topic_to_send_to(settings_, "c")

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from deploy.cli import redrive, spool
 from deploy.cli.letters import Filter, Letter
 from deploy.cli.redrive import PAGE_BYTES, pages, send_back, spooled
+from deploy.cli.targets import Targets
 from deploy.errors import CommandError, Refused, Unreachable
 from pipeline.core.place import Place
 from pipeline.kafka.raw_produce import RawRecord
 from schemas.settings import read_settings
-from tests.support.places import TOPIC
+from tests.support.places import P3, TOPIC
 
 SETTINGS = read_settings({})
 OK, REFUSED_HERE, REFUSED_THERE, AWAY, SILENT, INTERRUPTED = "ok", "here", "there", "away", "silent", "interrupted"
@@ -25,23 +26,8 @@ OUTCOMES = (OK, REFUSED_HERE, REFUSED_THERE, AWAY, SILENT, INTERRUPTED)
 
 
 PLAIN = Letter(
-    Place(TOPIC, 3),
-    0,
-    0,
-    "too_large",
-    "",
-    "",
-    "",
-    "",
-    0,
-    0,
-    0,
-    b"k",
-    b"x",
-    ((b"trace", b"\x00"), (b"null", None)),
-    0,
-    False,
-)
+    P3, 0, 0, "too_large", "", "", "", "", 0, 0, 0, b"k", b"x", ((b"trace", b"\x00"), (b"null", None)), 0, False
+)  # fmt: skip
 
 
 def letter(offset: int, value: bytes | None = b"x", **changes: Any) -> Letter:
@@ -52,7 +38,7 @@ class FakeProducer:
     """A producer whose records end as they are told to; answers come with `poll`, as the driver's do."""
 
     def __init__(self, outcomes: Sequence[str]) -> None:
-        self.outcomes, self.sent = list(outcomes), list[Any]()
+        self.outcomes, self.sent, self.topics = list(outcomes), list[Any](), list[str]()
         self.config: dict[str, Any] = {}
         self.now = 0.0
         self._waiting: list[tuple[str, Callable[..., None]]] = []
@@ -68,6 +54,7 @@ class FakeProducer:
         if outcome == INTERRUPTED:
             raise KeyboardInterrupt
         self.sent.append(headers)
+        self.topics.append(topic)
         self._waiting.append((outcome, on_delivery))
 
     def poll(self, seconds: float) -> None:
@@ -96,38 +83,46 @@ class FakeStore:
     """A store that keeps what is noted."""
 
     noted: list[int]
-    topic: str = TOPIC
+    topics: list[str]
     cluster_id: str = "c"
 
     def insert(self, doing: str, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         assert (table, list(names)) == ("redrives", ["cluster_id", "topic", "partition", "offset", "incarnation"])
-        assert {tuple(row[:3]) for row in rows} == {("c", TOPIC, 3)}
+        assert {(row[0], row[2]) for row in rows} == {("c", 3)}
         self.noted += [row[3] for row in rows]
+        self.topics += [row[1] for row in rows]
 
 
 @dataclass
 class Done:
     noted: list[int]
+    topics: list[str]
     said: str
     error: BaseException | None
     producer: FakeProducer
 
 
-def run(outcomes: Sequence[str], letters: Sequence[Letter] | None = None, **options: bool) -> Done:
+HERE = Targets(frozenset({TOPIC}), frozenset({TOPIC}))
+
+
+def run(
+    outcomes: Sequence[str], letters: Sequence[Letter] | None = None, targets: Targets = HERE, **options: bool
+) -> Done:
     """Redrive letters that end as told, in pages of three."""
-    producer, store, said = FakeProducer(outcomes), FakeStore([]), list[str]()
+    producer, store, said = FakeProducer(outcomes), FakeStore([], []), list[str]()
     error: BaseException | None = None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(redrive, "Producer", producer)
         patch.setattr(redrive, "PAGE_LETTERS", 3)
         patch.setattr(redrive, "read_letters", lambda *_: iter(letters or [letter(n) for n in range(len(outcomes))]))
         try:
+            tell: Callable[..., None] = lambda *lines: said.append("\n".join(lines))  # noqa: E731
             asked = {"again": False, "dry_run": False, **options}
-            send_back(store, SETTINGS, Filter(), tell=said.append, clock=lambda: producer.now, **asked)  # type: ignore[arg-type]
+            send_back(store, SETTINGS, Filter(), targets, tell=tell, clock=lambda: producer.now, **asked)  # type: ignore[arg-type]
         except (CommandError, KeyboardInterrupt) as raised:
             error = raised
     assert len(said) == 1, "one sentence whatever happens"
-    return Done(store.noted, said[0], error, producer)
+    return Done(store.noted, store.topics, said[0], error, producer)
 
 
 @given(st.lists(st.sampled_from((OK, REFUSED_HERE, REFUSED_THERE)), min_size=1))
@@ -208,7 +203,7 @@ def test_a_letter_with_odd_headers_goes_to_where_it_came_from(
 ) -> None:
     sent: list[RawRecord] = []
 
-    async def produce_raw(settings: Any, topic: str, records: Sequence[RawRecord]) -> list[int]:
+    async def produce_raw(settings: Any, records: Sequence[RawRecord]) -> list[int]:
         sent.extend(records)
         return [code] * len(records)
 
@@ -216,11 +211,54 @@ def test_a_letter_with_odd_headers_goes_to_where_it_came_from(
     done = run([OK, OK], [letter(0), letter(1, headers=((b"\xff", None),))])
     assert sorted(done.noted) == noted
     ((record),) = sent
-    assert (record.partition, record.headers) == (
-        3,
+    assert (record.place, record.headers) == (
+        P3,
         [(b"\xff", None), (b"msgmetrics-redriven", f"{TOPIC}/3/1".encode())],
     )
     assert ("that Kafka does not take" in done.said) == bool(code)
+
+
+MANY = Targets(frozenset({TOPIC, "b", "gone"}), frozenset({TOPIC, "b", "old"}))
+"""`old` exists and is not read, `gone` is read and does not exist."""
+
+
+def of(topic: str, offset: int, **changes: Any) -> Letter:
+    return letter(offset, place=Place(topic, 3), **changes)
+
+
+def test_a_letter_goes_to_its_own_topic_and_is_left_where_that_is_not_read_or_does_not_exist() -> None:
+    letters = [of("b", 0), letter(1), of("old", 2), of("gone", 3), of("old", 4), of("old", 5, redrives=1)]
+    done = run([OK] * 6, letters, MANY)
+    assert done.producer.topics == ["b", TOPIC]
+    assert "letters of a topic on the list were left" in str(done.error), "exit code 1"
+    assert sorted(zip(done.topics, done.noted, strict=True)) == [("b", 0), (TOPIC, 1)]
+    first, gone, old = done.said.split("\n")
+    assert first.startswith("2 dead letters sent back; left alone: 3 that have no topic to go to, 0 whose")
+    assert gone == "1 of gone, which does not exist, or may not be seen; --to-topic sends them to another topic"
+    assert old == "2 of old, which is not read (MSGMETRICS_KAFKA_TOPIC); --to-topic sends them to another topic"
+    dry = run([OK] * 6, letters, MANY, dry_run=True)
+    assert (dry.noted, dry.said.split("\n")[1:]) == ([], [gone, old])
+
+
+def test_letters_of_any_topic_go_to_the_one_that_is_named_and_are_noted_as_what_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[RawRecord] = []
+
+    async def produce_raw(settings: Any, records: Sequence[RawRecord]) -> list[int]:
+        sent.extend(records)
+        return [0] * len(records)
+
+    monkeypatch.setattr(redrive, "produce_raw", produce_raw)
+    odd = of("gone", 2, headers=((b"\xff", None),))
+    done = run([OK] * 3, [of("old", 0), letter(1), odd], replace(MANY, to="b"))
+    assert (done.producer.topics, [record.place for record in sent]) == (["b", "b"], [Place("b", 3)])
+    assert sorted(zip(done.topics, done.noted, strict=True)) == [("gone", 2), (TOPIC, 1), ("old", 0)]
+    assert [dict(headers)["msgmetrics-redriven"] for headers in done.producer.sent] == [
+        b"old/3/0",
+        f"{TOPIC}/3/1".encode(),
+    ]
+    assert "\n" not in done.said
 
 
 @given(st.lists(st.none() | st.binary(max_size=50)))

@@ -2,7 +2,7 @@
 
 import re
 
-from deploy.migrations.apply import read_migrations
+from deploy.migrations.apply import Migration, read_migrations
 from schemas.tables import SCHEMA
 from tests.support.engine import ROOT
 
@@ -25,23 +25,28 @@ def test_every_migration_belongs_to_a_release() -> None:
 
 
 def test_a_migration_only_adds_so_that_the_version_before_goes_on_or_needs_a_stop() -> None:
-    """And may be run again, where it was interrupted before it was noted."""
+    """And may be run again, where it was interrupted before it was noted. What it fills, only newer versions read."""
     for migration in read_migrations():
+        made = {match[1] for s in migration.statements if (match := re.match(r"CREATE TABLE (\w+)", s))}
         for statement in migration.statements:
-            adds = ADDS.match(statement) is not None
+            fills = (match := re.match(r"INSERT INTO (\w+)", statement)) is not None and match[1] in made
+            adds = ADDS.match(statement) is not None or fills or statement == done(migration)
             assert adds or migration.needs_a_stop, f"{migration.name}: {statement.splitlines()[0]}"
+
+
+def done(migration: Migration) -> str:
+    """The statement by which those of a newer version know that they may begin."""
+    return f"INSERT INTO watermark (schema_done) VALUES ({migration.number})"
 
 
 def test_a_migration_that_needs_a_stop_ends_who_knows_less_before_and_lets_the_new_begin_after() -> None:
     stopping = [migration for migration in read_migrations() if migration.needs_a_stop]
     for migration in stopping:
         raised = [s for s in migration.statements if s.startswith("INSERT INTO watermark")]
-        begun, done = (
-            f"INSERT INTO watermark ({name}) VALUES ({migration.number})" for name in ("schema", "schema_done")
-        )
-        assert raised == [begun, done], migration.name
-        assert migration.statements[-1] == done
+        begun = f"INSERT INTO watermark (schema) VALUES ({migration.number})"
+        assert raised == [begun, done(migration)], migration.name
+        assert migration.statements[-1] == done(migration)
         assert migration.statements.index(begun) <= 1, "before anything else is changed"
-    assert stopping[-1].number == SCHEMA
+    assert max(m.number for m in read_migrations() if m.statements[-1] == done(m)) == SCHEMA
     notes = "".join(RELEASES.values())
     assert all(re.search(rf"^- Stop: .*\b{m.number:04}\b", notes, re.MULTILINE) for m in stopping)

@@ -8,6 +8,7 @@ import pytest
 from pipeline import metrics
 from pipeline.core.flush import Batch, Chunk, Rules
 from pipeline.core.late_keys import NO_KEYS
+from pipeline.core.place import Place
 from pipeline.core.protocol import Flushed
 from pipeline.errors import SinkUnavailable
 from pipeline.peer import Peer
@@ -43,22 +44,36 @@ def test_dead_letters_are_counted_by_reason_even_those_found_late() -> None:
 REASONS = ("malformed_json", "invalid_field", "too_large", "empty", "future_timestamp", "too_late", "unreadable_record")
 
 
+LAG, WAITS = "msgmetrics_worker_partition_lag_records", "msgmetrics_worker_partition_waiting"
+
+
+def of(place: Place) -> dict[str, str]:
+    return {"topic": place.topic, "partition": str(place.number)}
+
+
 def test_a_partition_that_was_lost_has_no_lag_any_more() -> None:
     metrics.partitions({P0: 10, P1: 20}, {P0: 15, P1: 20}, ())
-    assert sample("msgmetrics_worker_partition_lag_records", partition="0") == 5
+    assert sample(LAG, **of(P0)) == 5
     metrics.partitions({P1: 20}, {P1: 26}, ())
-    assert sample("msgmetrics_worker_partition_lag_records", partition="1") == 6
-    assert metrics.REGISTRY.get_sample_value("msgmetrics_worker_partition_lag_records", {"partition": "0"}) is None
+    assert sample(LAG, **of(P1)) == 6
+    assert metrics.REGISTRY.get_sample_value(LAG, of(P0)) is None
+
+
+def test_partitions_of_one_number_are_told_apart_by_their_topics() -> None:
+    other = Place("other", 0)
+    metrics.partitions({P0: 10, other: 20}, {P0: 15, other: 26}, {other})
+    assert (sample(LAG, **of(P0)), sample(LAG, **of(other))) == (5, 6)
+    assert (sample(WAITS, **of(P0)), sample(WAITS, **of(other))) == (0, 1)
+    assert sample("msgmetrics_worker_partition_log_end_offset", **of(other)) == 26
 
 
 def test_a_partition_that_waits_says_so_and_has_no_lag_where_nobody_tells_its_end() -> None:
     metrics.partitions({P0: 10, P1: 20}, {P1: 20}, {P0})
-    waits = [sample("msgmetrics_worker_partition_waiting", partition=number) for number in "01"]
-    assert waits == [1, 0]
-    assert metrics.REGISTRY.get_sample_value("msgmetrics_worker_partition_lag_records", {"partition": "0"}) is None
-    assert sample("msgmetrics_worker_partition_next_offset", partition="0") == 10
+    assert [sample(WAITS, **of(place)) for place in (P0, P1)] == [1, 0]
+    assert metrics.REGISTRY.get_sample_value(LAG, of(P0)) is None
+    assert sample("msgmetrics_worker_partition_next_offset", **of(P0)) == 10
     metrics.partitions({}, {}, {P2})
-    assert sample("msgmetrics_worker_partition_waiting", partition="2") == 1, "also one that could not even begin"
+    assert sample(WAITS, **of(P2)) == 1, "also one that could not even begin"
 
 
 def test_readiness_and_the_age_of_as_of_are_worked_out_when_asked_for() -> None:
@@ -95,8 +110,18 @@ class Stored:
     def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
         if self.problem:
             raise self.problem
-        rows = [(*P0, 7, NOW_MS, "w", "reading", 9, NOW_MS), (*P1, 7, 0, "", "", 0, 0)]
-        return {"look/partitions": rows}.get(name, [])
+        rows = [(*P0, 7, NOW_MS, "w", "reading", 9, NOW_MS), (*P1, 7, 0, "", "", 0, 0), (*ENDED, 7, 1, "", "", 7, 1)]
+        progress = [(*P0, 0, 7, NOW_MS, "", 0, False), (*ENDED, 0, 7, 1, "", 0, True)]
+        answers: dict[str, Sequence[Sequence[Any]]] = {"look/partitions": rows, "state/progress": progress}
+        return answers.get(name, [])
+
+
+ENDED = Place("ended", 0)
+
+
+def test_partitions_are_told_with_their_topic_and_those_of_retired_ones_left_out() -> None:
+    found = Operations("w", Health(10), lambda: at(NOW_MS), Stored()).stored()
+    assert [(p["topic"], p["partition"]) for p in found["stored"]["partitions"]] == [P0, P1]
 
 
 def test_a_partition_without_a_report_has_an_unknown_lag_and_not_zero() -> None:

@@ -59,7 +59,7 @@ def test_a_key_has_its_form_and_only_a_prefix_is_shown() -> None:
 
 
 def test_all_defaults_are_valid() -> None:
-    assert read_settings({}).kafka_topic == "message-events"
+    assert read_settings({}).topics == ("message-events",)
 
 
 def test_all_mistakes_are_reported_at_once_with_name_and_rule() -> None:

@@ -11,5 +11,5 @@ SELECT
     toValidUTF8(substring(value, 1, {excerpt_bytes:UInt32}))
 FROM dead_letters FINAL
 WHERE seen_at > now64(3) - toIntervalHour(24)
-ORDER BY dead_letters.seen_at DESC, partition, offset DESC
+ORDER BY dead_letters.seen_at DESC, topic, partition, offset DESC
 LIMIT {limit:UInt32}

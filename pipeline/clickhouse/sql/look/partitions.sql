@@ -1,4 +1,4 @@
--- The progress of each partition, and what its owner last reported.
+-- The progress of each partition that is there as far as is known, and what its owner last reported.
 SELECT
     p.topic,
     p.partition,
@@ -10,28 +10,10 @@ SELECT
     toUnixTimestamp64Milli(s.updated_at)
 FROM
 (
-    SELECT
-        cluster_id,
-        topic,
-        partition,
-        argMax(next_offset, incarnation) AS next_offset,
-        argMax(mark, incarnation) AS mark
-    FROM
-    (
-        SELECT
-            cluster_id,
-            topic,
-            partition,
-            incarnation,
-            max(next_offset) AS next_offset,
-            toUnixTimestamp64Milli(max(watermark)) AS mark
-        FROM partition_watermarks
-        WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
-        GROUP BY cluster_id, topic, partition, incarnation
-    )
-    GROUP BY cluster_id, topic, partition
+    -- include shared/progress.sql
 ) AS p
 LEFT JOIN
-    (SELECT * FROM partition_status FINAL WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}) AS s
+    (SELECT * FROM partition_status FINAL WHERE cluster_id = {cluster_id:String}) AS s
     ON s.cluster_id = p.cluster_id AND s.topic = p.topic AND s.partition = p.partition
-ORDER BY p.partition
+WHERE p.is_of_newest
+ORDER BY p.topic, p.partition

@@ -11,7 +11,7 @@ WITH
             min(started_at) AS started,
             max(incarnation) AS life
         FROM replays
-        WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
+        WHERE cluster_id = {cluster_id:String}
           AND from_ms = {from_ms:Int64} AND to_ms = {to_ms:Int64}
         GROUP BY replay, topic, partition
     ),

@@ -5,13 +5,13 @@ FROM
 (
     SELECT topic, partition, incarnation, from_offset, to_offset, accepted_at
     FROM accepted_gaps FINAL
-    WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
+    WHERE cluster_id = {cluster_id:String}
 ) AS g
 LEFT JOIN
 (
     SELECT topic, partition, max(incarnation) AS newest
     FROM partition_watermarks
-    WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
+    WHERE cluster_id = {cluster_id:String}
     GROUP BY topic, partition
 ) AS p ON p.topic = g.topic AND p.partition = g.partition
 WHERE g.incarnation = p.newest

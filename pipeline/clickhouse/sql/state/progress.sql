@@ -1,18 +1,22 @@
--- Progress of the newest incarnation of each partition: a topic made anew begins again at offset 0.
+-- Progress of each partition of a Kafka cluster. A topic is retired where nothing has moved since that was written.
 SELECT
     topic,
     partition,
-    max(incarnation) AS newest,
-    argMax(next_offset, incarnation),
-    toUnixTimestamp64Milli(argMax(watermark, incarnation)),
-    argMax(topic_id, incarnation)
+    life,
+    next_offset,
+    mark,
+    topic_id,
+    had,
+    is_of_newest,
+    moved,
+    (topic, moved) IN
+    (
+        SELECT topic, max(moved)
+        FROM retired_topics
+        WHERE cluster_id = {cluster_id:String}
+        GROUP BY topic
+    )
 FROM
 (
-    SELECT
-        topic, partition, incarnation,
-        max(next_offset) AS next_offset, max(watermark) AS watermark, max(topic_id) AS topic_id
-    FROM partition_watermarks
-    WHERE cluster_id = {cluster_id:String} AND topic = {topic:String}
-    GROUP BY topic, partition, incarnation
+    -- include shared/progress.sql
 )
-GROUP BY topic, partition

@@ -47,7 +47,7 @@ class Failing:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, *, connected: bool) -> tuple[Store, Failing]:
-    store, client = Store("http://nowhere/default", "cluster", "topic", "worker", 10), Failing(error)
+    store, client = Store("http://nowhere/default", "cluster", "worker", 10), Failing(error)
     if connected:
         store._connections._idle.append(client)  # type: ignore[arg-type]
     else:

@@ -6,17 +6,9 @@ from dataclasses import replace
 import pytest
 
 from pipeline.core.clocks import ClockReading, Moment
-from pipeline.core.effects import (
-    Effect,
-    InsertDeadLetters,
-    InsertFacts,
-    ReadErasures,
-    ReadState,
-    State,
-    Synchronise,
-    WriteProgress,
-)
+from pipeline.core.effects import Effect, InsertDeadLetters, InsertFacts, ReadErasures, ReadState, State, Synchronise
 from pipeline.core.flush import Chunk
+from pipeline.core.progress import WriteProgress
 from pipeline.core.protocol import Flushed, flush_steps
 from pipeline.runner import drive
 from tests.support.moments import at, reading

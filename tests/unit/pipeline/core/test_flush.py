@@ -2,19 +2,10 @@
 
 import json
 
-from pipeline.core.effects import (
-    Effect,
-    InsertDeadLetters,
-    InsertFacts,
-    Progress,
-    ReadErasures,
-    ReadState,
-    State,
-    Synchronise,
-    WriteProgress,
-)
+from pipeline.core.effects import Effect, InsertDeadLetters, InsertFacts, ReadErasures, ReadState, State, Synchronise
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules, too_late
 from pipeline.core.place import Place
+from pipeline.core.progress import Progress, WriteProgress
 from pipeline.core.protocol import flush_steps
 from pipeline.core.records import DeadLetter
 from pipeline.runner import drive

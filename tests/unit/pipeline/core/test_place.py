@@ -28,7 +28,10 @@ def test_places_of_two_topics_are_two_places_in_the_order_of_their_topics() -> N
     assert sorted([b, Place("b", 0), a]) == [a, Place("b", 0), b]
 
 
-def test_the_worker_that_reads_a_first_partition_is_leading() -> None:
-    assert is_leading([P1, P0])
-    assert not is_leading([P1, P2])
-    assert not is_leading([])
+def test_the_worker_with_the_smallest_partition_that_exists_is_leading() -> None:
+    other = Place("other-events", 0)
+    assert is_leading({P1, P0}, {P0, P1, P2, other})
+    assert not is_leading({P1, P2, other}, {P0, P1, P2, other})
+    assert is_leading({P1}, {P1, P2}), "a topic may have lost its first partition, or be missing"
+    assert not is_leading(frozenset(), {P0})
+    assert not is_leading({P0}, ())

@@ -5,21 +5,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.effects import (
-    CloseBuckets,
-    Effect,
-    LogClosing,
-    Progress,
-    RaiseState,
-    ReadState,
-    ReadWatermarks,
-    State,
-)
+from pipeline.core.effects import CloseBuckets, Effect, LogClosing, RaiseState, ReadState, State
+from pipeline.core.progress import ReadMarks
 from pipeline.core.protocol import Rolled, roll_steps
 from pipeline.runner import drive
 from schemas.grain import Grain
+from tests.support.fake_progress import Kept
 from tests.support.fake_store import FakeStore
-from tests.support.places import P0
+from tests.support.places import P0, TOPIC
 
 MINUTE = 30_000_000 * 60_000
 BEFORE = State(as_of_ms=MINUTE + 1, closing_ms=MINUTE + 1, facts_floor_ms=1)
@@ -27,20 +20,21 @@ BEFORE = State(as_of_ms=MINUTE + 1, closing_ms=MINUTE + 1, facts_floor_ms=1)
 
 def roll(mark_ms: int, now_ms: int = MINUTE + 120_000) -> tuple[Rolled, list[Effect], State]:
     """The outcome of a roll up to a watermark, what it did, and the state behind it."""
-    store, done = FakeStore(clock_ms=lambda: now_ms, state=BEFORE, progress={P0: Progress(P0, 9, mark_ms)}), []
+    progress = {(P0, 0): Kept(9, mark_ms)}
+    store, done = FakeStore(clock_ms=lambda: now_ms, state=BEFORE, progress=progress), []
 
     def perform(effect: Effect) -> Any:
         done.append(effect)
         return store.perform(effect)
 
-    return drive(roll_steps([P0]), perform), done, store.state
+    return drive(roll_steps({TOPIC}, {TOPIC: {P0}}), perform), done, store.state
 
 
 @pytest.mark.parametrize("mark_ms", [MINUTE + 2, MINUTE + 59_999])
 def test_where_no_bucket_ends_a_roll_writes_once_and_reads_no_facts(mark_ms: int) -> None:
     rolled, done, state = roll(mark_ms)
-    assert [type(effect) for effect in done] == [ReadWatermarks, ReadState, RaiseState]
-    assert rolled == Rolled(mark_ms)
+    assert [type(effect) for effect in done] == [ReadMarks, ReadState, RaiseState]
+    assert rolled == Rolled(mark_ms, frozenset({TOPIC}))
     assert (state.as_of_ms, state.closing_ms) == (mark_ms, mark_ms)
 
 
@@ -67,9 +61,9 @@ def test_a_roller_does_not_spin_where_the_clock_was_set_back_since_it_announced(
     """`as_of` cannot be raised to what is announced already; the next roll would close the same again, at once."""
     announced = replace(BEFORE, closing_ms=MINUTE + 3_600_000)
     store = FakeStore(clock_ms=lambda: MINUTE + 90_000, state=announced)
-    store.progress = {P0: Progress(P0, 9, MINUTE + 7_200_000)}
+    store.progress = {(P0, 0): Kept(9, MINUTE + 7_200_000)}
     for more in (True, False):
-        rolled = drive(roll_steps([P0]), store.perform)
+        rolled = drive(roll_steps({TOPIC}, {TOPIC: {P0}}), store.perform)
         assert (rolled.as_of_ms, store.state.as_of_ms) == (MINUTE + 90_000, MINUTE + 90_000)
         assert rolled.more is more
 

@@ -18,24 +18,23 @@ from pipeline.core.effects import (
     FinishErasure,
     InsertFacts,
     OrderErasure,
-    Progress,
     RaiseState,
     ReadState,
     RebuildBuckets,
     RecomputeLate,
     State,
     Steps,
-    WriteProgress,
 )
 from pipeline.core.erasure import erase_steps, order_erasure_steps, sweep_steps
 from pipeline.core.flush import Chunk
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.progress import Progress, WriteProgress
 from pipeline.core.protocol import flush_steps, rebuild_steps, recompute_steps, roll_steps
 from pipeline.errors import NewerSchema, NotMigrated
 from pipeline.runner import drive
 from schemas.tables import SCHEMA
 from tests.support.fake_store import FakeStore
-from tests.support.places import P0
+from tests.support.places import P0, TOPIC
 from tests.support.stores import facts
 
 DAY = 20_000 * 86_400
@@ -55,7 +54,7 @@ PROTOCOLS: dict[str, tuple[Callable[[], Steps[Any]], tuple[type, ...], Callable[
         (InsertFacts,),
         lambda effect: isinstance(effect, WriteProgress),
     ),
-    "roll": (lambda: roll_steps([P0]), (CloseBuckets,), publishes),
+    "roll": (lambda: roll_steps({TOPIC}, {TOPIC: {P0}}), (CloseBuckets,), publishes),
     "recompute": (lambda: recompute_steps("batch", LateKeys.listed((DAY // 60, "a"))), (RecomputeLate,), None),
     "rebuild": (lambda: rebuild_steps(DAY, DAY + 60), (RebuildBuckets,), None),
     "erase": (
@@ -85,7 +84,7 @@ def store() -> FakeStore:
     return made
 
 
-def effects_of(name: str) -> list[Effect]:
+def effects_of(steps: Steps[Any]) -> list[Effect]:
     """The effects of a protocol, in order, as it runs to its end."""
     done: list[Effect] = []
     fake = store()
@@ -94,14 +93,14 @@ def effects_of(name: str) -> list[Effect]:
         done.append(effect)
         return fake.perform(effect)
 
-    drive(PROTOCOLS[name][0](), perform)
+    drive(steps, perform)
     return done
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_the_state_is_read_between_what_is_done_and_the_claim(name: str) -> None:
-    _, doing, claim = PROTOCOLS[name]
-    done = effects_of(name)
+    steps, doing, claim = PROTOCOLS[name]
+    done = effects_of(steps())
     last = max(n for n, effect in enumerate(done) if isinstance(effect, doing))
     claimed = [n for n, effect in enumerate(done) if claim(effect)] if claim else [len(done)]
     assert claimed
@@ -110,7 +109,7 @@ def test_the_state_is_read_between_what_is_done_and_the_claim(name: str) -> None
 
 @pytest.mark.parametrize("name", ["erase", "order an erasure", "sweep"])
 def test_the_state_is_read_before_anything_is_deleted(name: str) -> None:
-    done = effects_of(name)
+    done = effects_of(PROTOCOLS[name][0]())
     assert ReadState() in done[: next(n for n, effect in enumerate(done) if isinstance(effect, EraseRows))]
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from pipeline.core.start import Gap, Offsets, Start, Stored, behind_gaps, choose_start
+from pipeline.core.place import Place
+from pipeline.core.start import Gap, Offsets, Start, Stored, behind_gaps, choose_start, incarnation_of
+from tests.support.places import P0, P1
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,30 @@ def test_an_accepted_loss_is_left_behind_and_no_other(
 @pytest.mark.parametrize(("offset", "behind"), [(4, 4), (5, 12), (8, 12), (9, 12), (12, 12), (13, 13)])
 def test_gaps_that_follow_each_other_are_left_behind_at_once(offset: int, behind: int) -> None:
     assert behind_gaps(offset, [Gap(9, 12), Gap(5, 8), Gap(7, 9)]) == behind
+
+
+OLD, NEW = Stored(9, 2, "old"), Stored(3, 3, "new")
+
+
+@pytest.mark.parametrize(
+    ("topic_id", "start", "stored", "incarnation"),
+    [
+        ("new", Start(0), {}, 0),
+        ("new", Start(3), {P0: NEW, P1: OLD}, 3),
+        ("new", Start(0, recreated=True), {P0: OLD}, 3),
+        ("new", Start(0, recreated=True), {P0: Stored(9, 0, "old"), P1: NEW}, 3),
+        ("new", Start(0, recreated=True), {P0: NEW}, 4),
+        ("new", Start(0), {P1: OLD}, 3),
+        ("new", Start(0), {P1: NEW}, 3),
+        ("", Start(0, recreated=True), {P0: Stored(9, 1), P1: Stored(9, 5)}, 2),
+        ("", Start(0), {P1: Stored(9, 5)}, 0),
+    ],
+    ids=[
+        *("the first", "goes on", "another id", "another id that is read already", "the same id, cut off"),
+        *("not begun in the old life", "added", "no ids", "no ids, never begun"),
+    ],
+)
+def test_a_life_of_a_topic_is_above_those_of_other_ids(
+    topic_id: str, start: Start, stored: dict[Place, Stored], incarnation: int
+) -> None:
+    assert incarnation_of(P0, topic_id, start, stored | {Place("another", 0): Stored(9, 7, "another")}) == incarnation

@@ -31,7 +31,6 @@ def test_the_framework_remembers_no_offset_to_drop_messages_by() -> None:
 def hooks() -> Hooks:
     """What a worker would give, with nothing behind it."""
     return Hooks(
-        topic=TP.topic,
         session_timeout_seconds=10.0,
         heartbeat_seconds=3.0,
         buffer_bytes=1 << 20,

@@ -77,6 +77,9 @@ USED: list[Member] = [
     (AIOKafkaConsumer, "_max_partition_fetch_bytes", "as it was made with"),
     (ClusterMetadata, "leader_for_partition", "None or -1 where there is none"),
     (AIOKafkaClient, "cluster", "the metadata"),
+    (AIOKafkaClient, "_topics", "the topics whose metadata are asked for"),
+    (AIOKafkaClient, "set_topics", "sets them; a future that is done when their metadata are there"),
+    (AIOKafkaClient, "_md_update_waiter", "wakes up the routine that asks for metadata"),
     (AIOKafkaClient, "send", "asks a broker"),
     # Faust and mode
     (driver, "server_list", "host and port of every broker"),
@@ -106,6 +109,8 @@ REPLACED: list[Member] = [
     (AbstractTokenProvider, "token", "is asked for at every authentication"),
     (AIOKafkaConsumer, "start", "connects and makes the fetcher, which is replaced by ours before it is used"),
     (AIOKafkaConsumer, "_fetcher", "is made by start"),
+    (Fetcher, "_get_actions_per_node", "makes the requests; before it, how much to ask for in all is set"),
+    (Fetcher, "_fetch_max_bytes", "that much"),
     (Fetcher, "_proc_fetch_request", "sends a fetch and keeps what is answered; one task for each broker"),
     (faust.App, "_create_directories", "makes a directory for tables, which a read-only root refuses"),
     (Schema, "compile", "makes the decoder of a topic's messages"),

@@ -9,7 +9,7 @@ from aiokafka.client import AIOKafkaClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.kafka.topic_ids import NO_ID, _Answer, _Ask, _Question, read_topic_ids
+from pipeline.kafka.topic_ids import NO_ID, Identity, _Answer, _Ask, _Question, read_topic_ids
 
 METADATA_KEY = 3
 
@@ -27,7 +27,15 @@ class Broker:
         question = ask.prepare(self._versions).encode()
         asked = [name for _, _, name, _ in _Question.decode(BytesIO(question)).topics]
         topics: list[Any] = [
-            (0, name, *_halves(self._ids[name]), False, [(0, 0, 1, 5, [1], [1], [], {})], -1, {})
+            (
+                29 if name == "refused" else 0,
+                name,
+                *_halves(self._ids[name]),
+                False,
+                [(0, 0, 1, 5, [1], [1], [], {})],
+                -1,
+                {},
+            )
             for name in asked
             if name in self._ids
         ]
@@ -40,18 +48,22 @@ def _halves(one: uuid.UUID) -> tuple[int, int]:
     return tuple(n - (1 << 64) if n >> 63 else n for n in (high, low))  # type: ignore[return-value]
 
 
-def ids_of(broker: Any, *topics: str) -> dict[str, str]:
+def ids_of(broker: Any, *topics: str) -> dict[str, Identity]:
     return asyncio.run(read_topic_ids(broker, topics))
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=20), st.uuids(), max_size=3))
 def test_ids_are_those_of_the_broker_whatever_their_bits(ids: dict[str, uuid.UUID]) -> None:
-    assert ids_of(Broker(ids), *ids) == {name: str(one) if one.int else NO_ID for name, one in ids.items()}
+    assert ids_of(Broker(ids), *ids) == {name: Identity(str(one) if one.int else NO_ID, 1) for name, one in ids.items()}
 
 
-def test_a_topic_that_is_missing_and_a_broker_that_knows_no_ids_have_none() -> None:
-    assert ids_of(Broker({"a": uuid.UUID(int=7)}), "a", "b") == {"a": str(uuid.UUID(int=7)), "b": NO_ID}
-    assert ids_of(Broker({"a": uuid.UUID(int=7)}, newest=9), "a") == {"a": NO_ID}
+def test_of_a_topic_that_is_missing_or_not_told_of_nothing_is_known() -> None:
+    known = {name: uuid.UUID(int=7) for name in ("a", "refused")}
+    assert ids_of(Broker(known), "a", "b", "refused") == {"a": Identity(str(uuid.UUID(int=7)), 1)}
+
+
+def test_a_broker_that_knows_no_ids_tells_none() -> None:
+    assert ids_of(Broker({"a": uuid.UUID(int=7)}, newest=9), "a") == {"a": Identity(NO_ID, 0)}
 
 
 def test_the_client_has_what_is_asked_of_it() -> None:

@@ -56,9 +56,7 @@ def test_a_bad_batch_keeps_its_partition_alone_and_is_read_when_it_is_healed() -
         await reader.until(lambda: len([a for a in reader.broker.asked if 0 in a]) > asked + 2)
         assert (reader.offsets[0], reader.position()) == ([0], 1)
         (reason,) = reader.reasons()
-        assert (
-            "partition 0 of message-events waits at offset 1: the batch there cannot be read: its checksum is" in reason
-        )
+        assert "partition message-events/0 waits at offset 1: the batch there cannot be read: its checksum is" in reason
         assert "`msgmetrics skip message-events/0/1-2`" in reason
         batches[0][1] = batch(b"b", b"c", at=1)  # a new leader has a better copy
         await reader.until(lambda: reader.position() == 4)
@@ -270,7 +268,7 @@ def test_pauses_grow_and_a_wait_that_is_over_begins_again_with_a_short_one(monke
     assert waits.note(P0, 5, passing, 6.0).retry_at - 6.0 == pytest.approx(0.003), (
         "a leader that is back is not waited for"
     )
-    assert waits.sentences(65.0)[P0] == ("partition 0 of message-events waits at offset 5: why (for 65 s); what helps")
+    assert waits.sentences(65.0)[P0] == ("partition message-events/0 waits at offset 5: why (for 65 s); what helps")
     waits.over(P0)
     assert waits.note(P0, 5, cause, 9.0).retry_at - 9.0 == pytest.approx(waiting.FIRST_PAUSE_SECONDS)
 

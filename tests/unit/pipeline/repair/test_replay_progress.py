@@ -22,7 +22,7 @@ from schemas.settings import read_settings
 from tests.support.moments import at
 from tests.support.places import P0, P1, TOPIC
 
-SPAN = Wanted(1_000, 2_000)
+SPAN, B0 = Wanted(1_000, 2_000), Place("b", 0)
 BOUNDS = {P0: Bounds(10, 20), P1: Bounds(5, 5)}
 
 
@@ -30,8 +30,9 @@ class Flaky(Store):
     """Is away for every other statement, and keeps (partition, next offset) of what is inserted."""
 
     def __init__(self) -> None:
-        super().__init__("http://nowhere/default", "cluster", TOPIC, "replay", 10)
+        super().__init__("http://nowhere/default", "cluster", "replay", 10)
         self.calls, self.stored, self.life = 0, list[tuple[int, int]](), 0
+        self.of: tuple[Place, ...] = (P0,)
 
     def _fail(self) -> None:
         self.calls += 1
@@ -46,7 +47,7 @@ class Flaky(Store):
 
     def rows(self, doing: str, statement: str, /, **parameters: Any) -> Any:
         self._fail()
-        return [(str(uuid.UUID(int=7)), *P0, 14, 20, self.life)]
+        return [(str(uuid.UUID(int=7)), *place, 14, 20, self.life) for place in self.of]
 
 
 def retrying() -> Retrying:
@@ -71,6 +72,36 @@ def test_a_replay_does_not_go_on_in_a_topic_that_was_made_anew() -> None:
         Replays(store, retrying().call).resume(SPAN)
     store.incarnations[P0] = 1
     assert Replays(store, retrying().call).resume(SPAN) == {P0: Bounds(14, 20)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_it"),
+    [
+        (Wanted(0, 1), True),
+        (Wanted(0, 1, places=frozenset({P0, B0})), True),
+        (Wanted(0, 1, places=frozenset({P0})), False),
+        (Wanted(0, 1, places=frozenset({P0, P1, B0})), False),
+        (Wanted(0, 1, topics=frozenset({TOPIC, "b"})), True),
+        (Wanted(0, 1, topics=frozenset({"b"})), False),
+        (Wanted(0, 1, topics=frozenset({TOPIC, "b", "c"})), False),
+        (Wanted(0, 1, places=frozenset({P0, B0}), topics=frozenset({TOPIC})), False),
+    ],
+)
+def test_only_the_interrupted_replay_goes_on_whatever_is_named(wanted: Wanted, is_it: bool) -> None:
+    store = Flaky()
+    store.of = (P0, B0)
+    if is_it:
+        assert Replays(store, retrying().call).resume(wanted) == dict.fromkeys((P0, B0), Bounds(14, 20))
+        return
+    with pytest.raises(NothingToReplay, match=f"is of partitions b/0, {P0}; name these, or none"):
+        Replays(store, retrying().call).resume(wanted)
+
+
+def test_a_topic_that_was_made_anew_among_others_is_named() -> None:
+    store = Flaky()
+    store.of, store.incarnations[B0] = (P0, B0), 2
+    with pytest.raises(NothingToReplay, match="made anew since that replay was interrupted: b; run it"):
+        Replays(store, retrying().call).resume(SPAN)
 
 
 class OffTheLoop(Replays):

@@ -1,6 +1,7 @@
 """What a replay reads: every record of the span, in whatever order producers' clocks have stamped the log."""
 
 import asyncio
+import re
 from collections.abc import Collection, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,23 +11,18 @@ from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core import waiting
 from pipeline.core.effects import State
 from pipeline.core.flush import Batch
 from pipeline.core.place import Place
 from pipeline.core.start import Gap
-from pipeline.errors import LogGap
 from pipeline.kafka.fetcher import Taken
 from pipeline.kafka.log_consumer import LogConsumer
 from pipeline.repair import replay_reading
-from pipeline.repair.replay_reading import Bounds, Reading, Wanted, find_bounds, read_batches
+from pipeline.repair.replay_reading import Bounds, NothingToReplay, Reading, Wanted, find_bounds, read_batches
 from schemas.settings import read_settings
-from tests.support.fake_broker import Broker, close, consumer_on, tp_of
 from tests.support.moments import at
 from tests.support.places import P0, P1, TOPIC
 from tests.support.record import Record
-from tests.support.record_batch import BatchSpec, Part
-from tests.support.record_batch import record as record_bytes
 
 AFTER_2100_MS = 1_780_000_000_000_000
 """A time in microseconds, taken for milliseconds."""
@@ -36,6 +32,7 @@ class Log:
     """aiokafka's consumer on logs that are lists of records; offsets without a record are control records."""
 
     def __init__(self, logs: Mapping[Place, Sequence[Record]], ends: Mapping[Place, int], poll: int = 7) -> None:
+        self.logs = logs
         self._logs = {TopicPartition(*p): list(records) for p, records in logs.items()}
         self._ends = {TopicPartition(*p): end for p, end in ends.items()}
         self._at: dict[TopicPartition, int] = {}
@@ -45,7 +42,7 @@ class Log:
     async def topics(self) -> None: ...
 
     def partitions_for_topic(self, topic: str) -> set[int]:
-        return {tp.partition for tp in self._logs}
+        return {tp.partition for tp in self._logs if tp.topic == topic}
 
     async def beginning_offsets(self, tps: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         return dict.fromkeys(tps, 0)
@@ -87,7 +84,7 @@ class Log:
 
 def read(log: Any, wanted: Wanted) -> list[Batch]:
     async def run() -> list[Batch]:
-        bounds = await find_bounds(log, TOPIC, wanted)
+        bounds = await find_bounds(log, {place.topic for place in log.logs}, wanted)
         return [batch async for batch in read_batches(log, wanted, bounds, {})]
 
     return asyncio.run(run())
@@ -176,82 +173,55 @@ def test_a_long_tail_outside_the_span_takes_few_polls_and_no_pause_and_is_passed
     assert max(pauses) <= 2.0, "the four records of the span, two a second, and nothing for the rest"
 
 
-# -- what cannot be read, with the real consumer and a broker in memory -----------------------------------------
+# -- several topics ---------------------------------------------------------------------------------------------
+
+B0, B1 = Place("b", 0), Place("b", 1)
 
 
-def replay(
-    batches: dict[int, list[bytes]], gaps: Mapping[Place, Sequence[Gap]], start: int = 0, rate: float = 0
-) -> list[Batch]:
-    async def run() -> list[Batch]:
-        broker = Broker(batches)
-        broker.starts[0] = start
-        consumer = consumer_on(broker, *batches)
-        consumer.assign = lambda tps: None
-        bounds = {Place(*tp_of(n)): Bounds(0, broker.end(n)) for n in batches}
-        try:
-            async with asyncio.timeout(10):
-                return [batch async for batch in read_batches(consumer, Wanted(0, 10**13, rate=rate), bounds, gaps)]
-        finally:
-            await close(consumer)
-
-    return asyncio.run(run())
+def log_of_two_topics() -> Log:
+    return Log({place: log_of([(5, 1)] * 3) for place in (P0, P1, B0, B1)}, dict.fromkeys((P0, P1, B0, B1), 3))
 
 
-BAD = BatchSpec(parts=(Part(),) * 2, checksum=1).at(1).build()
-BATCHES = {0: [BatchSpec().build(), BAD, BatchSpec().at(3).build()], 1: [BatchSpec().build()]}
-
-
-def test_a_batch_that_cannot_be_read_ends_a_replay_with_the_remedy() -> None:
-    with pytest.raises(LogGap, match=r"at offset 1: .*its checksum is wrong.*`msgmetrics skip message-events/0/1-2`"):
-        replay(BATCHES, {})
-
-
-def test_a_replay_leaves_out_what_was_accepted_as_lost() -> None:
-    assert places(replay(BATCHES, {P0: [Gap(1, 3)]})) == [(P0, 0), (P0, 3), (P1, 0)]
-
-
-def test_records_that_are_deleted_while_they_are_replayed_end_it_unless_the_loss_is_accepted() -> None:
-    with pytest.raises(LogGap, match=r"partition 0 .* at offset 0: .*were deleted from the log"):
-        replay({0: [BatchSpec().at(3).build()]}, {}, start=3)
-    assert places(replay({0: [BatchSpec().at(3).build()]}, {P0: [Gap(0, 3)]}, start=3)) == [(P0, 3)]
-
-
-def test_a_replay_keeps_what_is_no_record_and_reads_whatever_its_headers_are_named() -> None:
-    broken = BatchSpec(parts=(Part(),) * 2, content=b"\x02\x00" + record_bytes(Part(headers=((b"\xff", b""),)), 1))
-    (batch,) = replay({0: [broken.build()]}, {})
-    assert ([r.offset for r in batch.records], [x.offset for x in batch.unreadable]) == ([1], [0])
-
-
-def test_what_is_no_record_is_kept_once_however_small_the_batches_are() -> None:
-    broken = b"\x02\x00" + b"".join(record_bytes(Part(), n) for n in range(1, 6))
-    batches = {0: [BatchSpec(parts=(Part(),) * 6, content=broken).build()]}
-    found = replay(batches, {}, rate=8)  # four at a time
-    assert [x.offset for batch in found for x in batch.unreadable] == [0]
-    assert places(found) == [(P0, n) for n in range(1, 6)]
-
-
-def test_a_replay_waits_for_a_leader_that_moves_and_does_not_ask_without_a_pause(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("topics", "named", "found"),
+    [
+        ({TOPIC, "b"}, set(), {P0, P1, B0, B1}),
+        ({"b"}, set(), {B0, B1}),
+        ({TOPIC, "b"}, {P1, B0}, {P1, B0}),
+    ],
+)
+def test_all_partitions_of_the_topics_are_read_or_those_that_are_named(
+    topics: set[str], named: set[Place], found: set[Place]
 ) -> None:
-    monkeypatch.setattr(waiting, "FIRST_PAUSE_SECONDS", 0.05)
+    log = cast(LogConsumer, log_of_two_topics())
+    assert asyncio.run(find_bounds(log, topics, Wanted(0, 9, frozenset(named)))) == dict.fromkeys(found, Bounds(0, 3))
 
-    async def run() -> None:
-        broker = Broker({0: [BatchSpec().build()], 1: [BatchSpec().build()]})
-        broker.errors[0] = 6  # not the leader
-        consumer = consumer_on(broker, 0, 1)
-        async with asyncio.timeout(10):
-            first = await consumer.poll([tp_of(0), tp_of(1)], 5, 10, {})
-            assert set(first) == {tp_of(1)}
-            assert await consumer.poll([tp_of(0), tp_of(1)], 0.2, 10, {}) == {}
-            assert len([asked for asked in broker.asked if 0 in asked]) < 6
-            broker.errors.clear()
-            while not (found := await consumer.poll([tp_of(0)], 5, 10, {})):
-                pass
-        assert [r.offset for r in found[tp_of(0)].records] == [0]
-        assert consumer.waiting.places == frozenset()
-        await close(consumer)
 
-    asyncio.run(run())
+@pytest.mark.parametrize(
+    ("topics", "named", "sentence"),
+    [
+        ({TOPIC, "b"}, {Place("b", 7), P0, Place(TOPIC, 9)}, f"no partition b/7, {TOPIC}/9; b has 2, {TOPIC} has 2"),
+        ({TOPIC, "c"}, set(), "the topic c does not exist; run `msgmetrics migrate`; or name the others with --topic"),
+        ({"d", "c"}, set(), "the topics c, d do not exist; make them, or have `msgmetrics migrate --create` make them"),
+        ({"c"}, set(), "the topic c does not exist; run `msgmetrics migrate`"),
+    ],
+)
+def test_a_topic_or_a_partition_that_does_not_exist_is_named(
+    topics: set[str], named: set[Place], sentence: str
+) -> None:
+    log = cast(LogConsumer, log_of_two_topics())
+    with pytest.raises(NothingToReplay, match=f"{re.escape(sentence)}$"):
+        asyncio.run(find_bounds(log, topics, Wanted(0, 9, frozenset(named))))
+
+
+def test_what_is_named_is_looked_up_and_else_all_that_is_listed() -> None:
+    def topics(**named: Any) -> frozenset[str]:
+        settings = read_settings({"MSGMETRICS_KAFKA_TOPIC": "a,b,c"})
+        return Reading(settings, Wanted(0, 9, **named), lambda: at(0), {}).topics
+
+    assert topics() == {"a", "b", "c"}
+    assert topics(topics=frozenset({"a", "b"})) == {"a", "b"}
+    assert topics(places=frozenset({B0})) == topics(places=frozenset({B0}), topics=frozenset({"a", "b"})) == {"b"}
 
 
 def test_every_chunk_of_a_replay_is_a_second_reading() -> None:
@@ -259,7 +229,7 @@ def test_every_chunk_of_a_replay_is_a_second_reading() -> None:
     reading = Reading(read_settings({"MSGMETRICS_FLUSH_EVENTS": "5"}), Wanted(0, 30), lambda: at(0), {})
 
     async def run() -> list[bool]:
-        bounds = await find_bounds(cast(LogConsumer, log), TOPIC, reading.wanted)
+        bounds = await find_bounds(cast(LogConsumer, log), {TOPIC}, reading.wanted)
         return [chunk.is_second_reading async for chunk in reading.chunks(cast(LogConsumer, log), bounds, State())]
 
     found = asyncio.run(run())

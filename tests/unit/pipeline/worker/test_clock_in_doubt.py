@@ -1,22 +1,25 @@
 """What the loops of a worker leave alone while its clock is in doubt, and what becomes of what it judged by it."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.core.clocks import Moment
-from pipeline.core.effects import Effect, FindErased, InsertFacts, RaiseState, ReadState, State, WriteProgress
+from pipeline.core.effects import Effect, FindErased, InsertFacts, RaiseState, ReadState, State
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
+from pipeline.core.progress import WriteProgress
 from pipeline.core.watermark import Idle
 from pipeline.runner import Runner, drive
 from pipeline.worker.health import Health
-from pipeline.worker.lanes import Lanes, Pauses
+from pipeline.worker.lanes import Lanes
+from pipeline.worker.pauses import Pauses
 from pipeline.worker.seen import Seen
 from tests.support.fake_store import FakeStore
 from tests.support.moments import reading
-from tests.support.places import P0, P1
+from tests.support.places import P0, P1, TOPIC
 from tests.support.record import NOW_MS, Record
 from tests.unit.pipeline.core.test_flush import event
 from tests.unit.pipeline.worker.test_lanes import Kafka
@@ -32,8 +35,8 @@ class Restarts(Kafka):
     async def restart(self, place: Place, offset: int) -> None:
         self.restarted[place] = offset
 
-    async def partitions(self) -> frozenset[Place]:
-        return frozenset({P0, P1})
+    async def existing(self, topics: Iterable[str]) -> dict[str, frozenset[Place]]:
+        return dict.fromkeys(topics, frozenset({P0, P1}))
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Machine(Runner):
         self.lanes = Lanes(
             ledger=ledger,
             kafka=self.kafka,
+            listed=frozenset({TOPIC}),
             runner=self,
             policy=FlushPolicy(100, 10**6, 0.0),
             rules=Rules(10_000, 300_000),

@@ -18,7 +18,7 @@ def test_a_worker_that_keeps_up_is_ready() -> None:
 
 def test_nothing_aggregated_is_not_ready() -> None:
     (reason,) = Health(lateness_seconds=10, holding=(place(2), place(5))).reasons(NOW)
-    assert "2, 5" in reason
+    assert f"{place(2)}, {place(5)}" in reason
 
 
 def test_an_old_as_of_is_not_ready() -> None:
@@ -99,7 +99,7 @@ def test_a_partition_that_stands_still_is_named_and_ends_the_worker_unless_someb
     standing({P0: 4, P1: 6}, 11, health)
     later = NOW + 11_000
     (reason,) = health.reasons(later)
-    assert "partition 0 has stood at offset 4 for 11 s" in reason
+    assert "partition message-events/0 has stood at offset 4 for 11 s" in reason
     assert health.stalled(later, may_pause=False) is None
 
     ends = ask_every_second(health, 11, 2 * STALLED_SECONDS)
@@ -138,7 +138,7 @@ def test_a_partition_that_is_assigned_and_never_begun_is_named() -> None:
     standing({P0: 10}, 0, health)
     standing({P0: 10}, 12, health)
     (reason,) = health.reasons(NOW + 12_000)
-    assert "partition 1 is assigned to this worker, which has not begun to read it for 12 s" in reason
+    assert "partition message-events/1 is assigned to this worker, which has not begun to read it for 12 s" in reason
 
 
 def test_a_partition_that_waits_is_a_reason_and_no_fault_of_this_process() -> None:
@@ -150,7 +150,7 @@ def test_a_partition_that_waits_is_a_reason_and_no_fault_of_this_process() -> No
     health.as_of_ms = NOW + int(3 * STALLED_SECONDS) * 1000
     assert health.reasons(health.as_of_ms) == ["partition 0 waits for its leader"], "and is not called still besides"
     health.waiting = {}
-    assert "partition 0 has stood at offset 5" in health.reasons(health.as_of_ms)[0]
+    assert "partition message-events/0 has stood at offset 5" in health.reasons(health.as_of_ms)[0]
 
 
 def test_a_broker_whose_clock_is_wrong_is_named_unless_our_own_is_in_doubt() -> None:

@@ -3,21 +3,23 @@
 import asyncio
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.core.effects import CountStaged, Effect, ReadErasures, ReadState, RecomputeLate, State, WriteProgress
+from pipeline.core.effects import CountStaged, Effect, ReadErasures, ReadState, RecomputeLate, State
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.late import MAX_PENDING_KEYS, Pace
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
+from pipeline.core.progress import WriteProgress
 from pipeline.core.watermark import Idle
 from pipeline.runner import Threads
 from pipeline.worker.health import Health
 from pipeline.worker.lanes import LIVE_FLUSHES, Lanes
 from pipeline.worker.seen import Seen
 from tests.support.moments import at, reading
-from tests.support.places import P0
+from tests.support.places import P0, TOPIC
 from tests.support.record import NOW_MS, Record
 from tests.unit.pipeline.core.test_flush import RULES, event
 
@@ -58,9 +60,12 @@ class Kafka:
     async def assigned(self) -> frozenset[Place]:
         return frozenset({P0})
 
-    async def partitions(self) -> frozenset[Place]:
+    async def existing(self, topics: Iterable[str]) -> dict[str, frozenset[Place]]:
         self.listed.set()
-        return frozenset()
+        return dict.fromkeys(topics, frozenset())
+
+    async def ends_of(self, places: Iterable[Place]) -> dict[Place, int]:
+        return {}
 
 
 @dataclass
@@ -99,6 +104,7 @@ def lanes_on(kafka: Kafka, clickhouse: ClickHouse) -> Lanes:
     return Lanes(
         ledger=ledger,
         kafka=kafka,
+        listed=frozenset({TOPIC}),
         runner=Threads(clickhouse),
         policy=FlushPolicy(1, 1, 0.0),
         rules=Rules(RULES.lateness_ms, RULES.future_skew_ms),

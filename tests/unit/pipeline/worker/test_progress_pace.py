@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from pipeline.core.effects import WriteProgress
+from pipeline.core.progress import WriteProgress
 from pipeline.core.watermark import Idle
-from pipeline.worker.lanes import Pauses
+from pipeline.worker.pauses import Pauses
 from pipeline.worker.worker import CLUSTER_PROGRESS_SECONDS, Worker
 from schemas.settings import read_settings
 from tests.support.places import P0, P1

@@ -1,0 +1,181 @@
+"""Where the simulated world is played: the store and its servers, the clock, who owns what; how a protocol is driven.
+
+Every actor is a generator that stops between any two effects, and inside those that are not atomic. ``Flaw`` takes one
+safeguard away.
+"""
+
+import inspect
+import random
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from pipeline.core.commits import Commits, Reached
+from pipeline.core.effects import (
+    CloseBuckets,
+    CountStaged,
+    RaiseState,
+    ReadErasures,
+    ReadState,
+    RebuildBuckets,
+    RecomputeLate,
+    State,
+    Steps,
+    Synchronise,
+)
+from pipeline.core.flush import Rules
+from pipeline.core.late import MAX_PENDING_KEYS, Pace
+from pipeline.core.place import Place
+from pipeline.core.protocol import recompute_steps
+from tests.sim.lag import LAG, LAGGING, Server
+from tests.sim.log import START, milliseconds
+from tests.support.fake_progress import ONE_LIFE, Lives
+from tests.support.fake_store import FakeStore
+
+RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
+EPOCH = 1
+"""A worker here reads its partition once; the next owner is another worker."""
+Moves = Generator[None, None, Any]
+
+
+class Flaw(StrEnum):
+    """A safeguard that is missing."""
+
+    NONE = "as designed"
+    NO_CLOSING = "the roller does not announce closing"
+    OLD_CLOSING = "late is decided by a closing from before the insert"
+    UNSYNCHRONISED = "nobody has servers that lag see what was acknowledged"
+    NO_RECOMPUTE = "late events are not recomputed"
+    COMMIT_EARLY = "the offset is committed while recomputes are pending"
+    COMMIT_FIRST = "the offset is committed before the facts are in"
+    AS_OF_FIRST = "as_of is written with closing"
+    LAST_WINS = "the last writer of a row wins"
+    CONTENT_IGNORED = "facts and versions ignore content"
+    SCALARS_FALL = "the last writer of a scalar wins"
+    WATERMARK_FIRST = "the watermark is written before the facts it speaks for"
+    LATE_GENERATION = "a rebuild raises the generation after its work"
+    BARE_GENERATION = "an hour does not tell how many of its minutes are of its generation"
+    STALE_GENERATION = "who writes rollups does not look whether the generation rose meanwhile"
+    KEYS_UNCOUNTED = "who recomputes does not look whether its keys were there all the time"
+    ERASE_UNSEEN = "who inserts does not look for erasures, and nobody sweeps"
+
+
+class EarlyCommits(Commits):
+    """Does not wait for recomputes: the rule of ``Flaw.COMMIT_EARLY``."""
+
+    def take(self, readings: Mapping[Place, int]) -> dict[Place, Reached]:
+        taken: dict[Place, Reached] = {}
+        while self._waiting:
+            taken |= {p: r for p, r in self._waiting.popleft()[1].items() if readings.get(p) == r.epoch}
+        return taken
+
+
+@dataclass
+class Desk:
+    """What the two halves of a worker share. ``clock`` counts monotonic seconds."""
+
+    commits: Commits = field(default_factory=Commits)
+    clock: float = 0.0
+
+
+class Stage:
+    """What all actors share."""
+
+    def __init__(self, seed: int, flaw: Flaw) -> None:
+        self.random, self.flaw = random.Random(seed), flaw
+        self.store = FakeStore(
+            last_wins=flaw is Flaw.LAST_WINS,
+            content_ignored=flaw is Flaw.CONTENT_IGNORED,
+            scalars_fall=flaw is Flaw.SCALARS_FALL,
+            bare_generation=flaw is Flaw.BARE_GENERATION,
+            clock_ms=lambda: self.now_ms,
+        )
+        self.now_ms = milliseconds(START)
+        self.servers = [Server(self.store) for _ in range(2)]
+        self.committed: dict[Place, int | None] = {}
+        self.owner: dict[Place, int] = {}
+        self._ids = 0
+
+    def new_id(self) -> str:
+        self._ids += 1
+        return f"batch-{self._ids}"
+
+    def perform(self, steps: Steps[Any], lives: Lives = ONE_LIFE) -> Moves:
+        """Drive a protocol, stopping between and inside its effects; flaws bend what it reads and writes.
+
+        ``lives`` are those of its topics, as who performs it knows them.
+        """
+        answer: Any = None
+        early, raised, generation = self.store.state, None, None
+        while True:
+            try:
+                effect = steps.send(answer)
+            except StopIteration as done:
+                if raised is not None:
+                    yield from self.store.steps(raised)
+                return done.value
+            yield
+            if isinstance(effect, RaiseState) and effect.state.closing_ms and self.flaw is Flaw.NO_CLOSING:
+                continue
+            if isinstance(effect, RaiseState) and effect.state.generation and self.flaw is Flaw.LATE_GENERATION:
+                raised = effect
+                continue
+            if isinstance(effect, RaiseState) and effect.state.closing_ms and self.flaw is Flaw.AS_OF_FIRST:
+                effect = RaiseState(State(closing_ms=effect.state.closing_ms, as_of_ms=effect.state.closing_ms))
+            if isinstance(effect, Synchronise) and self.flaw is not Flaw.UNSYNCHRONISED:
+                yield from self._synchronise()
+            lags = isinstance(effect, LAGGING) and self.random.random() < LAG
+            answer = yield from (self.random.choice(self.servers) if lags else self.store).steps(effect, lives)
+            if isinstance(effect, ReadState) and self.flaw is Flaw.OLD_CLOSING:
+                answer = early
+            if isinstance(effect, CloseBuckets | RecomputeLate | RebuildBuckets):
+                generation = effect.generation if generation is None else generation
+            if isinstance(effect, ReadState) and self.flaw is Flaw.STALE_GENERATION and generation is not None:
+                answer = replace(answer, generation=generation)
+            if isinstance(effect, CountStaged) and self.flaw is Flaw.KEYS_UNCOUNTED:
+                answer = MAX_PENDING_KEYS
+
+    def _synchronise(self) -> Moves:
+        """One server catches up after the other."""
+        for server in self.random.sample(self.servers, len(self.servers)):
+            server.catch_up()
+            for _ in range(self.random.randint(1, 3)):
+                yield
+
+    def recomputer(self, desk: Desk) -> Moves:
+        """What brings a worker's late keys into the rollups, beside its flushes."""
+        while True:
+            pending = desk.commits.pending
+            if pending.due(desk.clock, Pace.IDLE) and self.random.random() < 0.5:
+                keys = pending.take(desk.clock)
+                if len(keys):
+                    yield from self.perform(recompute_steps(self.new_id(), keys))
+                pending.done(desk.clock, 0.0)
+            yield
+
+    def commit(self, place: Place, mine: int, offset: int) -> None:
+        """Kafka takes commits from the current owner only."""
+        if self.owner[place] == mine:
+            self.committed[place] = max(self.committed.get(place) or 0, offset)
+
+
+def read_erasures() -> Steps[Any]:
+    erasures = yield ReadErasures()
+    return erasures
+
+
+def effect_of(moves: Moves) -> str | None:
+    """The name of the effect that an actor is about to do or in the middle of, looked up in its suspended frames."""
+    inner: Any = moves
+    while inner is not None and inspect.isgenerator(inner):
+        if inner.gi_frame is not None and inner.gi_code is Stage.perform.__code__:
+            effect = inner.gi_frame.f_locals.get("effect")
+            return type(effect).__name__ if effect else None
+        inner = inner.gi_yieldfrom
+    return None
+
+
+def due_to_crash(actors: Sequence[tuple[Any, int, Moves]], effects: Collection[str]) -> list[int]:
+    """Indexes of those actors that are at one of the effects at which somebody should have crashed."""
+    return [n for n, (*_, moves) in enumerate(actors) if effect_of(moves) in effects] if effects else []
