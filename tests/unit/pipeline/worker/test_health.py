@@ -1,7 +1,12 @@
 """Readiness is progress: each reason comes and goes with what causes it."""
 
+from pipeline.core.flush import Chunk
+from pipeline.core.late_keys import NO_KEYS
 from pipeline.core.place import Place
-from pipeline.worker.health import FLOOD_LETTERS, STALLED_SECONDS, Health
+from pipeline.core.protocol import Flushed
+from pipeline.core.records import DeadLetter
+from pipeline.worker.health import FLOOD_LETTERS, STALLED_SECONDS, Health, broken
+from schemas.message_event import DeadLetterReason
 from tests.support.moments import at
 from tests.support.places import P0, P1, place
 
@@ -51,6 +56,15 @@ def test_a_sink_that_refuses_one_part_and_takes_the_others_is_named_beside_what_
     assert refused == "sink refused a part 1 s ago: no shard 2"
     health.as_of_ms = NOW - 20_000
     assert len(health.reasons(NOW + 10_000)) == 1, "what is long ago is nobody's reason"
+
+
+def test_tombstones_are_no_flood() -> None:
+    letters = [
+        DeadLetter(P0, offset, reason, "", 0, None, None, ())
+        for offset, reason in enumerate([DeadLetterReason.EMPTY] * 5 + [DeadLetterReason.INVALID_FIELD] * 2)
+    ]
+    flushed = Flushed(NO_KEYS, dead_letters=8, erased=0, erasures={}, sweep=False)  # one of them too late
+    assert broken(Chunk(letters=letters), flushed) == 3
 
 
 def test_a_flood_of_dead_letters_is_not_ready_and_passes() -> None:
