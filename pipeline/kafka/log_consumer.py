@@ -46,9 +46,15 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             isolation_level="read_committed",
         )
         self._fetcher.broker_clocks, self._fetcher.now = self.broker_clocks, self.now
-        # The leader of a group sets the topics of its members at each assignment. Were the others dropped there, a
-        # question for metadata that is under way would be repeated, and the group would wait for that until the
-        # metadata are too old.
+        self._keep_others()
+
+    def _keep_others(self) -> None:
+        """Have the client keep the topics that are not read here.
+
+        The leader of a group sets the topics of its members at each assignment. Were the others dropped there, a
+        question for metadata that is under way would be repeated, and the group would wait for that until the metadata
+        are too old.
+        """
         set_topics = self._client.set_topics
         self._client.set_topics = lambda topics: set_topics({*topics, *self._others})
 

@@ -212,7 +212,7 @@ def test_an_erased_organization_stays_erased_and_the_others_stay_exact(system: S
     key = system.run("keys", "create", "org-1").strip()
     preview = system.run("erase", "org-1", "--dry-run")
     assert "1 valid keys" in preview
-    assert "until the topic's own retention" in preview
+    assert "until Kafka's own retention" in preview
     with load(system, ledger, rate=200):
         assert "erased org-1" in system.run("erase", "org-1", "--yes")
         replayed = system.run("replay", *span())

@@ -212,5 +212,5 @@ def test_records_that_are_gone_hold_their_partition_alone_until_the_loss_is_acce
     said = system.run("skip", f"{TOPIC}/{DAMAGED}/{first}", "--yes")
     assert f"offsets {first} to {last} (40) cannot be read: deleted from the log" in said
     check_everything(system, ledger, began)
-    assert f"partition {TOPIC}/{DAMAGED}, offsets {first} to {last} are lost" in system.run("status", code=None)
+    assert f"{TOPIC}/{DAMAGED}, offsets {first} to {last} are lost" in system.run("status", code=None)
     assert worker.end() == 0

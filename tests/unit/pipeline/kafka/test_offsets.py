@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import READ_COMMITTED, READ_UNCOMMITTED
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
 from aiokafka.structs import OffsetAndMetadata
 
 from pipeline.core.ledger import Ledger
@@ -40,6 +40,7 @@ class Consumer:
     def __init__(self, *, rebalancing: bool = False, assigned: dict[int, int | None]) -> None:
         self.sent: list[Any] = []
         self._assigned, self._fetcher, self.hangs = {tp(p) for p in assigned}, Fetcher(), False
+        self.forbidden = set[str]()
         self.silent, self.leaderless = set[TopicPartition](), set[TopicPartition]()
         self._client = SimpleNamespace(
             cluster=SimpleNamespace(leader_for_partition=lambda tp: -1 if tp in self.leaderless else 1),
@@ -77,6 +78,8 @@ class Consumer:
         return {tps[0]: OffsetAndMetadata(4, "")}
 
     async def _commit(self, _: Any, wanted: Any) -> None:
+        if self.forbidden & {tp.topic for tp in wanted}:
+            raise TopicAuthorizationFailedError(*self.forbidden)
         if self.hangs:
             await asyncio.Event().wait()
         self.sent.append(wanted)
@@ -160,3 +163,12 @@ def test_caught_up_is_what_has_nothing_left_to_read_and_nothing_undurable(
     if durable < position:
         ledger.take(P0, [], position, 0, now=0.0)
     assert asyncio.run(caught_up(Consumer(assigned={0: position}), [P0], ledger.is_settled, lambda: 1000)) == idle
+
+
+def test_a_right_to_one_topic_that_is_missing_keeps_no_other_from_being_committed() -> None:
+    consumer, other = Consumer(assigned={0: 5}), Place("other-events", 0)
+    consumer._assigned.add(TopicPartition(*other))
+    consumer.forbidden = {TOPIC}
+    assert asyncio.run(commit(consumer, {P0: 5, other: 7})) == {other: 7}
+    with pytest.raises(TopicAuthorizationFailedError):
+        asyncio.run(commit(consumer, {P0: 5}))
