@@ -59,6 +59,7 @@ def leaks_fail_where_they_are_made() -> Iterator[None]:
 
 
 LONGEST_FIRST = (
+    "tests/integration/test_topics.py",
     "tests/integration/test_repair.py",
     "tests/integration/test_replay.py",
     "tests/faults/test_readiness.py",
