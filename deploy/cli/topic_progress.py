@@ -69,15 +69,15 @@ def read_stored(client: Client, cluster_id: str) -> Stored:
     def rows(statement: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         return client.query(statement, parameters={"cluster_id": cluster_id, **parameters}).result_rows
 
-    progress = rows(pipeline_sql("state/progress"))
-    still = {topic for topic, *_, is_retired in progress if is_retired}
-    reports = {}
-    for topic, number, offset, mark, owner, status, end, reported in rows(pipeline_sql("look/partitions")):
+    reports, retired = {}, set()
+    for topic, number, offset, mark, owner, status, end, reported, is_retired in rows(pipeline_sql("look/partitions")):
         report = Report(int(offset), int(mark), str(owner), str(status), int(end), int(reported))
         reports[Place(str(topic), int(number))] = report
+        if is_retired:
+            retired.add(topic)
     return Stored(
         reports,
-        {topic: int(at) for topic, at in rows(sql("cli/retired_topics")) if topic in still},
+        {topic: int(at) for topic, at in rows(sql("cli/retired_topics")) if topic in retired},
         {topic: list(owners) for topic, owners in rows(sql("cli/topic_readers"), seconds=READING_SECONDS)},
     )
 

@@ -78,9 +78,9 @@ class Operations:
 
 
 def _read_stored(look: Look, listed: Set[str]) -> dict[str, Any]:
-    retired = {topic for topic, *_, is_retired in look("state/progress") if is_retired} - listed
+    partitions = look("look/partitions")
     return {
-        "partitions": [_partition(row) for row in look("look/partitions") if row[0] not in retired],
+        "partitions": [_partition(row) for *row, is_retired in partitions if row[0] in listed or not is_retired],
         "closings": _named(
             ("closed_from", "closed_to", "generation", "worker", "duration", "closed_at"),
             look("look/closings", limit=CLOSINGS),

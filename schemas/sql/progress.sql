@@ -4,6 +4,7 @@
 --                 known to be made anew
 --   is_of_newest  the partition was begun in that life, as far as ids tell: others are not there any more
 --   moved         all progress of the topic in one number, which any of it raises
+--   is_retired    nothing of the topic has moved since it was retired
 SELECT
     cluster_id,
     topic,
@@ -12,22 +13,21 @@ SELECT
     next_offset,
     mark,
     topic_id,
-    max(if(topic_id = newest_id, partitions, 0)) OVER of_topic AS had,
+    max(if(topic_id != '' AND topic_id = newest_id, partitions, 0)) OVER of_topic AS had,
     topic_id IN ('', newest_id) AS is_of_newest,
-    moved
+    moved,
+    (cluster_id, topic, moved) IN
+    (
+        SELECT cluster_id, topic, max(moved)
+        FROM retired_topics
+        GROUP BY cluster_id, topic
+    ) AS is_retired
 FROM
 (
     SELECT
-        cluster_id,
-        topic,
-        partition,
-        life,
-        next_offset,
-        mark,
-        topic_id,
-        if(topic_id = '', 0, partitions) AS partitions,
+        *,
         argMax(topic_id, (topic_id != '', life, started)) OVER of_topic AS newest_id,
-        sum(moved) OVER of_topic AS moved
+        sum(moved_here) OVER of_topic AS moved
     FROM
     (
         SELECT
@@ -40,7 +40,7 @@ FROM
             argMax(lives.topic_id, incarnation) AS topic_id,
             argMax(lives.partitions, incarnation) AS partitions,
             argMax(lives.started, incarnation) AS started,
-            sum(lives.moved) AS moved
+            sum(moved) AS moved_here
         FROM
         (
             SELECT

@@ -110,10 +110,8 @@ class Stored:
     def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
         if self.problem:
             raise self.problem
-        rows = [(*P0, 7, NOW_MS, "w", "reading", 9, NOW_MS), (*P1, 7, 0, "", "", 0, 0), (*ENDED, 7, 1, "", "", 7, 1)]
-        progress = [(*P0, 0, 7, NOW_MS, "", 0, False), (*ENDED, 0, 7, 1, "", 0, True)]
-        answers: dict[str, Sequence[Sequence[Any]]] = {"look/partitions": rows, "state/progress": progress}
-        return answers.get(name, [])
+        read, unread = (*P0, 7, NOW_MS, "w", "reading", 9, NOW_MS, False), (*P1, 7, 0, "", "", 0, 0, False)
+        return [read, unread, (*ENDED, 7, 1, "", "", 7, 1, True)] if name == "look/partitions" else []
 
 
 ENDED = Place("ended", 0)
@@ -122,6 +120,11 @@ ENDED = Place("ended", 0)
 def test_partitions_are_told_with_their_topic_and_those_of_retired_ones_left_out() -> None:
     found = Operations("w", Health(10), lambda: at(NOW_MS), Stored()).stored()
     assert [(p["topic"], p["partition"]) for p in found["stored"]["partitions"]] == [P0, P1]
+
+
+def test_a_retired_topic_is_told_of_by_workers_that_list_it() -> None:
+    found = Operations("w", Health(10), lambda: at(NOW_MS), Stored(), listed={"ended"}).stored()
+    assert [(p["topic"], p["partition"]) for p in found["stored"]["partitions"]] == [P0, P1, ENDED]
 
 
 def test_a_partition_without_a_report_has_an_unknown_lag_and_not_zero() -> None:

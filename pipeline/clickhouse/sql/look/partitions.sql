@@ -1,4 +1,5 @@
--- The progress of each partition that is there as far as is known, and what its owner last reported.
+-- The progress of each partition that is there as far as is known, what its owner last reported, and whether the topic is
+-- retired.
 SELECT
     p.topic,
     p.partition,
@@ -7,7 +8,8 @@ SELECT
     s.owner,
     s.status,
     s.log_end_offset,
-    toUnixTimestamp64Milli(s.updated_at)
+    toUnixTimestamp64Milli(s.updated_at),
+    p.is_retired
 FROM
 (
     -- include shared/progress.sql
