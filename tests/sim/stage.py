@@ -4,9 +4,8 @@ Every actor is a generator that stops between any two effects, and inside those 
 safeguard away.
 """
 
-import inspect
 import random
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -163,19 +162,3 @@ class Stage:
 def read_erasures() -> Steps[Any]:
     erasures = yield ReadErasures()
     return erasures
-
-
-def effect_of(moves: Moves) -> str | None:
-    """The name of the effect that an actor is about to do or in the middle of, looked up in its suspended frames."""
-    inner: Any = moves
-    while inner is not None and inspect.isgenerator(inner):
-        if inner.gi_frame is not None and inner.gi_code is Stage.perform.__code__:
-            effect = inner.gi_frame.f_locals.get("effect")
-            return type(effect).__name__ if effect else None
-        inner = inner.gi_yieldfrom
-    return None
-
-
-def due_to_crash(actors: Sequence[tuple[Any, int, Moves]], effects: Collection[str]) -> list[int]:
-    """Indexes of those actors that are at one of the effects at which somebody should have crashed."""
-    return [n for n, (*_, moves) in enumerate(actors) if effect_of(moves) in effects] if effects else []

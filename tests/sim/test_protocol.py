@@ -30,7 +30,7 @@ def test_crashes_happen_at_every_effect_of_the_protocol() -> None:
     for seed in range(CRASHING_SEEDS):
         world, of_topics = play(seed, to_crash_at=never), topics.play(seed, to_crash_at=never)
         assert [verdict_of(world), of_topics.verdict()] == [None, None]
-        never = never - world.crashed_at - of_topics.crashed_at
+        never = never - world.cast.crashed_at - of_topics.cast.crashed_at
         if not never:
             return
     raise AssertionError(f"in {CRASHING_SEEDS} schedules nobody crashed at {never}")

@@ -15,8 +15,9 @@ from pipeline.core.generation import stamp
 from pipeline.core.place import Place
 from schemas.grain import Grain
 from tests.sim.actors import Actors
+from tests.sim.cast import Cast
 from tests.sim.log import START, STEP, STEPS, Record, milliseconds
-from tests.sim.stage import Desk, EarlyCommits, Flaw, Moves, due_to_crash, effect_of
+from tests.sim.stage import Desk, EarlyCommits, Flaw, Moves
 from tests.sim.verdict import verdict
 from tests.support.fake_rows import Row
 from tests.support.places import P0, P1
@@ -42,15 +43,14 @@ class World(Actors):
 
     def __init__(self, seed: int, flaw: Flaw = Flaw.NONE, to_crash_at: Collection[str] = ()) -> None:
         super().__init__(seed, flaw)
-        self.to_crash_at = to_crash_at
-        self.crashed_at: set[str] = set()
         self.problem: str | None = None
         self.as_of_seen = 0
         self.ordered: dict[int, Order] = {}
         self.orders = 0
         self.is_corrupt = False
         self.has_operators = seed % 2 == 1  # in every other world, since what they do mends what others break
-        self.actors: list[tuple[Place | Role, int, Moves]] = [(Role.ROLLER, 0, self.roller()) for _ in range(2)]
+        self.cast: Cast[Place | Role] = Cast(self.random, to_crash_at)
+        self.cast.add(Role.ROLLER, 0, self.roller(), self.roller())
         self.hire(P0)
 
     # -- who comes ----------------------------------------------------------------------------------------------
@@ -66,7 +66,7 @@ class World(Actors):
         work = {Order.REPLAY: self.replay, Order.REBUILD: self.rebuild, Order.ERASE: self.erase}[order]
         self.orders += 1
         self.ordered[self.orders] = order
-        self.actors.append((Role.OPERATOR, self.orders, self._until_done(self.orders, work())))
+        self.cast.add(Role.OPERATOR, self.orders, self._until_done(self.orders, work()))
 
     def corrupt(self) -> None:
         """Closed rows go bad behind the system's back, with counts that outrank what is right; then a rebuild."""
@@ -84,8 +84,7 @@ class World(Actors):
         self.owner[place] += 1
         mine = self.owner[place]
         desk = Desk(EarlyCommits() if self.flaw is Flaw.COMMIT_EARLY else Commits())
-        self.actors.append((place, mine, self.worker(place, mine, desk)))
-        self.actors.append((place, mine, self.recomputer(desk)))
+        self.cast.add(place, mine, self.worker(place, mine, desk), self.recomputer(desk))
 
     # -- the schedule -------------------------------------------------------------------------------------------
 
@@ -104,15 +103,15 @@ class World(Actors):
         elif dice < 0.15:
             self.hire(pick.choice(self.partitions))
         elif dice < 0.18:
-            self._crash(self._victim())
+            self._crash()
         elif dice < 0.22 and self.has_operators:
             self._operate(dice)
-        elif dice > 0.7 and due_to_crash(self.actors, self.to_crash_at):
-            self._crash(self._victim())
+        elif dice > 0.7 and self.cast.due():
+            self._crash()
         elif dice > 0.9 and self.store.staged:
             self.store.staged.clear()  # ClickHouse forgets what was staged, however long that took
         else:
-            self._step(pick.choice(self.actors)[2])
+            self._step(self.cast.choose()[2])
         self._watch()
 
     def _step(self, moves: Moves) -> None:
@@ -158,20 +157,13 @@ class World(Actors):
             self.partitions.append(P1)
             self.hire(P1)
 
-    def _victim(self) -> int:
-        """Who is to crash: anybody, but rather who is due to."""
-        return self.random.choice(due_to_crash(self.actors, self.to_crash_at) or range(len(self.actors)))
-
-    def _crash(self, index: int) -> None:
-        """An actor is gone in the middle of whatever it did, and the other half of its process; both are replaced."""
-        whose, mine, moves = self.actors[index]
-        gone = [a for a in self.actors if a[2] is moves or (isinstance(whose, Place) and a[:2] == (whose, mine))]
-        self.crashed_at |= {effect for a in gone if (effect := effect_of(a[2]))}
-        self.actors = [a for a in self.actors if a not in gone]
+    def _crash(self) -> None:
+        """An actor crashes, and the other half of its process; both are replaced."""
+        whose, mine = self.cast.crash()
         if whose is Role.OPERATOR:
             self._interrupted(mine)
         elif isinstance(whose, Role):
-            self.actors.append((whose, 0, self.roller()))
+            self.cast.add(whose, 0, self.roller())
         elif mine == self.owner[whose]:
             self.hire(whose)
 
@@ -186,11 +178,11 @@ class World(Actors):
         self.visible = {place: len(log) for place, log in self.log.partitions.items()}
         self.now_ms = milliseconds(START + timedelta(days=2))
         for _ in range(200):
-            next(self.random.choice(self.actors)[2])
-        self.actors = [a for a in self.actors if isinstance(a[0], Role) or a[1] == self.owner[a[0]]]
+            next(self.cast.choose()[2])
+        self.cast.keep(lambda whose, mine: isinstance(whose, Role) or mine == self.owner[whose])
         quiet = 0
         for _ in range(60_000):
-            next(self.random.choice(self.actors)[2])
+            next(self.cast.choose()[2])
             quiet = quiet + 1 if self.is_done() else 0
             if quiet > 300:  # what was under way has come to an end, and changed nothing
                 break

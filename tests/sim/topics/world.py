@@ -11,8 +11,9 @@ from enum import StrEnum
 
 from pipeline.core.place import Place
 from schemas.grain import Grain
+from tests.sim.cast import Cast
 from tests.sim.log import Record
-from tests.sim.stage import Desk, Moves, due_to_crash, effect_of
+from tests.sim.stage import Desk, Moves
 from tests.sim.topics.actors import LISTS, Missing, Roller, TopicActors
 from tests.sim.topics.kafka import ADDED, Topic, View
 from tests.sim.verdict import verdict
@@ -40,12 +41,10 @@ class TopicWorld(TopicActors):
 
     def __init__(self, seed: int, missing: Missing = Missing.NOTHING, to_crash_at: Collection[str] = ()) -> None:
         super().__init__(seed, missing)
-        self.to_crash_at = to_crash_at
-        self.crashed_at: set[str] = set()
         self.changes: set[Change] = set()
         self.problem: str | None = None
         self.is_added = False
-        self.actors: list[tuple[Whose, int, Moves]] = []
+        self.cast: Cast[Whose] = Cast(self.random, to_crash_at)
         for topic in (TOPIC, ADDED):
             self.kafka.make(topic)
         for _ in range(ROLLERS):
@@ -56,7 +55,7 @@ class TopicWorld(TopicActors):
 
     def _hire_roller(self) -> None:
         roller = Roller(self.random.choice(LISTS), View(self.kafka))
-        self.actors.append((roller, 0, self.roller(roller)))
+        self.cast.add(roller, 0, self.roller(roller))
 
     def _hire_for(self, name: str) -> None:
         for place in sorted(self.kafka.topics[name].places):
@@ -70,8 +69,7 @@ class TopicWorld(TopicActors):
         if place in topic.log.stuck:
             return
         mine, desk = self.owner[place], Desk()
-        self.actors.append((place, mine, self.worker(place, mine, desk, topic)))
-        self.actors.append((place, mine, self.recomputer(desk)))
+        self.cast.add(place, mine, self.worker(place, mine, desk, topic), self.recomputer(desk))
 
     def owned(self) -> list[Place]:
         """The partitions that have, or should have, a worker."""
@@ -104,13 +102,12 @@ class TopicWorld(TopicActors):
         elif dice < 0.17:
             self._change()
         elif dice < 0.19:
-            self._crash(self._victim())
+            self._crash()
         else:
-            self._step(pick.choice(self.actors))
+            self._step(*self.cast.choose())
 
-    def _step(self, actor: tuple[Whose, int, Moves]) -> None:
+    def _step(self, whose: Whose, _: int, moves: Moves) -> None:
         """One step of an actor; now and then it runs ahead while all others stand still."""
-        whose, _, moves = actor
         for _ in range(self.random.randint(5, 60) if self.random.random() < 0.1 else 1):
             before = self.store.state.as_of_ms
             next(moves)
@@ -147,7 +144,7 @@ class TopicWorld(TopicActors):
     def _lose_or_regain(self) -> None:
         """Metadata change; where topics have no ids nobody could tell what was lost."""
         if self.kafka.gives_ids:
-            self.random.choice([whose for whose, *_ in self.actors if isinstance(whose, Roller)]).view.change()
+            self.random.choice([whose for whose, *_ in self.cast.actors if isinstance(whose, Roller)]).view.change()
 
     def _free(self, topic: Topic) -> None:
         """What could not be read can be."""
@@ -160,7 +157,7 @@ class TopicWorld(TopicActors):
         """One of the things that can be done to the added topic now."""
         there = self.kafka.topics.get(ADDED)
         is_read = there is None or self._is_read(there)
-        is_retiring = any(whose is None for whose, *_ in self.actors)
+        is_retiring = any(whose is None for whose, *_ in self.cast.actors)
         can = {
             Change.ADD: there is not None and not self.is_added and not is_retiring,
             Change.DISMISS: self.is_added and (is_read or self.random.random() < 0.05),
@@ -188,24 +185,17 @@ class TopicWorld(TopicActors):
 
     def _order_retirement(self) -> None:
         self.held.pop(ADDED, None)
-        self.actors.append((None, 0, self._until_done(self.retire())))
+        self.cast.add(None, 0, self._until_done(self.retire()))
 
     def _until_done(self, work: Moves) -> Moves:
         yield from work
-        self.actors = [actor for actor in self.actors if actor[0] is not None]
+        self.cast.keep(lambda whose, _: whose is not None)
         while True:
             yield
 
-    def _victim(self) -> int:
-        """Who is to crash: anybody, but rather who is due to."""
-        return self.random.choice(due_to_crash(self.actors, self.to_crash_at) or range(len(self.actors)))
-
-    def _crash(self, index: int) -> None:
-        """An actor is gone in the middle of whatever it did, and the other half of its process; both are replaced."""
-        whose, mine, moves = self.actors[index]
-        gone = [a for a in self.actors if a[2] is moves or (isinstance(whose, Place) and a[:2] == (whose, mine))]
-        self.crashed_at |= {effect for a in gone if (effect := effect_of(a[2]))}
-        self.actors = [a for a in self.actors if a not in gone]
+    def _crash(self) -> None:
+        """An actor crashes, and the other half of its process; both are replaced."""
+        whose, mine = self.cast.crash()
         if isinstance(whose, Roller):
             self._hire_roller()
         elif isinstance(whose, Place) and mine == self.owner[whose] and whose in self.owned():
@@ -217,8 +207,8 @@ class TopicWorld(TopicActors):
         """No more faults: all is there and is read, zombies end; a topic that is deleted is retired."""
         for topic in self.kafka.topics.values():
             self._free(topic)
-        self.actors = [a for a in self.actors if a[0] is not None]
-        for whose, *_ in self.actors:
+        self.cast.keep(lambda whose, _: whose is not None)
+        for whose, *_ in self.cast.actors:
             if isinstance(whose, Roller):
                 whose.view.catch_up()
                 whose.listed = self.random.choice(LISTS[: len(self.kafka.topics)])
@@ -227,13 +217,13 @@ class TopicWorld(TopicActors):
             self._hire_for(ADDED)
         self.now_ms += DAYS_LATER_MS
         for _ in range(200):
-            self._step(self.random.choice(self.actors))
-        self.actors = [a for a in self.actors if not isinstance(a[0], Place) or a[1] == self.owner[a[0]]]
+            self._step(*self.cast.choose())
+        self.cast.keep(lambda whose, mine: not isinstance(whose, Place) or mine == self.owner[whose])
         if ADDED not in self.kafka.topics:
             self._order_retirement()
         quiet = 0
         for _ in range(60_000):
-            self._step(self.random.choice(self.actors))
+            self._step(*self.cast.choose())
             quiet = quiet + 1 if self.is_done() else 0
             if quiet > 300 or self.problem:
                 break
