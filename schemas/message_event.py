@@ -11,6 +11,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 MAX_EVENT_BYTES: Final = 64 * 1024
+MAX_RECORD_BYTES: Final = 1 << 20
+"""Of an envelope with an event in it. Up to this size a refused record is searched for its organization and id, too."""
 MAX_EVENT_ID_CHARACTERS: Final = 128
 MAX_ORG_CHARACTERS: Final = 64
 MAX_ERROR_CODE_CHARACTERS: Final = 64
@@ -50,6 +52,7 @@ class DeadLetterReason(StrEnum):
     FUTURE_TIMESTAMP = "future_timestamp"
     TOO_LATE = "too_late"
     UNREADABLE_RECORD = "unreadable_record"
+    UNKNOWN_SCHEMA = "unknown_schema"
 
 
 TIME_BASED: Final = frozenset({DeadLetterReason.FUTURE_TIMESTAMP, DeadLetterReason.TOO_LATE})

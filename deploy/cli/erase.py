@@ -17,11 +17,11 @@ from pipeline.clickhouse.client import ClickHouse
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadState
 from pipeline.core.erasure import order_erasure_steps
-from pipeline.core.lenient import MAX_NAMED_BYTES
 from pipeline.repair.lease import run_leased
 from schemas.connection import connect_writer
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.instant import rfc3339, second
+from schemas.message_event import MAX_RECORD_BYTES
 from schemas.settings import Settings
 
 UNASKED_MS = Grain.HOUR.milliseconds
@@ -73,7 +73,7 @@ def erasure_preview(store: Store, settings: Settings, org: str) -> list[str]:
         f"({minutes} minutes, {hours} hours, {days} days) and {keys} valid keys. Erasing removes all of it.",
         *ahead_of_now(store.clock_ms(), newest_record(store, org)),
         f"What stays: its records in Kafka, in {name_topics(_topics(store, settings))}, until Kafka's own retention; "
-        f"dead letters so broken that nobody can be named for them, or larger than {MAX_NAMED_BYTES >> 20} MiB, until "
+        f"dead letters so broken that nobody can be named for them, or larger than {MAX_RECORD_BYTES >> 20} MiB, until "
         f"{settings.dead_letter_retention_days} days after they were seen; its id, in the list of erasures, by "
         "which its records are dropped wherever they turn up again; backups that were made before.",
     ]

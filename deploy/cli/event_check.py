@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from deploy.cli.event_file import LONGEST_LINE
 from deploy.errors import CommandError
-from pipeline.core.decode import decode_event
+from pipeline.core.event import decode_event
 from pipeline.core.refusal import excerpt, explain
 from pipeline.core.watermark import retention_floor
 from schemas.grain import MS_PER_SECOND

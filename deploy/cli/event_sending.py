@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from deploy.cli.interruption import Interruption
 from deploy.cli.kafka import client_settings
 from deploy.errors import CommandError, Interrupted, Unreachable
-from pipeline.core.decode import decode_event
+from pipeline.core.event import decode_event
 from schemas.message_event import MAX_EVENT_BYTES
 from schemas.settings import Settings
 

@@ -8,6 +8,7 @@ from pipeline.core.clocks import ClockReading, Moment
 from pipeline.core.commits import Reached
 from pipeline.core.decode import decode_batch, letter_for
 from pipeline.core.effects import Erasures
+from pipeline.core.envelope.frames import Readers
 from pipeline.core.place import Place
 from pipeline.core.progress import Progress
 from pipeline.core.records import Columns, DeadLetter, RawRecord
@@ -51,6 +52,8 @@ class Batch:
     size_bytes: int
     unreadable: Sequence[DeadLetter] = ()
     """Bytes in between that are no records."""
+    readers: Readers | None = None
+    """Readers of the schemas that its records need; None where there is no schema registry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,9 @@ class Chunk:
         """Decode a batch into the chunk. Batches of a partition arrive in the order of its log."""
         now_ms, offsets_ms = now.wall_ms, (now.offset_ms, *self.offsets_ms)
         self.offsets_ms = min(offsets_ms), max(offsets_ms)
-        decoded = decode_batch(batch.place, batch.records, now_ms, rules.future_skew_ms, facts_floor_ms, self.columns)
+        decoded = decode_batch(
+            batch.place, batch.records, now_ms, rules.future_skew_ms, facts_floor_ms, self.columns, batch.readers
+        )
         letters = [x for x in decoded.letters if not (self.is_second_reading and x.reason in TIME_BASED)]
         self.out_of_time += len(decoded.letters) - len(letters)
         self.letters += letters
@@ -161,7 +166,7 @@ def too_late(chunk: Chunk, facts_floor_ms: int) -> list[DeadLetter]:
     rows = chunk.columns
     below = {(p, o) for p, o, t in zip(rows.place, rows.offset, rows.occurred_ms, strict=True) if t < facts_floor_ms}
     return [
-        letter_for(batch.place, record, DeadLetterReason.TOO_LATE, facts_floor_ms)
+        letter_for(batch.place, record, batch.readers, DeadLetterReason.TOO_LATE, facts_floor_ms)
         for batch in chunk.batches
         for record in batch.records
         if (batch.place, record.offset) in below

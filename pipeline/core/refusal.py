@@ -7,7 +7,7 @@ import msgspec
 
 from pipeline.core.exact import FieldError
 from pipeline.core.lenient import UNREADABLE, spellings
-from pipeline.core.looks import begins_with, look_of
+from pipeline.core.looks import Look, begins_with, look_of
 from schemas.message_event import FIELD_RULES, DeadLetterReason
 
 _AT_FIELD = re.compile(r" - at `\$\.([^`]*)`")
@@ -64,8 +64,11 @@ def _cut(text: str) -> str:
 
 def _look_sentence(value: bytes) -> str:
     look = look_of(value)
-    if look is None:
-        return ""
+    return "" if look is None else look_sentence(value, look)
+
+
+def look_sentence(value: bytes, look: Look) -> str:
+    """A sentence on a value that looks like something else than JSON."""
     return f"the value looks like {look.name}, and begins with {begins_with(value)}; {look.remedy}"
 
 

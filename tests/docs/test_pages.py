@@ -11,7 +11,7 @@ from api import errors
 from api.params import PARSERS
 from pipeline.core.broker_clocks import BrokerClocks
 from pipeline.core.clocks import Clocks, Moment
-from pipeline.core.decode import decode_event
+from pipeline.core.event import decode_event
 from pipeline.worker.health import Health
 from schemas.message_event import DeadLetterReason, MessageEvent
 from schemas.tiers import Tier

@@ -123,7 +123,7 @@ VALIDATOR = jsonschema.Draft202012Validator(event_schema(), format_checker=jsons
     ],
 )
 def test_the_published_schema_and_the_decoder_agree(changes: dict[str, object], valid: bool) -> None:
-    from pipeline.core.decode import decode_event
+    from pipeline.core.event import decode_event
 
     event = {**EXAMPLE, **changes}
     assert VALIDATOR.is_valid(event) is valid
@@ -169,7 +169,7 @@ MEMBERS = {
 @given(st.data())
 def test_the_published_schema_and_the_decoder_agree_on_any_mistake(data: st.DataObject) -> None:
     """Up to three fields of a valid event are changed or left out. Six decimals in a number no schema can say."""
-    from pipeline.core.decode import decode_event
+    from pipeline.core.event import decode_event
 
     raw = {name: json.dumps(value) for name, value in EXAMPLE.items()}
     for name in data.draw(st.lists(st.sampled_from(list(MEMBERS)), max_size=3, unique=True)):

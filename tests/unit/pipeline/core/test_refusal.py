@@ -15,11 +15,11 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.decode import decode_batch, decode_event
-from pipeline.core.lenient import MAX_NAMED_BYTES
+from pipeline.core.decode import decode_batch
+from pipeline.core.event import decode_event
 from pipeline.core.records import Columns, DeadLetter
 from pipeline.core.refusal import explain
-from schemas.message_event import MAX_EVENT_BYTES, TYPES, DeadLetterReason
+from schemas.message_event import MAX_EVENT_BYTES, MAX_RECORD_BYTES, TYPES, DeadLetterReason
 from tests.support.places import P0
 from tests.support.record import NOW_MS, Record
 
@@ -123,11 +123,11 @@ def test_an_event_that_is_too_large_names_its_organization_up_to_a_bound(filler:
         count, rest = divmod(size - len(with_note('""')), len(filler))
         return with_note(f'"{filler * count}{"x" * rest}"')
 
-    for size in (MAX_EVENT_BYTES + 1, MAX_NAMED_BYTES):
+    for size in (MAX_EVENT_BYTES + 1, MAX_RECORD_BYTES):
         large = letter(sized(size), b"key")
         assert (len(large.value or b""), large.reason) == (size, "too_large")
         assert (large.org_id, large.event_id, large.occurred_ms) == ("acme", "e1", NOW_MS - 877)
-    larger = letter(sized(MAX_NAMED_BYTES + 1), b"key")
+    larger = letter(sized(MAX_RECORD_BYTES + 1), b"key")
     assert (larger.reason, larger.org_id, larger.event_id) == ("too_large", "", "")
     assert larger.detail.endswith("; the record's key is 'key'")
 
@@ -223,8 +223,6 @@ LOOKS = [
     (b"Obj\x01\x04\x16avro.schema", "an Avro file"),
     (b"\xc3\x01" + bytes(8) + b"\x04e1", "a single Avro object"),
     (b"\x03\0" + bytes(16) + JSON, "AWS Glue"),
-    (b"\0\0\0\x01\x02" + JSON, "Confluent's framing with the schema id 258"),
-    (b"\0\0\0\0\x07\x00\x0a\x02e1", "Confluent's framing with the schema id 7"),
     (b"\xac\xed\0\x05sr", "a serialised Java object"),
     (b"\x0a\x02e1\x12\x04acme\x18\x01", "binary data (Protobuf"),
     (b"\x85\xa8event_id\xa2e1", "binary data"),
@@ -243,7 +241,10 @@ LOOKS = [
 def test_what_is_no_json_is_called_by_its_name(value: bytes, name: str) -> None:
     refused = letter(value)
     assert refused.reason == "malformed_json"
-    said = re.fullmatch("the value looks like (.+), and begins with (.+?); .*(publish|encode|use) .+", refused.detail)
+    said = re.fullmatch(
+        "(?:a schema registry's frame: )?the value looks like (.+), and begins with (.+?); .*(publish|encode|use) .+",
+        refused.detail,
+    )
     assert said is not None
     assert name in said[1]
     assert said[2].startswith(value[:3].hex(" ")) or said[2][1:].startswith(value[:3].decode())

@@ -1,0 +1,95 @@
+"""Kafka Connect's JsonConverter with schemas: an object with exactly ``schema`` and ``payload``.
+
+The schema is read, since some of its types come as other numbers or texts than they look like: a decimal is the base64
+of its digits, which may itself look like a decimal.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from pipeline.core.exact import FieldError
+from pipeline.core.refusal import printable
+from schemas.message_event import FIELD_RULES, MAX_EVENT_BYTES
+
+KEYS: Final = {"schema", "payload"}
+MOST_SCHEMAS: Final = 100
+NUMBERS: Final = b"-0123456789"
+NESTED: Final = "data"
+"""The field with the event in a CloudEvent that is a payload."""
+
+_DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
+_INTEGERS: Final = ("int8", "int16", "int32", "int64")
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_any = msgspec.json.Decoder().decode
+
+
+class Doubt(NamedTuple):
+    """The rule that a field breaks by its schema unless it is null; or a JSON number, where that is exact."""
+
+    rule: str
+    is_fine_as_number: bool = False
+
+
+Path = tuple[str, ...]
+Doubts = Mapping[Path, Doubt]
+"""By the field's place in the payload."""
+
+
+class _Doubts(dict[bytes, Doubts]):
+    """Doubts by schema. It stands in every record, and in very many is the same."""
+
+    def __missing__(self, schema: bytes) -> Doubts:
+        doubts = dict(_doubts(_any(schema), ()))
+        if len(schema) <= MAX_EVENT_BYTES:
+            if len(self) >= MOST_SCHEMAS:
+                self.clear()
+            self[schema] = doubts
+        return doubts
+
+
+_known = _Doubts()
+
+
+def doubtful(payload: bytes, schema: bytes) -> FieldError | None:
+    """The error of a payload with a field of which its schema says that it is not what it looks like."""
+    if payload.startswith(b"{"):
+        for path, doubt in _known[schema].items():
+            given = _at(payload, path)
+            if given != b"null" and not (doubt.is_fine_as_number and given[:1] in NUMBERS):
+                return FieldError(path[-1], doubt.rule)
+    return None
+
+
+def _at(payload: bytes, path: Path) -> bytes:
+    """The JSON text of a field; null where there is none."""
+    raw = payload
+    for name in path:
+        raw = bytes(_fields(raw).get(name, b"null")) if raw.startswith(b"{") else b"null"
+    return raw
+
+
+def _doubts(schema: Any, path: Path) -> Iterator[tuple[Path, Doubt]]:
+    fields = schema.get("fields") if isinstance(schema, dict) else None
+    for field in fields if isinstance(fields, list) else ():
+        if not isinstance(field, dict) or not isinstance(name := field.get("field"), str):
+            continue
+        if name == NESTED and not path:
+            yield from _doubts(field, (name,))
+        elif name in FIELD_RULES and (doubt := _doubt(name, field.get("type"), field.get("name"))):
+            yield (*path, name), doubt
+
+
+def _doubt(field: str, kind: Any, name: Any) -> Doubt | None:
+    if kind == "bytes" and name == _DECIMAL:
+        remedy = "set the converter's decimal.format to NUMERIC (value.converter.decimal.format)"
+        return Doubt(f"is a decimal that comes as base64; {remedy}", is_fine_as_number=True)
+    if kind == "bytes":
+        return Doubt("must not be bytes, which come as base64; make it a string")
+    if kind == "float":
+        return Doubt("must not be a float of 32 bits, which is not exact; make it a string, a float64 or a decimal")
+    if kind in _INTEGERS and field == "occurred_at":
+        remedy = "Connect's TimestampConverter makes one (target.type=string, format=yyyy-MM-dd'T'HH:mm:ss.SSS'Z')"
+        return Doubt(f"{FIELD_RULES[field]}, not {printable(str(name or kind))}; {remedy}")
+    return None
