@@ -1,0 +1,28 @@
+"""Schemas as a schema registry knows them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+SchemaKey = int | str
+"""The number of 4 bytes, or a GUID as lower-case text 8-4-4-4-12."""
+
+
+class SchemaKind(StrEnum):
+    """The languages of schemas, by the registry's names."""
+
+    AVRO = "AVRO"
+    PROTOBUF = "PROTOBUF"
+    JSON = "JSON"
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A schema with all that it refers to.
+
+    ``text`` is as registered (of Protobuf: base64 of a serialized FileDescriptorProto); ``references`` are (name,
+    text), dependencies first, without duplicates.
+    """
+
+    kind: SchemaKind
+    text: str
+    references: tuple[tuple[str, str], ...] = ()
