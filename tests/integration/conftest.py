@@ -1,10 +1,12 @@
-"""A server of the API with an application that shows what reached it."""
+"""A server of the API with an application that shows what reached it, and a schema registry."""
 
 from collections.abc import Iterator
 
 import pytest
 
+from tests.support.apicurio import Registry, registry_problem
 from tests.support.serving import Site, serving
+from tests.support.system import ROOT, require
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +21,12 @@ def site(running: Site) -> Site:
     """The same one for the tests of a file; nothing is held yet."""
     running.held, running.longest_queue = 0, 0
     return running
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A schema registry for all tests that leave it running; they keep apart by the names of their subjects."""
+    require(registry_problem())
+    running = Registry(tmp_path_factory.mktemp("registry"), ROOT / ".cache").start()
+    yield running
+    running.stop()

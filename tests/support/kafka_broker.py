@@ -48,8 +48,8 @@ def jars(cache: Path) -> Path:
     return fetched(cache / "kafka-jars", Path(str(files("tests.support") / "kafka" / "pom.xml")))
 
 
-def fetched(target: Path, pom: Path) -> Path:
-    """A directory with the jars that a pom names.
+def fetched(target: Path, pom: Path, goal: str = "copy-dependencies") -> Path:
+    """A directory with the jars that a pom names, or with what is in its archives.
 
     Several processes may ask at once: one fetches, the others wait for it, since two Mavens that copy into one
     directory trip over each other's half-written files.
@@ -59,13 +59,14 @@ def fetched(target: Path, pom: Path) -> Path:
     with (target / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not complete.exists():
-            _fetch(target, pom)
+            _fetch(target, pom, goal)
             complete.touch()
     return target
 
 
-def _fetch(target: Path, pom: Path) -> None:
-    command = ["mvn", "-q", "-B", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={target}"]
+def _fetch(target: Path, pom: Path, goal: str) -> None:
+    directories = [f"-DoutputDirectory={target}", f"-DmarkersDirectory={target / 'markers'}"]
+    command = ["mvn", "-q", "-B", "-f", str(pom), f"dependency:{goal}", *directories]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     if outcome.returncode:
         raise BrokerError(f"Maven could not fetch the jars of {pom}:\n{outcome.stdout[-2000:]}{outcome.stderr[-2000:]}")

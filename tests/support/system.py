@@ -26,7 +26,12 @@ NO_SKIP = "MSGMETRICS_TEST_NO_SKIP"
 
 def require_kafka() -> None:
     """Skip where no real broker can run; fail where skips are forbidden."""
-    if problem := java_problem():
+    require(java_problem())
+
+
+def require(problem: str | None) -> None:
+    """Skip for this reason, if any; fail where skips are forbidden."""
+    if problem:
         if os.environ.get(NO_SKIP):
             pytest.fail(problem)
         pytest.skip(problem)
