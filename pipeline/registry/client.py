@@ -28,6 +28,8 @@ _REDIRECTS = range(300, 400)
 _PASSING = {408, 425, 429, *range(500, 600)} - {501}
 _NOT_FOUND_CODES = range(40401, 40500)
 """A registry's own codes for a schema, subject or version that it does not have; 404 alone is anybody's."""
+_PROTOBUF: Final = SchemaKind.PROTOBUF
+_SERIALIZED: Final = "format=serialized"
 _TYPES = "/schemas/types"
 _OTHER_PATH = f"check {URL_SETTING}, with its path (Apicurio's is /apis/ccompat/v7)"
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -66,20 +68,17 @@ class Client:
         self._access, self._limits = access, limits or Limits()
 
     def fetch(self, key: SchemaKey) -> Schema:
-        """The schema of a number or a GUID, by one request, two of Protobuf, and one for each reference."""
+        """The schema of a number or a GUID, by one request or two, and as many for each reference."""
         if isinstance(key, int) and key > HIGHEST_ID:
             why = f"schema {key} cannot be: registries number schemas up to {HIGHEST_ID}"
             raise Unusable(why, "its producer writes something else than a schema's number")
         what, path = f"schema {key}", f"/schemas/guids/{quote(key)}" if isinstance(key, str) else f"/schemas/ids/{key}"
         registered = self._registered(path, what)
         kind = _kind(registered, what)
-        if kind is SchemaKind.PROTOBUF:
-            # Its text is readable by nobody but a compiler. Others are not asked so: some registries answer 501.
-            serialized = self._registered(f"{path}?format=serialized", what)
-            registered.schema = _descriptor(serialized, what)
+        text = self._descriptor(registered, f"{path}?{_SERIALIZED}", what) if kind is _PROTOBUF else registered.schema
         walk = _References(self, kind, what)
         walk.add(registered.references or [], ())
-        return Schema(kind, registered.schema, tuple(walk.texts.items()))
+        return Schema(kind, text, tuple(walk.texts.items()))
 
     def check(self) -> None:
         """Return if a schema registry answers to these credentials."""
@@ -95,10 +94,22 @@ class Client:
         # Deleted ones as well, as the registry's own clients do: what refers to them is still in use.
         path = f"/subjects/{subject}/versions/{reference.version}?deleted=true"
         name = f"{self._access.quoted(reference.name)} (a reference of {what})"
-        is_protobuf = kind is SchemaKind.PROTOBUF
-        registered = self._registered(path + "&format=serialized" * is_protobuf, name)
-        text = _descriptor(registered, name) if is_protobuf else registered.schema
+        registered = self._registered(path, name)
+        text = self._descriptor(registered, f"{path}&{_SERIALIZED}", name) if kind is _PROTOBUF else registered.schema
         return text, registered.references or []
+
+    def _descriptor(self, registered: _Registered, serialized_path: str, what: str) -> str:
+        """Base64 of a file's descriptor: as it was registered, or as the registry makes it of the file's text.
+
+        Some registries make it of text alone, and fail where it is what they have.
+        """
+        if _is_base64(registered.schema):
+            return registered.schema
+        serialized = self._registered(serialized_path, what).schema
+        if _is_base64(serialized):
+            return serialized
+        why = f"{what} is of Protobuf, and the registry does not answer it with {_SERIALIZED}"
+        raise Unusable(why, "use a registry that does, or register descriptors")
 
     def _registered(self, path: str, what: str) -> _Registered:
         answer = self._answer(path)
@@ -204,15 +215,11 @@ def _kind(registered: _Registered, what: str) -> SchemaKind:
     return SchemaKind(name)
 
 
-def _descriptor(registered: _Registered, what: str) -> str:
-    """The text, if it is base64. Raises Unusable for that of a registry that does not know the format."""
+def _is_base64(text: str) -> bool:
     try:
-        if base64.b64decode(registered.schema, validate=True):
-            return registered.schema
+        return bool(base64.b64decode(text, validate=True))
     except (binascii.Error, ValueError):
-        pass
-    why = f"{what} is of Protobuf, and the registry does not answer it with format=serialized"
-    raise Unusable(why, "use a registry that does, or a newer version of it")
+        return False
 
 
 def _error(answer: Answer) -> _Error:

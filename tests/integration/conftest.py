@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.apicurio import Registry, registry_problem
+from tests.support.apicurio import Registry
+from tests.support.kafka_broker import java_problem
 from tests.support.serving import Site, serving
 from tests.support.system import ROOT, require
 
@@ -26,7 +27,7 @@ def site(running: Site) -> Site:
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A schema registry for all tests that leave it running; they keep apart by the names of their subjects."""
-    require(registry_problem())
+    require(java_problem())
     running = Registry(tmp_path_factory.mktemp("registry"), ROOT / ".cache").start()
     yield running
     running.stop()

@@ -65,8 +65,7 @@ def fetched(target: Path, pom: Path, goal: str = "copy-dependencies") -> Path:
 
 
 def _fetch(target: Path, pom: Path, goal: str) -> None:
-    directories = [f"-DoutputDirectory={target}", f"-DmarkersDirectory={target / 'markers'}"]
-    command = ["mvn", "-q", "-B", "-f", str(pom), f"dependency:{goal}", *directories]
+    command = ["mvn", "-q", "-B", "-f", str(pom), f"dependency:{goal}", f"-DoutputDirectory={target}"]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     if outcome.returncode:
         raise BrokerError(f"Maven could not fetch the jars of {pom}:\n{outcome.stdout[-2000:]}{outcome.stderr[-2000:]}")

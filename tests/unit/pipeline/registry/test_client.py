@@ -55,13 +55,25 @@ def test_the_url_may_have_a_path(registry: FakeRegistry, slash: str) -> None:
     assert client.fetch(7).text == "7"
 
 
-def test_protobuf_is_asked_for_again_as_a_descriptor(registry: FakeRegistry, client: Client) -> None:
+def test_the_text_of_protobuf_is_asked_for_again_as_a_descriptor(registry: FakeRegistry, client: Client) -> None:
     main, other = (base64.b64encode(text).decode() for text in (b"main", b"other"))
     source = {"schema": 'syntax = "proto3";', "schemaType": "PROTOBUF", "references": refers("other.proto")}
     registry.answers["/schemas/ids/7"] = source
     registry.answers["/schemas/ids/7?format=serialized"] = {**source, "schema": main}
+    registry.answers[versions("other.proto") + "?deleted=true"] = {"schema": 'syntax = "proto3";'}
     registry.answers[versions("other.proto") + "?deleted=true&format=serialized"] = {"schema": other}
     assert client.fetch(7) == Schema(SchemaKind.PROTOBUF, main, (("other.proto", other),))
+
+
+def test_a_descriptor_that_was_registered_as_such_is_not_asked_for_again(
+    registry: FakeRegistry, client: Client
+) -> None:
+    """Apicurio answers 500 to that."""
+    main, other = (base64.b64encode(text).decode() for text in (b"main", b"other"))
+    registry.answers["/schemas/ids/7"] = {"schema": main, "schemaType": "PROTOBUF", "references": refers("other.proto")}
+    registry.answers[versions("other.proto") + "?deleted=true"] = {"schema": other}
+    assert client.fetch(7) == Schema(SchemaKind.PROTOBUF, main, (("other.proto", other),))
+    assert not [path for path in registry.asked if "serialized" in path]
 
 
 def test_a_registry_that_knows_no_descriptors_makes_protobuf_unusable(registry: FakeRegistry, client: Client) -> None:
