@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from schemas import setting_values as value
 from schemas.endpoint import Endpoint
 from schemas.limits import FACTS_RETENTION_DAYS, LONGEST_STATEMENT_SECONDS
+from schemas.registry_access import Access
+from schemas.token_file import read_token
 
 PREFIX = "MSGMETRICS_"
 Parsed = TypeVar("Parsed")
@@ -101,6 +103,17 @@ class Settings:
         value.seconds(1, LONGEST_STATEMENT_SECONDS),
         f"time limit of one write to ClickHouse, at most {LONGEST_STATEMENT_SECONDS}",
     )
+    schema_registry_url: str = setting(
+        "", str, "schema registry to read Avro, Protobuf and JSON Schema with, http(s)://host:port/path; empty: none"
+    )
+    schema_registry_user: str = setting("", str, "user of the schema registry", secret=True)
+    schema_registry_password: str = setting("", str, "password of that user", secret=True)
+    schema_registry_token_file: str = setting(
+        "", value.file, "file of a bearer token for the schema registry, read again for every schema"
+    )
+    schema_registry_cafile: str = setting(
+        "", value.file, "file of the authorities to trust with https; empty: the system's"
+    )
     lateness_seconds: float = setting(
         "10", value.seconds(0, 3600), "how long a bucket stays open for events that are under way"
     )
@@ -135,6 +148,19 @@ class Settings:
     def topics(self) -> tuple[str, ...]:
         """The topics that the events are read from: at least one."""
         return self.kafka_topic
+
+    @property
+    def schema_registry(self) -> Access | None:
+        """The schema registry, if there is one, with the token that is in its file now. Raises TokenError."""
+        if not self.schema_registry_url:
+            return None
+        return Access(
+            url=self.schema_registry_url,
+            user=self.schema_registry_user,
+            password=self.schema_registry_password,
+            token=read_token(self.schema_registry_token_file) if self.schema_registry_token_file else "",
+            cafile=self.schema_registry_cafile,
+        )
 
     @property
     def clickhouse(self) -> Endpoint:
@@ -198,7 +224,24 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
 
 
 def _contradictions(values: Mapping[str, Any]) -> list[str]:
-    return [sentence for holds, sentence in _rules(lambda name: values.get(name) or "") if not holds]
+    broken = [sentence for holds, sentence in _rules(lambda name: values.get(name) or "") if not holds]
+    return broken + _registry_problems({name: values.get(f"schema_registry_{name}", "") for name in _OF_REGISTRY})
+
+
+_OF_REGISTRY = ("url", "user", "password", "token_file", "cafile")
+
+
+def _registry_problems(values: Mapping[str, str]) -> list[str]:
+    """The sentence on a schema registry that cannot be asked so; the token itself is looked at when it is needed."""
+    if not values["url"]:
+        return []
+    try:
+        Access(
+            **{name: text for name, text in values.items() if name != "token_file"}, token=values["token_file"] and "t"
+        )
+    except ValueError as problem:
+        return [str(problem)]
+    return []
 
 
 def _rules(of: Callable[[str], Any]) -> list[tuple[bool, str]]:

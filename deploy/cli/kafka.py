@@ -22,8 +22,9 @@ from deploy.cli.topic_checks import (
 )
 from deploy.errors import Refused, Unreachable
 from pipeline.core.place import Place
-from pipeline.kafka.oauth import TokenError, expires_at, read_token
+from pipeline.kafka.oauth import expires_at
 from schemas.settings import Settings
+from schemas.token_file import TokenError, read_token
 
 ANSWER_SECONDS = 5
 CONFIG_SECONDS = 2

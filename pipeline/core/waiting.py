@@ -17,11 +17,15 @@ MAX_DOUBLINGS = 16
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A sentence in two halves: the fault, and the remedy. ``passes`` if it usually does by itself."""
+    """A sentence in two halves: the fault, and the remedy. ``passes`` if it usually does by itself.
+
+    ``is_elsewhere`` if the partition's brokers have no part in it: they can be asked about it as about any other.
+    """
 
     why: str
     remedy: str
     passes: bool = False
+    is_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class Waiting:
     @property
     def unanswered(self) -> frozenset[Place]:
         """Partitions whose brokers do not answer, or whose leader moves: asking about them takes until it times out."""
-        return frozenset(p for p, wait in self._waits.items() if wait.cause.passes)
+        return frozenset(p for p, w in self._waits.items() if w.cause.passes and not w.cause.is_elsewhere)
 
     @property
     def places(self) -> frozenset[Place]:

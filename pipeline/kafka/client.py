@@ -10,8 +10,8 @@ from aiokafka.helpers import create_ssl_context
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
-from pipeline.kafka.oauth import TokenError, read_token
 from schemas.settings import Settings
+from schemas.token_file import TokenError, read_token
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:

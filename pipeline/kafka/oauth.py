@@ -6,7 +6,6 @@ writes. So no client secret passes through this program.
 
 import base64
 import binascii
-from pathlib import Path
 
 import msgspec
 
@@ -14,23 +13,8 @@ WITHOUT_EXPIRY_SECONDS = 300
 """Lifetime of a token without an `exp` claim: the file is read again after it."""
 
 
-class TokenError(Exception):
-    """The file has no usable token; the text never quotes it."""
-
-
 class _Claims(msgspec.Struct):
     exp: float | None = None
-
-
-def read_token(path: str) -> str:
-    """The token in the file now. Raises TokenError."""
-    try:
-        token = Path(path).read_text().strip()
-    except OSError as error:
-        raise TokenError(f"the OAuth token cannot be read from {path}: {error.strerror}") from None
-    if not token or not token.isascii() or any(c.isspace() for c in token):
-        raise TokenError(f"{path} has no OAuth token: one line without spaces is expected")
-    return token
 
 
 def expires_at(token: str, now_seconds: float) -> float:

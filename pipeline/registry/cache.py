@@ -183,12 +183,14 @@ class Cache(Generic[R]):
         wanted = self._wanted.get(key)
         if wanted is None:
             if len(self._wanted) >= MOST_QUEUED:
-                return Cause(f"schema {key} is not asked for yet: {MOST_QUEUED} others are", "its turn comes", True)
+                return Cause(
+                    f"schema {key} is not asked for yet: {MOST_QUEUED} others are", "its turn comes", True, True
+                )
             wanted = self._wanted[key] = _Wanted(now, now)
         wanted.looked_at = now
         if error := wanted.error or self._problem:
             return error.cause
-        return Cause(f"schema {key} is not here yet", "the schema registry is asked for it", True)
+        return Cause(f"schema {key} is not here yet", "the schema registry is asked for it", True, True)
 
     def _forget_wanted(self, now: float) -> None:
         for key in [key for key, wanted in self._wanted.items() if now - wanted.looked_at >= FORGET_SECONDS]:

@@ -3,21 +3,21 @@
 import base64
 import binascii
 from typing import Final, NoReturn, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
 from pipeline.core.refusal import excerpt
-from pipeline.registry.access import (
+from pipeline.registry.errors import Away, NotThere, Refuses, Unusable, quoted
+from pipeline.registry.exchange import OK, Answer, Limits, ask
+from pipeline.registry.schema import Schema, SchemaKey, SchemaKind
+from schemas.registry_access import (
     PASSWORD_SETTING,
     TOKEN_SETTING,
     URL_SETTING,
     USER_SETTING,
     Access,
 )
-from pipeline.registry.errors import Away, NotThere, Refuses, Unusable
-from pipeline.registry.exchange import OK, Answer, Limits, ask
-from pipeline.registry.schema import Schema, SchemaKey, SchemaKind
 
 HIGHEST_ID: Final = 2**31 - 1
 """Registries number schemas with Java's int. Some answer 400 or 500 for more, which would be asked for ever."""
@@ -93,7 +93,7 @@ class Client:
         subject = quote(reference.subject, safe="")
         # Deleted ones as well, as the registry's own clients do: what refers to them is still in use.
         path = f"/subjects/{subject}/versions/{reference.version}?deleted=true"
-        name = f"{self._access.quoted(reference.name)} (a reference of {what})"
+        name = f"{quoted(self._access, reference.name)} (a reference of {what})"
         registered = self._registered(path, name)
         text = self._descriptor(registered, f"{path}&{_SERIALIZED}", name) if kind is _PROTOBUF else registered.schema
         return text, registered.references or []
@@ -135,7 +135,7 @@ class Client:
         answer = ask(self._access, path, self._limits)
         said = f"{self._access.name} answers {answer.status}"
         if answer.status in _REDIRECTS:
-            to = self._access.quoted(_without_secrets(answer.location))
+            to = quoted(self._access, _without_secrets(answer.location))
             why = f"{said}, a redirect to {to}, which is not followed"
             raise Refuses(why, f"set {URL_SETTING} to where the registry itself answers")
         if answer.status in (401, 403):
@@ -146,22 +146,22 @@ class Client:
 
     def _read(self, answer: Answer, path: str, shape: type[_T]) -> _T:
         if answer.encoding.lower() not in ("", "identity"):
-            self._refuse(path, f"is compressed ({self._access.quoted(answer.encoding)}), which was not asked for")
+            self._refuse(path, f"is compressed ({quoted(self._access, answer.encoding)}), which was not asked for")
         if answer.body is None:
             self._refuse(path, f"is larger than {self._limits.answer_bytes >> 10} KiB, and not said to be JSON")
         try:
             return msgspec.json.decode(answer.body, type=shape)
         except msgspec.ValidationError as error:
-            self._refuse(path, f"is no schema registry's: {self._access.quoted(str(error))}")
+            self._refuse(path, f"is no schema registry's: {quoted(self._access, str(error))}")
         except _UNREADABLE as error:
             if answer.body and "truncated" in str(error):
                 raise Away(f"{self._access.name} breaks off its answers", "it is asked again") from None
             self._refuse(
-                path, f"is not JSON, and begins with {self._access.quoted(answer.body[:200].decode('latin1'))}"
+                path, f"is not JSON, and begins with {quoted(self._access, answer.body[:200].decode('latin1'))}"
             )
 
     def _refuse(self, path: str, fault: str) -> NoReturn:
-        where = f"the answer of {self._access.name} to GET {self._access.quoted(path)}"
+        where = f"the answer of {self._access.name} to GET {quoted(self._access, path)}"
         raise Refuses(f"{where} {fault}", _OTHER_PATH) from None
 
     def _other_credentials(self, status: int) -> str:
@@ -174,7 +174,7 @@ class Client:
         return f"set {USER_SETTING} and {PASSWORD_SETTING}, or {TOKEN_SETTING}"
 
     def _said(self, error: _Error) -> str:
-        return f": {self._access.quoted(error.message)}" if error.message else ""
+        return f": {quoted(self._access, error.message)}" if error.message else ""
 
 
 class _References:
@@ -235,4 +235,4 @@ def _without_secrets(location: str) -> str:
         parts = urlsplit(location)
     except ValueError:
         return "somewhere else"
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -11,7 +11,9 @@
 
 from typing import ClassVar
 
+from pipeline.core.refusal import excerpt
 from pipeline.core.waiting import Cause
+from schemas.registry_access import Access
 
 
 class RegistryError(Exception):
@@ -26,7 +28,7 @@ class RegistryError(Exception):
     @property
     def cause(self) -> Cause:
         """The same for a partition that waits."""
-        return Cause(self.why, self.remedy, self.passes)
+        return Cause(self.why, self.remedy, self.passes, is_elsewhere=True)
 
 
 class NotThere(RegistryError):
@@ -47,3 +49,8 @@ class Away(RegistryError):
 
 class Refuses(RegistryError):
     """The registry, or something else at its URL, answers as it will answer again."""
+
+
+def quoted(access: Access, text: str) -> str:
+    """Foreign text as it may stand in a sentence: cut, and without the credentials that a server may repeat."""
+    return excerpt(access.without_credentials(text))

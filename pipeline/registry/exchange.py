@@ -17,8 +17,8 @@ from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionErro
 from urllib3.exceptions import TimeoutError as HTTPTimeout
 from urllib3.response import HTTPResponse
 
-from pipeline.registry.access import CAFILE_SETTING, URL_SETTING, Access
-from pipeline.registry.errors import Away, Refuses
+from pipeline.registry.errors import Away, Refuses, quoted
+from schemas.registry_access import CAFILE_SETTING, URL_SETTING, Access
 
 OK = 200
 ACCEPT = "application/vnd.schemaregistry.v1+json, application/json"
@@ -163,10 +163,10 @@ def _away(access: Access, error: Exception) -> Away:
         case NewConnectionError(__cause__=OSError(strerror=reason)):
             return Away(f"{access.name} cannot be reached: {reason}", f"check {URL_SETTING}, and whether it runs")
         case ssl.SSLCertVerificationError():
-            why = f"{access.name} has a certificate that is not trusted: {access.quoted(error.verify_message)}"
+            why = f"{access.name} has a certificate that is not trusted: {quoted(access, error.verify_message)}"
             return Away(why, f"set {CAFILE_SETTING} to its authority, and check {URL_SETTING}")
         case ssl.SSLError():
-            why = f"{access.name} cannot be asked over TLS: {access.quoted(error.reason or 'it broke off')}"
+            why = f"{access.name} cannot be asked over TLS: {quoted(access, error.reason or 'it broke off')}"
             return Away(why, f"check {URL_SETTING}: is it https?")
         case HTTPTimeout() | TimeoutError():
             return Away(f"{access.name} does not answer in time", f"it is asked again; check {URL_SETTING}")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.kafka.oauth import WITHOUT_EXPIRY_SECONDS, TokenError, expires_at, read_token
+from pipeline.kafka.oauth import WITHOUT_EXPIRY_SECONDS, expires_at
+from schemas.token_file import TokenError, read_token
 
 
 def token(claims: object) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.registry.access import Access
 from pipeline.registry.client import HIGHEST_ID, MOST_LEVELS, MOST_REFERENCES, Client
 from pipeline.registry.errors import NotThere, Refuses, Unusable
 from pipeline.registry.schema import Schema, SchemaKind
+from schemas.registry_access import Access
 from tests.support.schema_registry import TYPES, UNKNOWN, FakeRegistry, Scripted
 
 GUID = "0f4e5d6c-1a2b-4c3d-8e9f-a0b1c2d3e4f5"

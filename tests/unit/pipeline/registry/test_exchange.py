@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.registry.access import Access
 from pipeline.registry.client import Client
 from pipeline.registry.errors import Away, Refuses, RegistryError, Unusable
 from pipeline.registry.exchange import Limits
+from schemas.registry_access import Access
 from tests.support.background import Background
 from tests.support.certificates import Authority, TlsFront
 from tests.support.schema_registry import HANGS_UP, FakeRegistry, Scripted
@@ -90,7 +90,11 @@ def test_a_redirect_is_named_and_not_followed(registry: FakeRegistry, status: in
 
 @pytest.mark.parametrize(
     ("credentials", "remedy"),
-    [({}, "_USER and .*_PASSWORD, or .*_TOKEN"), (CREDENTIALS[0], "_USER and .*_PASSWORD"), (CREDENTIALS[1], "_TOKEN")],
+    [
+        ({}, "_USER and .*_PASSWORD, or .*_TOKEN_FILE"),
+        (CREDENTIALS[0], "_USER and .*_PASSWORD"),
+        (CREDENTIALS[1], "_TOKEN_FILE"),
+    ],
 )
 def test_refused_credentials_are_named_by_their_settings(
     registry: FakeRegistry, credentials: dict[str, str], remedy: str

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pipeline.registry.access import Access
 from pipeline.registry.cache import Refused, Unknown
 from pipeline.registry.client import Client
 from pipeline.registry.errors import Unusable
 from pipeline.registry.resolver import Resolver
 from pipeline.registry.schema import Schema, SchemaKey, SchemaKind
+from schemas.registry_access import Access
 from tests.support.endpoint import Clock
 from tests.support.schema_registry import FakeRegistry, Scripted
 

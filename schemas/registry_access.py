@@ -5,12 +5,10 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.core.refusal import excerpt
-
 URL_SETTING = "MSGMETRICS_SCHEMA_REGISTRY_URL"
 USER_SETTING = "MSGMETRICS_SCHEMA_REGISTRY_USER"
 PASSWORD_SETTING = "MSGMETRICS_SCHEMA_REGISTRY_PASSWORD"
-TOKEN_SETTING = "MSGMETRICS_SCHEMA_REGISTRY_TOKEN"
+TOKEN_SETTING = "MSGMETRICS_SCHEMA_REGISTRY_TOKEN_FILE"
 CAFILE_SETTING = "MSGMETRICS_SCHEMA_REGISTRY_CAFILE"
 
 URL_RULE = (
@@ -80,11 +78,11 @@ class Access:
             return "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         return ""
 
-    def quoted(self, text: str) -> str:
-        """Foreign text as it may stand in a sentence: without credentials, should a server repeat them, and cut."""
+    def without_credentials(self, text: str) -> str:
+        """Foreign text, in which a server may repeat them."""
         for secret in (self.authorization.partition(" ")[2], self.password, self.token):
             text = text.replace(secret, "…") if secret else text
-        return excerpt(text)
+        return text
 
 
 def _split(url: str) -> SplitResult:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.registry.access import Access
+from schemas.registry_access import Access
 
 SECRETS = {"user": "me", "password": "s3cret"}
 
@@ -25,7 +25,7 @@ def test_a_wrong_url_is_refused_by_the_rule_and_not_quoted(url: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({**SECRETS, "token": "t0ken"}, "_TOKEN excludes"),
+        ({**SECRETS, "token": "t0ken"}, "_TOKEN_FILE excludes"),
         ({"password": "s3cret"}, "_PASSWORD needs"),
         ({"user": "m:e"}, "without a colon"),
         ({"token": "t0ken\n"}, "one line of ASCII"),
@@ -46,8 +46,8 @@ def test_credentials_are_not_printed() -> None:
 
 def test_credentials_that_a_server_repeats_are_not_quoted() -> None:
     access = Access("https://registry", **SECRETS)
-    assert access.quoted(f"{access.authorization} is not s3cret\n") == r"'Basic … is not …\n'"
-    assert Access("https://registry", token="t0ken").quoted("Bearer t0ken") == "'Bearer …'"
+    assert access.without_credentials(f"{access.authorization} is not s3cret") == "Basic … is not …"
+    assert Access("https://registry", token="t0ken").without_credentials("Bearer t0ken") == "Bearer …"
 
 
 @pytest.mark.parametrize(
