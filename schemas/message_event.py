@@ -57,6 +57,8 @@ class DeadLetterReason(StrEnum):
 
 TIME_BASED: Final = frozenset({DeadLetterReason.FUTURE_TIMESTAMP, DeadLetterReason.TOO_LATE})
 """Verdicts that depend on when the record is looked at, not only on its bytes."""
+OF_ONE_READING: Final = TIME_BASED | {DeadLetterReason.UNKNOWN_SCHEMA}
+"""Verdicts that another reading may not come to: by then it is later, or the registry has the schema."""
 
 _COST_SCHEMA: Final = {
     "description": "Cost in cents, exact: a decimal string, or a JSON number of such a value. The metric sums the cost "

@@ -1,6 +1,7 @@
 """``msgmetrics replay``: a span of the topics read once more, with progress, and a sentence at the end."""
 
 import asyncio
+import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from pipeline.clock import this_moment
 from pipeline.core.place import Place
 from pipeline.kafka.client import read_cluster_id
 from pipeline.peer import Peer
+from pipeline.registry.schemas import open_schemas
 from pipeline.repair.replay import Replay
 from pipeline.repair.replay_forecast import DryRun
 from pipeline.repair.replay_progress import Replays
@@ -125,14 +127,17 @@ async def _replay(settings: Settings, wanted: Wanted, bar: tqdm, *, resume: bool
         wanted=wanted,
         clock=this_moment,
         gaps=await asyncio.to_thread(store.read_gaps),
+        schemas=open_schemas(settings, time.monotonic),
         on_start=bar.reset,
         on_progress=lambda passed: bar.update(passed - bar.n),
     ).run(resume=resume)
-    erased = f", {done.erased} dropped since their organization was erased" if done.erased else ""
-    late = (
-        f", {done.out_of_time} too late or in the future, which a replay leaves as they are" if done.out_of_time else ""
-    )
-    return f"replayed {done.records} records: {done.facts} events, {done.dead_letters} dead letters{late}{erased}"
+    left = {
+        "too late or in the future, which a replay leaves as they are": done.out_of_time,
+        "of unknown schemas, which it leaves as well": done.without_schema,
+        "dropped since their organization was erased": done.erased,
+    }
+    more = "".join(f", {count} {why}" for why, count in left.items() if count)
+    return f"replayed {done.records} records: {done.facts} events, {done.dead_letters} dead letters{more}"
 
 
 async def _forecast(settings: Settings, wanted: Wanted, bar: tqdm) -> str:
@@ -144,11 +149,13 @@ async def _forecast(settings: Settings, wanted: Wanted, bar: tqdm) -> str:
         wanted=wanted,
         clock=this_moment,
         gaps=await asyncio.to_thread(store.read_gaps),
+        schemas=open_schemas(settings, time.monotonic),
         on_start=bar.reset,
         on_progress=lambda passed: bar.update(passed - bar.n),
     ).run()
     return (
         f"would read {f.records} records: {f.new_facts} new facts, {f.duplicates} duplicates, {f.new_dead_letters} new "
         f"dead letters, {f.known_dead_letters} known ones, {f.out_of_time} too late or in the future, which a replay "
-        f"leaves as they are, {f.erased} of erased organizations"
+        f"leaves as they are, {f.without_schema} of unknown schemas, which it leaves as well, {f.erased} of erased "
+        "organizations"
     )

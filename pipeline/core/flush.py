@@ -13,7 +13,7 @@ from pipeline.core.place import Place
 from pipeline.core.progress import Progress
 from pipeline.core.records import Columns, DeadLetter, RawRecord
 from pipeline.core.watermark import partition_watermark
-from schemas.message_event import TIME_BASED, DeadLetterReason
+from schemas.message_event import OF_ONE_READING, TIME_BASED, DeadLetterReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,9 @@ class End:
 class Chunk:
     """A growing flush. ``opened_at`` (monotonic seconds) is when its first batch was read; None while empty.
 
-    A second reading, as a replay is one, does not judge time again: records that a clock refuses (too late, or in the
-    future) are counted, as ``out_of_time``, and get no dead letter. ``offsets_ms`` are the least and the most that the
+    A second reading, as a replay is one, does not judge again what the first may have judged otherwise: records that a
+    clock refuses (too late, or in the future) are counted, as ``out_of_time``, those whose schema is unknown as
+    ``without_schema``, and neither get a dead letter. ``offsets_ms`` are the least and the most that the
     wall clock was set to when it judged, ``is_in_doubt`` that it was not to be believed.
     """
 
@@ -90,6 +91,7 @@ class Chunk:
     size_bytes: int = 0
     records: int = 0
     out_of_time: int = 0
+    without_schema: int = 0
     opened_at: float | None = None
     offsets_ms: tuple[int, ...] = ()
     is_in_doubt: bool = False
@@ -101,8 +103,12 @@ class Chunk:
         decoded = decode_batch(
             batch.place, batch.records, now_ms, rules.future_skew_ms, facts_floor_ms, self.columns, batch.readers
         )
-        letters = [x for x in decoded.letters if not (self.is_second_reading and x.reason in TIME_BASED)]
-        self.out_of_time += len(decoded.letters) - len(letters)
+        letters = decoded.letters
+        if self.is_second_reading:
+            letters = [x for x in decoded.letters if x.reason not in OF_ONE_READING]
+            out_of_time = sum(x.reason in TIME_BASED for x in decoded.letters)
+            self.out_of_time += out_of_time
+            self.without_schema += len(decoded.letters) - len(letters) - out_of_time
         self.letters += letters
         self.letters += batch.unreadable
         self.batches.append(batch)

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.core.envelope.frames import Readers
 from pipeline.core.flush import Batch, Chunk
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter, RawRecord
@@ -80,6 +81,8 @@ class Ledger:
         size_bytes: int,
         now: float,
         unreadable: Sequence[DeadLetter] = (),
+        *,
+        readers: Readers | None = None,
     ) -> Batch | None:
         """Records were fetched: make them a batch. None where the partition is not being read."""
         with self._lock:
@@ -90,7 +93,7 @@ class Ledger:
                 reading.waiting_since = now
             start, reading.taken = reading.taken, next_offset
             reading.under_way_bytes += size_bytes
-            return Batch(place, reading.epoch, start, next_offset, records, size_bytes, unreadable)
+            return Batch(place, reading.epoch, start, next_offset, records, size_bytes, unreadable, readers)
 
     def admit(self, batch: Batch, now: float) -> bool:
         """Whether a batch is the next one of its reading. A stale or repeated one is to be dropped.

@@ -9,6 +9,7 @@ from pipeline.core.envelope.layers import Envelope, Layer, Record, Spelling, nex
 from pipeline.core.event import Event, decode_event
 from pipeline.core.exact import FieldError
 from pipeline.core.lenient import AROUND_BYTES, AROUND_HALVES, NOBODY, Named, agreed, named_in
+from pipeline.core.records import headers_of
 from pipeline.core.refusal import explain
 from schemas.message_event import MAX_RECORD_BYTES, DeadLetterReason
 
@@ -42,8 +43,7 @@ def decode_record(value: bytes | None, headers: RecordHeaders, readers: Readers 
         error = none
     if not value or len(value) > MAX_RECORD_BYTES:
         raise NoEvent(*explain(error, value), NOBODY)
-    names = {name.encode() if isinstance(name, str) else name: content for name, content in headers}
-    record = Record(names, readers)
+    record = Record(headers_of(headers), readers)
     opened = _open(value, error, record, _as_it_is)
     if isinstance(opened.outcome, Exception):
         opened = _around_halves(opened, *(_open(value, error, record, spelling) for spelling in AROUND_HALVES))

@@ -1,6 +1,6 @@
 """Records as they come, and what they become: rows of facts and dead letters."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import compress
 from typing import Final, Protocol
@@ -11,6 +11,15 @@ from schemas.message_event import DeadLetterReason
 
 NO_TIMES: Final = (None, -1)
 """Timestamps by which a record says that it has none: in the oldest format there is no field for it."""
+
+
+Headers = Mapping[bytes, bytes | None]
+"""Headers of a record by name; of one that comes twice, the last."""
+
+
+def headers_of(headers: Sequence[tuple[str | bytes, bytes | None]]) -> Headers:
+    """Headers by name, from the pairs that a record has."""
+    return {name.encode() if isinstance(name, str) else name: content for name, content in headers}
 
 
 def time_of(timestamp: int | None, otherwise_ms: int) -> int:

@@ -18,6 +18,7 @@ from faust.types import TP
 
 from pipeline.core.broker_clocks import BrokerClocks
 from pipeline.core.clocks import Moment
+from pipeline.core.envelope.frames import Schemas
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
 from pipeline.core.start import Gap, Offsets, Start
@@ -42,8 +43,6 @@ class Hooks:
     ``now`` is None while this machine's clock is in doubt.
     """
 
-    session_timeout_seconds: float
-    heartbeat_seconds: float
     buffer_bytes: int
     ledger: Ledger
     waiting: Waiting
@@ -51,6 +50,7 @@ class Hooks:
     now: Callable[[], Moment | None]
     start: Callable[[Mapping[Place, Offsets]], Mapping[Place, Start | Gap]]
     read_gaps: Callable[[], Gaps]
+    schemas: Schemas | None
     is_blocked: Callable[[], bool]
     fatal: Callable[[BaseException], None]
 
@@ -64,7 +64,14 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         h = self.hooks
         self.starting = Starting(h.ledger, h.waiting, h.start, h.fatal, time.monotonic)
         self.fetching = Fetching(
-            h.ledger, h.buffer_bytes, h.is_blocked, h.waiting, Accepted(h.read_gaps), self._begin_again, time.monotonic
+            h.ledger,
+            h.buffer_bytes,
+            h.is_blocked,
+            h.waiting,
+            Accepted(h.read_gaps),
+            self._begin_again,
+            time.monotonic,
+            h.schemas,
         )
 
     @property
@@ -114,10 +121,10 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
             fetch_max_wait_ms=FETCH_WAIT_MS,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
-            session_timeout_ms=int(hooks.session_timeout_seconds * MS_PER_SECOND),
-            heartbeat_interval_ms=int(hooks.heartbeat_seconds * MS_PER_SECOND),
-            rebalance_timeout_ms=int(hooks.session_timeout_seconds * MS_PER_SECOND),
-            request_timeout_ms=int(max(hooks.session_timeout_seconds + 5, 15) * MS_PER_SECOND),
+            session_timeout_ms=int(conf.broker_session_timeout * MS_PER_SECOND),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * MS_PER_SECOND),
+            rebalance_timeout_ms=int(conf.broker_session_timeout * MS_PER_SECOND),
+            request_timeout_ms=int(conf.broker_request_timeout * MS_PER_SECOND),
             **driver.credentials_to_aiokafka_auth(conf.broker_credentials, conf.ssl_context),
         )
         consumer.broker_clocks, consumer.now = hooks.broker_clocks, hooks.now

@@ -54,6 +54,13 @@ class Taken:
         """Number of the records and of what is none."""
         return len(self.records) + len(self.unreadable)
 
+    def before(self, offset: int) -> "Taken":
+        """The part before an offset."""
+        records = [x for x in self.records if x.offset < offset]
+        unreadable = [x for x in self.unreadable if x.offset < offset]
+        share = self.size_bytes * len(records) // max(len(self.records), 1)
+        return Taken(self.start, offset, records, unreadable, share)
+
 
 class Fetched:
     """A broker's answer for one partition, from which batches are taken. None is unpacked before it is wanted."""

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
 from pipeline import metrics
+from pipeline.core.envelope.frames import Schemas
 from pipeline.core.flush import Batch
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
@@ -18,6 +19,7 @@ from pipeline.kafka.accepted import Accepted
 from pipeline.kafka.batches import BatchRefused
 from pipeline.kafka.causes import NO_LEADER, OUT_OF_RANGE, bad_batch, note_wait
 from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, Pausing, Recovered
+from pipeline.kafka.framed import Lacking, readable, still_missing
 from pipeline.kafka.log_consumer import MAX_BYTES_A_TAKE, LogConsumer
 from pipeline.kafka.offsets import assigned, has_leader, position_of
 from schemas.grain import MS_PER_SECOND
@@ -47,6 +49,7 @@ class Fetching:
     accepted: Accepted
     begin_again: Callable[[Place], None]
     monotonic: Callable[[], float]
+    schemas: Schemas | None = None
 
     async def fetch(
         self,
@@ -107,24 +110,45 @@ class Fetching:
             case Recovered():
                 self.waiting.over(Place(*tp))
                 consumer.drop(tp)
+            case Lacking(offset) as lacking if offset == consumer.kept_position(tp):
+                self._lacks(consumer, tp, lacking)
             case _:  # stale, or to be tried again
                 consumer.drop(tp)
         return None
 
     def _taken(self, consumer: LogConsumer, tp: TopicPartition, fetched: Fetched) -> Batch | None:
         place = Place(*tp)
-        taken = fetched.take(MAX_RECORDS_A_BATCH, MAX_BYTES_A_TAKE)
+        found = fetched.take(MAX_RECORDS_A_BATCH, MAX_BYTES_A_TAKE)
+        taken, readers, lacking = readable(found, self.schemas)
         # No await between this and the end: a seek in between would begin another reading.
-        if fetched.is_done:
+        if lacking is None and fetched.is_done:
             consumer.drop(tp)
-        elif taken.next_offset == taken.start and fetched.refused is not None:
+        elif found.next_offset == found.start and fetched.refused is not None:
             self._refused(consumer, tp, fetched.position, fetched.refused)
             return None
-        self.waiting.over(place)
+        if lacking is None or taken.number:
+            self.waiting.over(place)
+        if lacking is not None:
+            consumer.move_to(tp, lacking.offset)
+            self._lacks(consumer, tp, lacking)
         if not taken.number:
             return None
         size_bytes = taken.size_bytes + RECORD_OVERHEAD_BYTES * taken.number
-        return self.ledger.take(place, taken.records, taken.next_offset, size_bytes, self.monotonic(), taken.unreadable)
+        now = self.monotonic()
+        return self.ledger.take(
+            place, taken.records, taken.next_offset, size_bytes, now, taken.unreadable, readers=readers
+        )
+
+    def _lacks(self, consumer: LogConsumer, tp: TopicPartition, lacking: Lacking) -> None:
+        """A schema cannot be had: its partition alone waits, and goes on at once when it can."""
+        place = Place(*tp)
+        cause = still_missing(self.schemas, lacking.key)
+        if cause is None:
+            consumer.drop(tp)
+            return
+        consumer.keep(tp, lacking)
+        if self.waiting.is_due(place, self.monotonic()):
+            note_wait(self.waiting, place, lacking.offset, cause, self.monotonic())
 
     def _failed(self, consumer: LogConsumer, tp: TopicPartition, failed: Failed) -> None:
         """A fetch failed: try again later, unless what was to be read is gone."""
@@ -142,7 +166,7 @@ class Fetching:
         behind = behind_gaps(position, self.accepted.gaps(place))
         if behind > position:
             log.warning("partition %s: skipping offsets %d to %d, as accepted", place, position, behind - 1)
-            consumer.skip_to(tp, behind)
+            consumer.move_to(tp, behind)
             consumer.drop(tp)
             return
         self._wait(consumer, tp, position, bad_batch(place, position, refused))

@@ -14,7 +14,7 @@ from pipeline.core.start import Gap, behind_gaps
 from pipeline.core.waiting import Cause, Waiting
 from pipeline.errors import LogGap
 from pipeline.kafka.causes import bad_batch, deleted, note_wait
-from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, Pausing, Taken
+from pipeline.kafka.fetcher import BatchFetcher, Failed, Fetched, Pausing, Standing, Taken
 
 MAX_BYTES_A_TAKE = 4 * 1024 * 1024
 """A batch ends with the producers' batch that crosses this: 20,000 records of 64 KiB would be more than a gigabyte."""
@@ -86,7 +86,11 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
 
     def pause_until(self, tp: TopicPartition, retry_at: float) -> None:
         """Do not fetch a partition until a time (monotonic seconds); the others are."""
-        self._fetcher._records[tp] = Pausing(retry_at)
+        self.keep(tp, Pausing(retry_at))
+
+    def keep(self, tp: TopicPartition, standing: Standing) -> None:
+        """Have something stand for what is to be read of a partition, which is not fetched meanwhile."""
+        self._fetcher._records[tp] = standing
 
     def tell_when_answered(self, tp: TopicPartition) -> None:
         """Have the next answer for a partition kept as Recovered, even if there is nothing to read."""
@@ -96,8 +100,8 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         """The offset that a partition is fetched from."""
         return int(self._subscription.subscription.assignment.state_value(tp).position)
 
-    def skip_to(self, tp: TopicPartition, offset: int) -> None:
-        """Move the position over what is not to be read, within the same reading."""
+    def move_to(self, tp: TopicPartition, offset: int) -> None:
+        """Move the position within the same reading: over what is not to be read, or back to what is read later."""
         self._subscription.subscription.assignment.state_value(tp).consumed_to(offset)
 
     async def poll(
@@ -159,7 +163,7 @@ class LogConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         behind = behind_gaps(position, gaps)
         if behind == position:
             raise _gap(tp, position, cause)
-        self.skip_to(tp, behind)
+        self.move_to(tp, behind)
 
 
 def _gap(tp: TopicPartition, position: int, cause: Cause) -> LogGap:

@@ -16,9 +16,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from pipeline.core.envelope.frames import SchemaKey
 from pipeline.core.waiting import Cause
 from pipeline.registry.errors import NotThere, RegistryError, Unusable
-from pipeline.registry.schema import SchemaKey
 
 R = TypeVar("R")
 

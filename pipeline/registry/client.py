@@ -7,10 +7,11 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 import msgspec
 
+from pipeline.core.envelope.frames import SchemaKey
 from pipeline.core.refusal import excerpt
 from pipeline.registry.errors import Away, NotThere, Refuses, Unusable, quoted
 from pipeline.registry.exchange import OK, Answer, Limits, ask
-from pipeline.registry.schema import Schema, SchemaKey, SchemaKind
+from pipeline.registry.schema import Schema, SchemaKind
 from schemas.registry_access import (
     PASSWORD_SETTING,
     TOKEN_SETTING,

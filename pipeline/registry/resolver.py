@@ -6,10 +6,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
+from pipeline.core.envelope.frames import SchemaKey
 from pipeline.core.refusal import excerpt
 from pipeline.registry.cache import Cache, Looked
 from pipeline.registry.errors import Away, RegistryError, Unusable
-from pipeline.registry.schema import Schema, SchemaKey
+from pipeline.registry.schema import Schema
 
 log = logging.getLogger(__name__)
 

@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-SchemaKey = int | str
-"""The number of 4 bytes, or a GUID as lower-case text 8-4-4-4-12."""
-
 
 class SchemaKind(StrEnum):
     """The languages of schemas, by the registry's names."""

@@ -33,6 +33,7 @@ class Replayed:
     dead_letters: int = 0
     erased: int = 0
     out_of_time: int = 0
+    without_schema: int = 0
 
 
 @dataclass(slots=True)
@@ -81,6 +82,7 @@ class Replay(Reading):
         self.done.dead_letters += flushed.dead_letters
         self.done.erased += flushed.erased
         self.done.out_of_time += chunk.out_of_time
+        self.done.without_schema += chunk.without_schema
         if self._commits.pending.due(time.monotonic(), Pace.BACKLOG):
             await self._recompute(hot_too=False)
         await asyncio.to_thread(self._store_progress)

@@ -35,7 +35,8 @@ class Forecast:
     """Records that would be read, counted by their fate.
 
     ``duplicates`` are valid events that are facts already, or come more than once in the span. Known dead letters are
-    stored. What is ``out_of_time``, too late or in the future, gets no dead letter from a replay.
+    stored. Records ``out_of_time`` (too late or in the future) and ``without_schema`` (which the registry does not
+    know) get no dead letter from a replay.
     """
 
     records: int = 0
@@ -45,6 +46,7 @@ class Forecast:
     known_dead_letters: int = 0
     erased: int = 0
     out_of_time: int = 0
+    without_schema: int = 0
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ class DryRun(Reading):
         if len(chunk.columns):
             self._keep(chunk)
         forecast.out_of_time += chunk.out_of_time
+        forecast.without_schema += chunk.without_schema
         known = known_letters(self.store, chunk.letters)
         forecast.known_dead_letters += known
         forecast.new_dead_letters += len(chunk.letters) - known

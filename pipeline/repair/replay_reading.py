@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka import TopicPartition
 
 from pipeline.core.clocks import Moment
 from pipeline.core.effects import State
+from pipeline.core.envelope.frames import Reader, SchemaKey, Schemas, keys_needed
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
 from pipeline.core.place import Place
 from pipeline.core.records import time_of
@@ -24,6 +26,12 @@ from pipeline.kafka.topics import missing_topics, never_create_topics
 from schemas.grain import MS_PER_SECOND
 from schemas.limits import PARTITION_FETCH_BYTES
 from schemas.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class SchemaLacking(Stop):
+    """A schema that records need cannot be had before somebody mends a setting."""
 
 
 class NothingToReplay(Stop):
@@ -59,6 +67,8 @@ class Bounds:
 
 POLL_MS = 500
 RECORDS_A_POLL = 20_000
+SCHEMA_SECONDS = 0.1
+"""Between two looks for a schema that is missing."""
 EPOCH = 0
 """A replay reads each partition once; the worker counts its readings."""
 
@@ -71,6 +81,7 @@ class Reading:
     wanted: Wanted
     clock: Callable[[], Moment]
     gaps: Mapping[Place, Sequence[Gap]]
+    schemas: Schemas | None
 
     @property
     def topics(self) -> frozenset[str]:
@@ -86,13 +97,34 @@ class Reading:
         policy = FlushPolicy(s.flush_events, s.flush_bytes, s.flush_seconds)
         rules = Rules(0, int(s.future_skew_seconds * MS_PER_SECOND))
         chunk = Chunk(is_second_reading=True)
-        async for batch in read_batches(consumer, self.wanted, bounds, self.gaps):
+        async for read in read_batches(consumer, self.wanted, bounds, self.gaps):
+            batch = await with_readers(read, self.schemas)
             chunk.add(batch, rules, state.clock.as_theirs(self.clock()), state.facts_floor_ms, time.monotonic())
             if policy.is_due(chunk.records, chunk.size_bytes, chunk.opened_at, time.monotonic()):
                 yield chunk
                 chunk = Chunk(is_second_reading=True)
         if chunk.ends:
             yield chunk
+
+
+async def with_readers(batch: Batch, schemas: Schemas | None) -> Batch:
+    """The batch with readers for its records; waits for a registry that is away. Raises SchemaLacking for a mistake."""
+    if schemas is None:
+        return batch
+    readers: dict[SchemaKey, Reader] = {}
+    left, told = {key for _, key in keys_needed(batch.records)}, ""
+    while left:
+        looked = schemas.look(left)
+        readers |= looked.readers
+        left = {*looked.missing}
+        for cause in looked.missing.values():
+            sentence = f"a schema cannot be had: {cause.why}; {cause.remedy}"
+            if not cause.passes:
+                raise SchemaLacking(sentence)
+            if sentence != told:
+                log.info("%s", told := sentence)
+        await asyncio.sleep(SCHEMA_SECONDS if left else 0)
+    return replace(batch, readers=readers)
 
 
 @contextlib.asynccontextmanager

@@ -32,6 +32,7 @@ from pipeline.kafka.consumer import Hooks
 from pipeline.kafka.faust_app import App, build_app
 from pipeline.kafka.log import KafkaLog
 from pipeline.kafka.topics import require_topics
+from pipeline.registry.schemas import open_schemas
 from pipeline.runner import Retrying, Threads
 from pipeline.worker.admin import AdminServer, admin_app
 from pipeline.worker.health import Health, show_health
@@ -116,12 +117,11 @@ class Worker:
             self._fatal.set_result(error)
 
     async def _work(self, stop: asyncio.Event) -> None:
+        schemas = open_schemas(self.settings, time.monotonic)
         connected = await self._connect(stop)
         if not connected:
             return
         hooks = Hooks(
-            session_timeout_seconds=self.settings.kafka_session_timeout_seconds,
-            heartbeat_seconds=self.settings.kafka_heartbeat_seconds,
             buffer_bytes=self.settings.buffer_bytes,
             ledger=self.ledger,
             waiting=self.waiting,
@@ -129,6 +129,7 @@ class Worker:
             now=self.seen.now,
             start=self._choose_starts,
             read_gaps=self._read_gaps,
+            schemas=schemas,
             is_blocked=lambda: self._lanes is None or self._lanes.is_blocked(),
             fatal=self.fatal,
         )

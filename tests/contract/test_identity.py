@@ -107,7 +107,7 @@ def test_a_dry_run_tells_types_apart(store: Store) -> None:
     known = facts(("a", "1", SENT, 0, NOON))
     store.perform(InsertFacts(known))
     met = Chunk(columns=facts(("a", "1", SENT, 0, NOON), ("a", "1", DELIVERED, 0, NOON)), records=2)
-    dry_run = DryRun(read_settings({}), Wanted(0, 1), this_moment, {}, store)
+    dry_run = DryRun(read_settings({}), Wanted(0, 1), this_moment, {}, None, store)
     assert dry_run.look_at(met, {}, Forecast()) == 2
     assert dry_run.count_new(2) == 1
 

@@ -72,7 +72,7 @@ def test_keys_count_once_and_only_while_no_statement_can_outlive_them(url: str, 
 
 def dry_run(target: str | Endpoint) -> DryRun:
     store = Store(target, "cluster", "replay", 30)
-    return DryRun(read_settings({}), Wanted(0, 1), this_moment, {}, store)
+    return DryRun(read_settings({}), Wanted(0, 1), this_moment, {}, None, store)
 
 
 def met(*events: str) -> Chunk:

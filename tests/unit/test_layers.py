@@ -15,6 +15,7 @@ ALLOWED = {
 }
 PURE = (
     "pipeline/core",
+    "pipeline/registry/payloads",
     *(
         f"api/{n}.py"
         for n in ("params", "window", "cursor", "cache_key", "answer", "render", "negotiate", "openapi", "head")
@@ -30,7 +31,7 @@ EXEMPT = {"pipeline/core/ledger.py": {"threading"}, "pipeline/core/clocks.py": {
 
 MOST_LINES = 300
 
-MOST_ROOMS, MOST_FLOORS, MOST_ARROWS = 11, 4, 31
+MOST_ROOMS, MOST_FLOORS, MOST_ARROWS = 11, 4, 33
 
 
 def packages(file: Path) -> set[str]:

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from pipeline.core.exact import FieldError
+from pipeline.core.records import Headers
 from pipeline.core.refusal import Refused, excerpt
 from schemas.message_event import FIELD_RULES, MAX_EVENT_ID_CHARACTERS, TYPES, DeadLetterReason
 
@@ -27,9 +28,6 @@ _TYPE: Final = re.compile(rf"(?:.*[^A-Za-z0-9_-])?({'|'.join(map(re.escape, TYPE
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
-
-Headers = Mapping[bytes, bytes | None]
-"""Headers of a record by name; of one that comes twice, the last."""
 
 
 def content_type(headers: Headers) -> str:

@@ -1,12 +1,13 @@
 """Frames of a schema registry as Confluent writes them: which schema, by number or GUID, and the payload behind it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
-from pipeline.core.envelope.cloudevents import Headers
 from pipeline.core.looks import look_of
+from pipeline.core.records import Headers, RawRecord, headers_of
 from pipeline.core.refusal import Refused, look_sentence
+from pipeline.core.waiting import Cause
 from schemas.message_event import DeadLetterReason
 
 MAGIC: Final = b"\0"
@@ -20,6 +21,21 @@ Reader = Callable[[bytes], bytes]
 """The JSON text of what a payload of one schema holds. Raises FieldError, Refused, or anything."""
 Readers = Mapping[SchemaKey, Reader]
 """A reader for every schema that a batch needs: also for those that are unknown, which refuses."""
+
+
+class Looked(NamedTuple):
+    """Readers of the schemas that were looked up, and why others cannot be had yet."""
+
+    readers: Readers
+    missing: Mapping[SchemaKey, Cause]
+
+
+class Schemas(Protocol):
+    """The schemas of a registry, as far as they are known."""
+
+    def look(self, keys: Collection[SchemaKey]) -> Looked:
+        """Look up schemas without waiting; what is missing is asked for from now on."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,16 @@ def needed(value: bytes | None, headers: Headers) -> SchemaKey | None:
     except Refused:
         return None
     return None if frame.is_json else frame.key
+
+
+def keys_needed(records: Sequence[RawRecord]) -> list[tuple[int, SchemaKey]]:
+    """The offsets of the records that need schemas, with these. Hot, once per record."""
+    return [
+        (record.offset, key)
+        for record in records
+        if ((value := record.value) and value[0] == 0) or record.headers
+        if (key := needed(value, headers_of(record.headers))) is not None
+    ]
 
 
 def unframed(value: bytes, headers: Headers, readers: Readers | None) -> bytes:

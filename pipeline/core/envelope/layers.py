@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 import msgspec
 
 from pipeline.core.envelope import cloudevents, connect, frames
-from pipeline.core.envelope.cloudevents import Attributes, Headers
+from pipeline.core.envelope.cloudevents import Attributes
 from pipeline.core.envelope.frames import Readers
+from pipeline.core.records import Headers
 from pipeline.core.refusal import Refused
 from schemas.message_event import MAX_RECORD_BYTES, DeadLetterReason
 

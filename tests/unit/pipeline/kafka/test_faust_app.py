@@ -31,8 +31,6 @@ def test_the_framework_remembers_no_offset_to_drop_messages_by() -> None:
 def hooks() -> Hooks:
     """What a worker would give, with nothing behind it."""
     return Hooks(
-        session_timeout_seconds=10.0,
-        heartbeat_seconds=3.0,
         buffer_bytes=1 << 20,
         ledger=Ledger(),
         waiting=Waiting(),
@@ -40,6 +38,7 @@ def hooks() -> Hooks:
         now=lambda: None,
         start=lambda _: {},
         read_gaps=dict,
+        schemas=None,
         is_blocked=lambda: False,
         fatal=print,
     )

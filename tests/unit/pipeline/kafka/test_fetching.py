@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
+from pipeline.core.envelope.frames import Readers
 from pipeline.core.flush import Batch
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
@@ -74,9 +75,11 @@ class WatchedLedger(Ledger):
         size_bytes: int,
         now: float,
         unreadable: Sequence[DeadLetter] = (),
+        *,
+        readers: Readers | None = None,
     ) -> Batch | None:
         self.look(next_offset)
-        return super().take(place, records, next_offset, size_bytes, now, unreadable)
+        return super().take(place, records, next_offset, size_bytes, now, unreadable, readers=readers)
 
 
 def test_nothing_runs_between_a_moved_position_and_the_ledger_that_knows_it() -> None:

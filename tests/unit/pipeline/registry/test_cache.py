@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable
 
 import pytest
 
+from pipeline.core.envelope.frames import SchemaKey
 from pipeline.registry.cache import MOST_QUEUED, MOST_READERS, Cache, Looked, Refused, Unknown
 from pipeline.registry.errors import Away, NotThere, Refuses, RegistryError, Unusable
-from pipeline.registry.schema import SchemaKey
 
 ABSENT = NotThere("no schema", "register it")
 AWAY = Away("no answer", "it is asked again")

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from pipeline.core.envelope.frames import SchemaKey
 from pipeline.registry.cache import Refused, Unknown
 from pipeline.registry.client import Client
 from pipeline.registry.errors import Unusable
 from pipeline.registry.resolver import Resolver
-from pipeline.registry.schema import Schema, SchemaKey, SchemaKind
+from pipeline.registry.schema import Schema, SchemaKind
 from schemas.registry_access import Access
 from tests.support.endpoint import Clock
 from tests.support.schema_registry import FakeRegistry, Scripted

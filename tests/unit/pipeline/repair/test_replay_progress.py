@@ -140,6 +140,7 @@ def test_the_event_loop_is_not_blocked_by_progress(resume: bool, monkeypatch: py
         wanted=SPAN,
         clock=lambda: at(0),
         gaps={},
+        schemas=None,
         perform=retrying(),
         replays=replays,
     )

@@ -217,7 +217,7 @@ def test_a_topic_or_a_partition_that_does_not_exist_is_named(
 def test_what_is_named_is_looked_up_and_else_all_that_is_listed() -> None:
     def topics(**named: Any) -> frozenset[str]:
         settings = read_settings({"MSGMETRICS_KAFKA_TOPIC": "a,b,c"})
-        return Reading(settings, Wanted(0, 9, **named), lambda: at(0), {}).topics
+        return Reading(settings, Wanted(0, 9, **named), lambda: at(0), {}, None).topics
 
     assert topics() == {"a", "b", "c"}
     assert topics(topics=frozenset({"a", "b"})) == {"a", "b"}
@@ -226,7 +226,7 @@ def test_what_is_named_is_looked_up_and_else_all_that_is_listed() -> None:
 
 def test_every_chunk_of_a_replay_is_a_second_reading() -> None:
     log = Log({P0: log_of([(5, 1)] * 20)}, {P0: 20})
-    reading = Reading(read_settings({"MSGMETRICS_FLUSH_EVENTS": "5"}), Wanted(0, 30), lambda: at(0), {})
+    reading = Reading(read_settings({"MSGMETRICS_FLUSH_EVENTS": "5"}), Wanted(0, 30), lambda: at(0), {}, None)
 
     async def run() -> list[bool]:
         bounds = await find_bounds(cast(LogConsumer, log), {TOPIC}, reading.wanted)

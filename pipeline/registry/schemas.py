@@ -1,0 +1,75 @@
+"""The schemas of a registry as the core asks for them: a reader for each that is decided, and why others lack."""
+
+import importlib.util
+from collections.abc import Callable, Collection
+
+from pipeline.core.envelope.frames import Looked, Reader, SchemaKey
+from pipeline.core.refusal import Refused
+from pipeline.errors import Stop
+from pipeline.registry.cache import Refused as Unreadable
+from pipeline.registry.cache import Unknown
+from pipeline.registry.client import Client
+from pipeline.registry.errors import Refuses
+from pipeline.registry.payloads.readers import reader_of
+from pipeline.registry.resolver import Resolver
+from pipeline.registry.schema import Schema
+from schemas.message_event import DeadLetterReason
+from schemas.registry_access import TOKEN_SETTING, URL_SETTING, Access
+from schemas.settings import Settings
+from schemas.token_file import TokenError
+
+
+class RegistrySchemas:
+    """Readers for what one registry describes. ``access`` is asked anew for every schema, since tokens change.
+
+    A schema that is unknown, or that nobody can read by, has a reader too, which refuses.
+    """
+
+    def __init__(self, access: Callable[[], Access], monotonic: Callable[[], float]) -> None:
+        self._access = access
+        self._resolver: Resolver[Reader] = Resolver(self._fetch, reader_of, monotonic)
+
+    def look(self, keys: Collection[SchemaKey]) -> Looked:
+        """Look up schemas without waiting; what is missing is asked for from now on. For any thread."""
+        found = self._resolver.look(keys)
+        return Looked({**found.readers, **{key: _refusing(x) for key, x in found.verdicts.items()}}, found.missing)
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        self._resolver.close()
+
+    def _fetch(self, key: SchemaKey) -> Schema:
+        return client(self._access).fetch(key)
+
+
+def open_schemas(settings: Settings, monotonic: Callable[[], float]) -> RegistrySchemas | None:
+    """The schemas of the registry that is set, if one is. Raises Stop where what reads them is not installed."""
+    if not settings.schema_registry_url:
+        return None
+    if importlib.util.find_spec("google.protobuf") is None:
+        raise Stop(f"{URL_SETTING} needs the extra `registry`; install it: pip install 'message-metrics[registry]'")
+
+    def access() -> Access:
+        found = settings.schema_registry
+        assert found is not None
+        return found
+
+    return RegistrySchemas(access, monotonic)
+
+
+def client(access: Callable[[], Access]) -> Client:
+    """A client with the credentials of this moment. Raises Refuses where they cannot be read."""
+    try:
+        return Client(access())
+    except TokenError as error:
+        raise Refuses(str(error), f"check {TOKEN_SETTING}") from None
+
+
+def _refusing(verdict: Unknown | Unreadable) -> Reader:
+    is_unknown = isinstance(verdict, Unknown)
+    reason = DeadLetterReason.UNKNOWN_SCHEMA if is_unknown else DeadLetterReason.INVALID_FIELD
+
+    def read(_: bytes) -> bytes:
+        raise Refused(reason, verdict.sentence)
+
+    return read
