@@ -1,6 +1,7 @@
 """``msgmetrics doctor``: a line for everything that a worker and the API need, with the remedy."""
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,6 +33,9 @@ from pipeline.clickhouse.client import sql as pipeline_sql
 from pipeline.clock import this_moment
 from pipeline.core.clocks import MOST_SKEW_MS, ClockReading
 from pipeline.core.place import Place
+from pipeline.errors import Stop
+from pipeline.registry.errors import RegistryError
+from pipeline.registry.schemas import open_schemas
 from schemas.connection import first_line, redact
 from schemas.settings import Settings
 
@@ -43,7 +47,7 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1", "[::1]"}
 def doctor(context: Context) -> None:
     """Check what a worker needs, and say what to do.
 
-    Settings, Kafka, the topics, ClickHouse, clocks and migrations. Exit code 1 when something fails.
+    Settings, Kafka, topics, the schema registry, ClickHouse, clocks and migrations. Exit code 1 when something fails.
     """
     failed = False
     for finding in examine(context.settings):
@@ -78,6 +82,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield Finding(Verdict.FAIL, str(error))
     else:
         yield from _kafka(settings, states)
+    yield from schema_registry(settings)
     try:
         with command_errors(settings):
             client = open_clickhouse(settings, timeout_seconds=LOOK_SECONDS)
@@ -119,6 +124,18 @@ def _kafka(settings: Settings, states: Mapping[str, TopicState]) -> Iterator[Fin
             yield Finding(Verdict.FAIL, sentence)
         yield from (Finding(Verdict.WARN, sentence) for sentence in topic_warnings(topic, state))
     yield from (Finding(Verdict.NOTE, sentence) for sentence in topic_notes(states))
+
+
+def schema_registry(settings: Settings) -> Iterator[Finding]:
+    """A finding on the schema registry, if one is set."""
+    try:
+        if (schemas := open_schemas(settings, time.monotonic)) is None:
+            return
+        schemas.check()
+    except (RegistryError, Stop) as error:
+        yield Finding(Verdict.FAIL, str(error))
+    else:
+        yield Finding(Verdict.OK, f"a schema registry answers at {settings.schema_registry_url}")
 
 
 def _clickhouse(client: Client, settings: Settings, states: Mapping[str, TopicState]) -> Iterator[Finding]:

@@ -34,12 +34,23 @@ class RegistrySchemas:
         found = self._resolver.look(keys)
         return Looked({**found.readers, **{key: _refusing(x) for key, x in found.verdicts.items()}}, found.missing)
 
+    def check(self) -> None:
+        """Return if a schema registry answers to these credentials. Blocks; raises RegistryError."""
+        self._client().check()
+
     def close(self) -> None:
         """Ask for nothing more."""
         self._resolver.close()
 
     def _fetch(self, key: SchemaKey) -> Schema:
-        return client(self._access).fetch(key)
+        return self._client().fetch(key)
+
+    def _client(self) -> Client:
+        """A client with the credentials of this moment. Raises Refuses where they cannot be read."""
+        try:
+            return Client(self._access())
+        except TokenError as error:
+            raise Refuses(str(error), f"check {TOKEN_SETTING}") from None
 
 
 def open_schemas(settings: Settings, monotonic: Callable[[], float]) -> RegistrySchemas | None:
@@ -55,14 +66,6 @@ def open_schemas(settings: Settings, monotonic: Callable[[], float]) -> Registry
         return found
 
     return RegistrySchemas(access, monotonic)
-
-
-def client(access: Callable[[], Access]) -> Client:
-    """A client with the credentials of this moment. Raises Refuses where they cannot be read."""
-    try:
-        return Client(access())
-    except TokenError as error:
-        raise Refuses(str(error), f"check {TOKEN_SETTING}") from None
 
 
 def _refusing(verdict: Unknown | Unreadable) -> Reader:
