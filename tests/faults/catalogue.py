@@ -26,6 +26,7 @@ KEPT_KEYS = (
     "::test_late_events_count_though_a_recompute_was_refused_for_longer_than_its_keys_are_kept"
 )
 TOPICS = "tests/integration/test_topics.py::test_topics_come_and_go_while_it_runs_and_every_number_stays_exact"
+FRAMED = "tests/integration/test_schema_registry.py"
 CLOCKS = "tests/integration/test_wrong_clocks.py"
 
 
@@ -36,6 +37,7 @@ class Target(StrEnum):
     CLICKHOUSE = "ClickHouse"
     WORKER = "worker"
     CLOCK = "clock"
+    REGISTRY = "registry"
     RECORD = "record"
 
 
@@ -250,6 +252,20 @@ FAULTS: tuple[Fault, ...] = (
         "clock-behind", Target.CLOCK, "a producer's clock is a day behind",
         "its events are late: counted in closed buckets of the day before", "records with such times",
         (RECORDS, CHAOS),
+    ),
+    Fault(
+        "registry-away", Target.REGISTRY, "the schema registry breaks off every connection",
+        "only partitions that need a schema of it wait, saying so; no trace in any number", "one that the test plays",
+        (CHAOS, f"{FRAMED}::test_a_registry_that_is_away_makes_only_the_partitions_wait_that_need_it"),
+        Rig.silence_registry, (2, 12),
+    ),
+    Fault(
+        "registry-lags", Target.REGISTRY, "the registry has a schema only after records that name it", NO_TRACE,
+        "404 for 1.5 s, all through the load", (CHAOS,),
+    ),
+    Fault(
+        "record-envelopes", Target.RECORD, "events in every envelope, the same event in several of them",
+        "each counts once", "one drawn for each record", (CHAOS,),
     ),
     Fault(
         "record-broken", Target.RECORD, "every way to break the contract",

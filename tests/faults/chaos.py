@@ -76,7 +76,7 @@ def run(directory: Path, seed: int, seconds: float, say: Callable[[str], None]) 
         say(f"planned {planned}")
     rig = Rig(directory, workers=2 + seed % 2, say=say)
     try:
-        load, url = Load(rig.system, seed, RATE), rig.system.start_api()
+        load, url = Load(rig.system, seed, RATE, rig.wrapping), rig.system.start_api()
         with Reader(url, make_keys(rig.system)) as reader:
             load.start()
             try:
@@ -88,7 +88,7 @@ def run(directory: Path, seed: int, seconds: float, say: Callable[[str], None]) 
             assert not load.problems, f"the load failed, which is no fault of the product: {load.problems[:5]}"
             rig.supervise()
             check_everything(rig.system, load.ledger, datetime.now(UTC))
-            check_places(rig.system)
+            check_places(rig.system, rig.wrapping.inner)
             reader.nothing_is_late_any_more()
             seen = reader.answers
             wait_until("the reader to have read everything", lambda: reader.answers > seen + 24, 60)

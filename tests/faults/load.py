@@ -1,5 +1,5 @@
-"""A load in which everything is odd that a producer can make odd: codecs, names of headers, late and broken records,
-doubled ones, a clock a day behind or an hour ahead, transactions that are given up."""
+"""A load in which everything is odd that a producer can make odd: codecs, envelopes, names of headers, late and broken
+records, doubled ones, a clock a day behind or an hour ahead, transactions that are given up."""
 
 import itertools
 import threading
@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException, Producer
 
 from pipeline.core.place import Place
+from tests.faults.wrapping import Wrapping
 from tests.support.ledger import Ledger, Produced
 from tests.support.raw_produce import produce_raw
 from tests.support.record_batch import BatchSpec, Part
@@ -35,9 +36,9 @@ One is left open wherever the broker breaks in the middle of it: the recount mus
 class Load:
     """Produces ``rate`` events a second until ``stop``; ``ledger`` then knows what must come of them."""
 
-    def __init__(self, system: System, seed: int, rate: int) -> None:
+    def __init__(self, system: System, seed: int, rate: int, wrapping: Wrapping) -> None:
         self.ledger, self._never = Ledger(seed=seed), Ledger(seed=seed + 1_000_000)
-        self._system, self._rate = system, rate
+        self._system, self._rate, self._wrapping = system, rate, wrapping
         self.problems: list[str] = []
         self.troubles: Counter[str] = Counter()
         """What the producers said, and got over or not."""
@@ -116,7 +117,11 @@ class Load:
         return True
 
     def _send(self, producer: Producer, record: Produced) -> None:
-        producer.produce(self._system.topic_of(record.value), record.value, key=record.key, on_delivery=self._delivered)
+        topic, value, headers = self._system.topic_of(record.value), record.value, list[Any]()
+        if value is not None and record.reason is None:
+            sent = self._wrapping.wrapped(value)
+            value, headers = sent.value, list(sent.headers)
+        producer.produce(topic, value, key=record.key, headers=headers, on_delivery=self._delivered)
 
     def _delivered(self, error: Any, _: Any) -> None:
         if error is not None:

@@ -12,6 +12,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from pipeline.core.place import Place
 from pipeline.errors import EXIT_UNREACHABLE
 from tests.faults.proxy import FaultyProxy
+from tests.faults.wrapping import Wrapping
 from tests.support.faketime import MISSING, Clock, has_faketime
 from tests.support.kafka_broker import TWO_DISKS, KafkaBroker
 from tests.support.system import ROOT, Process, System, wait_until
@@ -46,7 +47,10 @@ class Rig:
         self.say = say
         self.problems: list[str] = []
         broker = KafkaBroker(directory / "kafka", ROOT / ".cache", TWO_DISKS).start()
-        self.system = System(directory, partitions=2, broker=broker, topics=TOPICS, **SETTINGS)
+        self.wrapping = Wrapping(seed=workers)
+        self.wrapping.registry.__enter__()
+        settings = SETTINGS | {"schema_registry_url": self.wrapping.registry.url}
+        self.system = System(directory, partitions=2, broker=broker, topics=TOPICS, **settings)
         self.proxy = FaultyProxy(self.system.clickhouse_port)
         self._started = 0
         self._absent: set[int] = set()
@@ -56,6 +60,7 @@ class Rig:
     def close(self) -> None:
         self.system.__exit__(None, None, None)
         self.proxy.stop()
+        self.wrapping.registry.__exit__(None, None, None)
 
     def _start_worker(self, slot: int) -> Process:
         self._started += 1
@@ -142,6 +147,12 @@ class Rig:
         """What waits to be recomputed was staged an hour ago, as it were."""
         self.system.database.command("TRUNCATE TABLE recompute_keys")
         self.proxy.calm()
+
+    # -- the schema registry ------------------------------------------------------------------------------------
+
+    def silence_registry(self, _: random.Random) -> Undo:
+        self.wrapping.answers.is_away = True
+        return lambda: setattr(self.wrapping.answers, "is_away", False)
 
     # -- workers ------------------------------------------------------------------------------------------------
 
