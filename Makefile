@@ -65,8 +65,8 @@ LOCK := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-
 
 lock: ## write the lock files anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
-	$(BIN)/pip-compile $(LOCK) --extra embedded --extra test --output-file requirements.lock pyproject.toml
-	$(BIN)/pip-compile $(LOCK) -c requirements.lock --output-file requirements-runtime.lock pyproject.toml
+	$(BIN)/pip-compile $(LOCK) --extra embedded --extra registry --extra test --output-file requirements.lock pyproject.toml
+	$(BIN)/pip-compile $(LOCK) -c requirements.lock --extra registry --output-file requirements-runtime.lock pyproject.toml
 	$(BIN)/pip-compile $(LOCK) -c requirements.lock --only-build-deps --build-deps-for wheel \
 		--output-file requirements-build.lock pyproject.toml
 

@@ -1,18 +1,20 @@
 """From the bytes of a record to a row of facts, or to a dead letter that says why not. Pure: time is an argument."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from pipeline.core.envelope.frames import Readers
-from pipeline.core.event import Event, decode_cloud_event, decode_event
+from pipeline.core.envelope.layers import Envelope
+from pipeline.core.event import decode_event
 from pipeline.core.exact import LATEST_MS, FieldError
-from pipeline.core.opening import NoEvent, decode_record
+from pipeline.core.opening import NoEvent, decode_record, open_record
 from pipeline.core.place import Place
 from pipeline.core.records import NO_TIMES, Columns, DeadLetter, RawRecord, time_of
 from pipeline.core.refusal import Refused, excerpt
+from pipeline.core.shortcuts import Decode, shortcut
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import second
 from schemas.message_event import (
@@ -38,7 +40,7 @@ class Decoded:
 
 def decode_batch(
     place: Place,
-    records: Iterable[RawRecord],
+    records: Sequence[RawRecord],
     now_ms: int,
     future_skew_ms: int,
     facts_floor_ms: int,
@@ -55,17 +57,21 @@ def decode_batch(
     add_channel, add_code, add_cost = into.channel.append, into.error_code.append, into.cost_micros.append
     add_time, add_record, add_offset = into.occurred_ms.append, into.record_ms.append, into.offset.append
     before = len(into)
-    decode: Callable[[bytes | None], Event] = decode_event
+    around: tuple[Envelope, ...] = ()
+    decode: Decode = decode_event
     for record in records:
         try:
             event, micros, occurred_ms = decode(record.value)
         except Exception:
             try:
-                event, micros, occurred_ms = decode_record(record.value, record.headers, readers)
+                opened = open_record(record.value, record.headers, readers)
             except NoEvent as refusal:
                 letters.append(_refused(place, record, refusal))
                 continue
-            decode = decode_event if decode is decode_cloud_event else decode_cloud_event  # the next may be like it
+            event, micros, occurred_ms = opened.event
+            if opened.around != around:  # the next is probably like it
+                around = opened.around
+                decode = shortcut(around, records, readers)
         record_ms = record.timestamp
         is_early = occurred_ms > latest_ms
         if record_ms is None or not occurred_ms <= record_ms < LATEST_MS:  # rare: events precede their records

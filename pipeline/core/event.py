@@ -1,7 +1,7 @@
 """The event in the bytes of one JSON object, by every rule that depends on these alone."""
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
@@ -43,24 +43,17 @@ _VALID: Final = {"event_id": "e", "type": TYPES[0], "org_id": "o", "channel": "c
 _channels, _costs, _seconds, _suffixes = _Channels(), Costs(), Seconds(), Suffixes()
 
 
+REQUIRED: Final = {f.name for f in msgspec.structs.fields(MessageEvent) if f.required}
+"""The fields that an event must have."""
 Event = tuple[MessageEvent, int, int]
 """An event, its cost in millionths of a cent and its time in epoch milliseconds."""
 
 
-class _CloudEvent(msgspec.Struct, gc=False):
-    """A CloudEvent whose data is a whole event. What has an organization itself may only look like one."""
-
-    specversion: Literal["1.0"]
-    data: MessageEvent
-    org_id: msgspec.UnsetType = msgspec.UNSET
-
-
 _read_event = msgspec.json.Decoder(MessageEvent).decode
-_read_cloud_event = msgspec.json.Decoder(_CloudEvent).decode
 
 
 def decode_event(value: bytes | None, read: Callable[[bytes], MessageEvent] = _read_event) -> Event:
-    """The event that a text is, with nothing around it.
+    """The event that a text is, with nothing around it but what ``read`` knows of.
 
     Applies every rule that depends on the bytes alone. Raises Refused, FieldError or one of msgspec's errors;
     ``explain`` turns whatever it is into a reason and a sentence.
@@ -84,18 +77,6 @@ def decode_event(value: bytes | None, read: Callable[[bytes], MessageEvent] = _r
     if event.error_code is not None and (TYPE_CODES[event.type] != FAILED or event.error_code == OTHER_KEY):
         raise FieldError("error_code", _ERROR_CODE)
     return event, _costs[bytes(event.cost_cents)], occurred_ms
-
-
-def decode_cloud_event(value: bytes | None) -> Event:
-    """The event that is the data of a CloudEvent, by a shortcut: raises where that may be otherwise.
-
-    The general way (``pipeline/core/opening.py``) has the same outcome, and takes six times as long.
-    """
-    return decode_event(value, _data_of)
-
-
-def _data_of(value: bytes) -> MessageEvent:
-    return _read_cloud_event(value).data
 
 
 def _decode_again(value: bytes, error: msgspec.DecodeError) -> MessageEvent:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipeline.core.envelope import cloudevents
+from pipeline.core.envelope.cloudevents import fill
 from pipeline.core.envelope.frames import Readers
-from pipeline.core.envelope.layers import Envelope, Layer, Record, Spelling, next_envelope
-from pipeline.core.event import Event, decode_event
+from pipeline.core.envelope.layers import Content, Envelope, Layer, Record, Spelling, content_of, next_envelope
+from pipeline.core.event import REQUIRED, Event, decode_event
 from pipeline.core.exact import FieldError
 from pipeline.core.lenient import AROUND_BYTES, AROUND_HALVES, NOBODY, Named, agreed, named_in
 from pipeline.core.records import headers_of
@@ -24,7 +24,14 @@ class NoEvent(Exception):
         self.reason, self.detail, self.named = reason, detail, named
 
 
-class _Opened(NamedTuple):
+class Opened(NamedTuple):
+    """The event of a record, and what stood around it, the outermost first."""
+
+    event: Event
+    around: tuple[Envelope, ...]
+
+
+class _Found(NamedTuple):
     """The event in a value; or why there is none, with the text that comes nearest to one, and what is around that."""
 
     outcome: Event | Exception
@@ -37,66 +44,79 @@ def decode_record(value: bytes | None, headers: RecordHeaders, readers: Readers 
 
     Raises NoEvent.
     """
-    try:
-        return decode_event(value)
-    except Exception as none:
-        error = none
+    return open_record(value, headers, readers).event
+
+
+def open_record(value: bytes | None, headers: RecordHeaders, readers: Readers | None) -> Opened:
+    """The same, with what stands around it."""
     if not value or len(value) > MAX_RECORD_BYTES:
-        raise NoEvent(*explain(error, value), NOBODY)
+        raise NoEvent(*explain(_refusal(value), value), NOBODY)
     record = Record(headers_of(headers), readers)
-    opened = _open(value, error, record, _as_it_is)
-    if isinstance(opened.outcome, Exception):
-        opened = _around_halves(opened, *(_open(value, error, record, spelling) for spelling in AROUND_HALVES))
-    if isinstance(opened.outcome, Exception):
-        reason, why = explain(opened.outcome, opened.nearest)
-        detail = f"{', '.join(opened.around)}: {why}" if opened.around else why
-        one, other = (spelling(_open(value, error, record, spelling).nearest) for spelling in AROUND_BYTES)
+    found = _open(value, record, _as_it_is)
+    if isinstance(found.outcome, Exception):
+        found = _around_halves(found, *(_open(value, record, spelling) for spelling in AROUND_HALVES))
+    if isinstance(found.outcome, Exception):
+        reason, why = explain(found.outcome, found.nearest)
+        detail = f"{', '.join(found.around)}: {why}" if found.around else why
+        one, other = (spelling(_open(value, record, spelling).nearest) for spelling in AROUND_BYTES)
         raise NoEvent(reason, detail, named_in(one, other))
-    return opened.outcome
+    return Opened(found.outcome, found.around)
 
 
 def _as_it_is(text: bytes) -> bytes:
     return text
 
 
-def _open(value: bytes, error: Exception, record: Record, spelling: Spelling) -> _Opened:
+def _refusal(text: bytes | None) -> Exception:
+    """Why a text is no event."""
+    try:
+        decode_event(text)
+    except Exception as error:
+        return error
+    raise AssertionError("it is one")
+
+
+def _open(value: bytes, record: Record, spelling: Spelling) -> _Found:
     """Open one envelope after the other, until there is an event in it or no further one."""
-    layer, opened = Layer(value), _Opened(error, value, ())
-    while isinstance(opened.outcome, Exception) and layer.refusal is None:
-        around = layer.around
+    layer = Layer(value)
+    while True:
+        nearest, around = layer.value, layer.around
         try:
-            if (found := next_envelope(layer, record, spelling)) is None:
-                break
+            content = content_of(layer, record.headers, spelling)
+            nearest, outcome = _tried(layer, content)
+            if layer.refusal is not None or isinstance(outcome, tuple):
+                return _Found(outcome or _refusal(nearest), nearest, around)
+            if (found := next_envelope(layer, content, record)) is None:
+                return _Found(outcome or _refusal(nearest), nearest, around)
             around = (*around, found.envelope)
             layer = found.open()
-        except Exception as refusal:
-            return _Opened(refusal, opened.nearest, around)
-        opened = _tried(layer, spelling)
-    return opened
-
-
-def _tried(layer: Layer, spelling: Spelling) -> _Opened:
-    """A layer taken for an event: as it is, and if that is none, with what attributes add to it."""
-    text = layer.value
-    try:
-        text = spelling(text)
-        return _Opened(layer.refusal or decode_event(text), text, layer.around)
-    except Exception as error:
-        outcome = error
-    if layer.attributes is not None:
-        try:
-            text = cloudevents.fill(text, layer.attributes)
-            return _Opened(decode_event(text), text, layer.around)
         except Exception as error:
-            outcome = error
-    return _Opened(outcome, text, layer.around)
+            return _Found(error, nearest, around)
 
 
-def _around_halves(opened: _Opened, one: _Opened, other: _Opened) -> _Opened:
+def _tried(layer: Layer, content: Content) -> tuple[bytes, Event | Exception | None]:
+    """A layer taken for an event, with what attributes add to it: the text, and what comes of it.
+
+    None for one that lacks a field: it may be an envelope, and to find out what exactly is wrong costs most.
+    """
+    text = content.text
+    try:
+        if layer.attributes is not None:
+            text = fill(text, content.fields, layer.attributes)
+        if layer.refusal is not None:
+            return text, layer.refusal
+        if text is content.text and not content.fields.keys() >= REQUIRED:
+            return text, None
+        return text, decode_event(text)
+    except Exception as error:
+        return text, layer.refusal or error
+
+
+def _around_halves(opened: _Found, one: _Found, other: _Found) -> _Found:
     """The event, if all that is wrong are halves of surrogate pairs in texts that are ignored; else what is wrong."""
     if isinstance(one.outcome, Exception) or isinstance(other.outcome, Exception):
         return one if len(one.around) > len(opened.around) else opened
     try:
-        return _Opened((agreed(one.outcome[0], other.outcome[0]), *one.outcome[1:]), one.nearest, one.around)
+        return _Found((agreed(one.outcome[0], other.outcome[0]), *one.outcome[1:]), one.nearest, one.around)
     except FieldError as half:
-        return _Opened(half, one.nearest, one.around)
+        return _Found(half, one.nearest, one.around)

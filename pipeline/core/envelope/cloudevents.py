@@ -26,7 +26,6 @@ _CONTENT_TYPE: Final = b"content-type"
 
 _TYPE: Final = re.compile(rf"(?:.*[^A-Za-z0-9_-])?({'|'.join(map(re.escape, TYPES))})(?:\.v[0-9]+)?", re.DOTALL)
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 
 
@@ -89,17 +88,19 @@ def problem(attributes: Attributes, content_type: str = "", name: str = "") -> R
     return None
 
 
-def fill(event: bytes, attributes: Attributes) -> bytes:
-    """The event with what it lacks, as far as the attributes tell. Raises FieldError where one of them is unfit."""
-    if not event.lstrip().startswith(b"{"):
+def fill(event: bytes, fields: Mapping[str, msgspec.Raw], attributes: Attributes) -> bytes:
+    """An event, given its fields as well, with those that it lacks, as far as the attributes tell.
+
+    The same bytes where nothing is filled. Raises FieldError where an attribute is needed and unfit.
+    """
+    if not fields:
         return event
-    fields = _fields(event)
     filled = {
         name: msgspec.Raw(msgspec.json.encode(value))
         for name, make in _MAKERS.items()
         if bytes(fields.get(name, b"null")) == b"null" and (value := make(attributes)) is not None
     }
-    return msgspec.json.encode(fields | filled) if filled else event
+    return msgspec.json.encode({**fields, **filled}) if filled else event
 
 
 def _event_id(attributes: Attributes) -> str | None:

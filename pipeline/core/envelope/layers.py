@@ -15,7 +15,7 @@ from pipeline.core.envelope.cloudevents import Attributes
 from pipeline.core.envelope.frames import Readers
 from pipeline.core.records import Headers
 from pipeline.core.refusal import Refused
-from schemas.message_event import MAX_RECORD_BYTES, DeadLetterReason
+from schemas.message_event import DeadLetterReason
 
 Spelling = Callable[[bytes], bytes]
 """JSON text in which whatever cannot be read stands in another way; or the same text."""
@@ -73,46 +73,60 @@ class Found(NamedTuple):
     open: Callable[[], Layer]
 
 
-def next_envelope(layer: Layer, record: Record, spelling: Spelling) -> Found | None:
-    """The envelope that a layer's value is; None where it is none, or of a kind that was opened already.
+class Content(NamedTuple):
+    """The text of a layer, and its fields in JSON if it is an object; none of anything else."""
+
+    text: bytes
+    fields: Fields
+
+
+def content_of(layer: Layer, headers: Headers, spelling: Spelling) -> Content:
+    """The content of a layer. Raises UnicodeDecodeError where that is no text."""
+    value = layer.value
+    if _is_frame(layer, headers) and not value.startswith(b"{"):
+        return Content(value, {})
+    text = spelling(value)
+    if not text.isascii():
+        text.decode()
+    try:
+        return Content(text, _fields(text) if text.lstrip().startswith(b"{") else {})
+    except (msgspec.DecodeError, RecursionError):
+        return Content(text, {})
+
+
+def _is_frame(layer: Layer, headers: Headers) -> bool:
+    return not layer.around and frames.is_framed(layer.value, headers)
+
+
+def next_envelope(layer: Layer, content: Content, record: Record) -> Found | None:
+    """The envelope that a layer is; None where it is none, or of a kind that was opened already.
 
     Raises Refused for those that are known and not read.
     """
-    if len(layer.value) > MAX_RECORD_BYTES:
-        return None
-    if not layer.around and frames.is_framed(layer.value, record.headers):
+    if _is_frame(layer, record.headers):
         return Found(Envelope.FRAME, lambda: _unframed(layer, record))
-    text = spelling(layer.value).lstrip()
-    fields = _fields_of(text)
-    if _CLOUD_EVENTS.isdisjoint(layer.around) and (found := _cloud_event(layer, text, fields, record.headers)):
+    fields = content.fields
+    if _CLOUD_EVENTS.isdisjoint(layer.around) and (found := _cloud_event(layer, content, record.headers)):
         return found
     if fields.keys() == connect.KEYS and Envelope.CONNECT not in layer.around:
         return Found(Envelope.CONNECT, lambda: _payload(layer, fields))
     if _CHANGE in fields and _ROWS & fields.keys():
         remedy = "publish events of their own, with its outbox event router"
         raise Refused(DeadLetterReason.INVALID_FIELD, f"the value is a change of a row, as Debezium sends it; {remedy}")
-    if text.startswith(b'"') and Envelope.STRING not in layer.around:
-        return _object_in_a_string(layer, text)
+    if not fields and Envelope.STRING not in layer.around:
+        return _object_in_a_string(layer, content.text)
     return None
-
-
-def _fields_of(text: bytes) -> Fields:
-    """The fields of a JSON object, in JSON; none of anything else."""
-    try:
-        return _fields(text) if text.startswith(b"{") else {}
-    except (msgspec.DecodeError, RecursionError):
-        return {}
 
 
 def _unframed(layer: Layer, record: Record) -> Layer:
     return layer.inside(Envelope.FRAME, frames.unframed(layer.value, record.headers, record.readers))
 
 
-def _cloud_event(layer: Layer, text: bytes, fields: Fields, headers: Headers) -> Found | None:
+def _cloud_event(layer: Layer, content: Content, headers: Headers) -> Found | None:
     content_type = cloudevents.content_type(headers)
     media = cloudevents.media_type(content_type)
-    if media == cloudevents.STRUCTURED or "specversion" in fields:
-        return Found(Envelope.STRUCTURED, lambda: _structured(layer, fields or _fields(text)))
+    if media == cloudevents.STRUCTURED or "specversion" in content.fields:
+        return Found(Envelope.STRUCTURED, lambda: _structured(layer, content.fields or _fields(content.text)))
     if media.startswith(cloudevents.MEDIA_TYPE):
         sentence = f"CloudEvents as {media} are not read; publish each as {cloudevents.STRUCTURED}, or in binary mode"
         raise Refused(DeadLetterReason.INVALID_FIELD, sentence)
@@ -149,8 +163,15 @@ def _payload(layer: Layer, fields: Fields) -> Layer:
 
 
 def _object_in_a_string(layer: Layer, text: bytes) -> Found | None:
+    if (content := object_in_string(text)) is None:
+        return None
+    return Found(Envelope.STRING, lambda: layer.inside(Envelope.STRING, content))
+
+
+def object_in_string(text: bytes) -> bytes | None:
+    """The text of the object in a JSON string; None for anything else."""
     try:
-        content = _text(text).lstrip().encode()
+        content = _text(text).lstrip().encode() if text.lstrip().startswith(b'"') else b""
     except msgspec.DecodeError:
         return None
-    return Found(Envelope.STRING, lambda: layer.inside(Envelope.STRING, content)) if content.startswith(b"{") else None
+    return content if content.startswith(b"{") else None
