@@ -15,7 +15,7 @@ from typing import Protocol
 import zstandard
 
 from deploy.errors import Usage
-from schemas.message_event import MAX_EVENT_BYTES
+from schemas.message_event import MAX_EVENT_BYTES, MAX_RECORD_BYTES
 
 STANDARD_INPUT = "-"
 BLOCK_BYTES = 1 << 20
@@ -23,6 +23,8 @@ PIECE_BYTES = 512
 """Four bytes of zstd may say 128 KiB, so that a piece becomes 16 MiB at most; of gzip it becomes 512 KiB."""
 LONGEST_LINE = 2 * MAX_EVENT_BYTES
 """An event, and room for blanks around it. Of a longer line, which is refused, no more than this is kept."""
+LONGEST_RECORD = 2 * MAX_RECORD_BYTES
+"""A whole record in one line: its bytes as base64, and what else is told of it."""
 
 HEAD_BYTES = 6
 BEGINNINGS = {
@@ -39,15 +41,18 @@ SUFFIXES = {".gz": "gzip", ".zst": "zstd"}
 
 
 @contextmanager
-def event_lines(name: str) -> Iterator[Iterator[tuple[int, bytes]]]:
-    """Lines of a file that are not blank, with their numbers from 1. Raises Usage where it cannot be read whole."""
+def event_lines(name: str, longest: int = LONGEST_LINE) -> Iterator[Iterator[tuple[int, bytes]]]:
+    """Lines of a file that are not blank, with their numbers from 1. Raises Usage where it cannot be read whole.
+
+    Of a line of more than ``longest`` bytes comes the beginning.
+    """
     title = title_of(name)
     try:
         raw = _standard_input() if name == STANDARD_INPUT else FileIO(name)
     except (OSError, ValueError) as error:
         raise _unreadable(title, error) from None
     with raw:
-        yield lines(_telling(title, _content(name, raw)))
+        yield lines(_telling(title, _content(name, raw)), longest)
 
 
 def title_of(name: str) -> str:
@@ -98,7 +103,9 @@ def _content(name: str, raw: FileIO) -> Iterator[bytes]:
         case "zstd":
             yield from uncompressed(blocks, zstandard.ZstdDecompressor().decompressobj)
         case _:
-            raise EOFError(f"it looks like {found}; uncompress it first, and pipe it into `msgmetrics produce -`")
+            raise EOFError(
+                f"it looks like {found}; uncompress it first, and pipe it into this command, with - for the file"
+            )
 
 
 class Decompressor(Protocol):
@@ -133,22 +140,22 @@ def _pieces(blocks: Iterable[bytes]) -> Iterator[bytes]:
             yield block[start : start + PIECE_BYTES]
 
 
-def lines(blocks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+def lines(blocks: Iterable[bytes], longest: int = LONGEST_LINE) -> Iterator[tuple[int, bytes]]:
     """Lines that are not blank, with their numbers from 1, without blanks around them.
 
-    Of a line longer than LONGEST_LINE comes the beginning, which is longer than any event.
+    Of a line of more than ``longest`` bytes comes the beginning, which is longer than that.
     """
     before, rest = 0, b""
     for block in blocks:
         *whole, rest = (rest + block).split(b"\n")
         for number, line in enumerate(whole, before + 1):
-            if text := _text(line):
+            if text := _text(line, longest):
                 yield number, text
         before += len(whole)
-        rest = rest[: LONGEST_LINE + 1]
-    if text := _text(rest):
+        rest = rest[: longest + 1]
+    if text := _text(rest, longest):
         yield before + 1, text
 
 
-def _text(line: bytes) -> bytes:
-    return line.strip() if len(line) <= LONGEST_LINE else line[: LONGEST_LINE + 1]
+def _text(line: bytes, longest: int) -> bytes:
+    return line.strip() if len(line) <= longest else line[: longest + 1]

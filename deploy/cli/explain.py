@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ import click
 from deploy.cli.arguments import EVENT, ORGANIZATION, choice
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import INSTANT, Context, say
+from deploy.cli.counted import counted, plain_number
 from deploy.cli.letters import told_incarnations
 from deploy.errors import Usage
 from deploy.sql import sql
@@ -95,18 +95,13 @@ def _numbers(rows: Any, metric: str, is_closed: bool) -> list[str]:
     if not rows or not is_closed:
         return []
     values = dict(zip(METRICS, rows[0][:4], strict=True))
-    return [f"{name} {_plain(value)}" for name, value in values.items() if metric in ("", name)]
-
-
-def _plain(value: int | Decimal) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return [f"{name} {plain_number(value)}" for name, value in values.items() if metric in ("", name)]
 
 
 def _facts(facts: Any) -> list[str]:
     lines = [f"{'occurred at':<24} {'event':<38} {'type':<18} {'channel':<10} {'error':<16} {'cents':>10}  record"]
     lines += [
-        f"{rfc3339(int(at)):<24} {event:<38} {kind:<18} {channel:<10} {code:<16} {_plain(cost):>10}  "
+        f"{rfc3339(int(at)):<24} {event:<38} {kind:<18} {channel:<10} {code:<16} {plain_number(cost):>10}  "
         f"{stored_place(topic, partition).at(offset)}, {rfc3339(int(record_ms))}"
         for event, kind, channel, code, cost, at, record_ms, topic, partition, offset in facts[:SHOWN_FACTS]
     ]
@@ -121,8 +116,7 @@ def explain_event(store: Store, org: str, event: str, topics: Sequence[str]) -> 
     letters = _rows(store, "cli/explain_letters", org=org, event=event, limit=SHOWN_LETTERS + 1)
     erased_ms = store.perform(ReadErasures()).get(org, 0)
     lines = [
-        f"counted: {kind} at {rfc3339(int(at))}, in minute {second(Grain.MINUTE.floor_ms(int(at)))}; "
-        f"record {stored_place(topic, partition).at(offset)}, {rfc3339(int(record_ms))}"
+        f"{counted(kind, int(at))}; record {stored_place(topic, partition).at(offset)}, {rfc3339(int(record_ms))}"
         for at, record_ms, kind, topic, partition, offset in facts
     ]
     lines += [

@@ -18,6 +18,7 @@ from deploy.logs import configure_logs_of_commands
 COMMANDS = {
     "api": ("serve", "Run the API, until SIGTERM."),
     "backup": ("backup", "Backups of ClickHouse, taken while workers run; deploy/README.md says how often."),
+    "check": ("check", "Say what each record of a file would become."),
     "dead-letters": ("dead_letters", "Records that broke the contract."),
     "dev": ("dev", "Run the whole system in one process, to try it out."),
     "doctor": ("doctor", "Check what a worker needs, and say what to do."),

@@ -38,6 +38,7 @@ CLOCK_SHELLS = {
     "api/app.py": "how long a request took, for its line in the log",
     "api/protocol.py": "which connection has been idle for longest",
     "deploy/cli/replay.py": "composes a replay and hands the clock on",
+    "deploy/cli/check.py": "hands the clock on",
     "deploy/cli/produce.py": "hands the clock on",
     "deploy/cli/backup.py": "patience with the workers' commits",
     "deploy/cli/endings.py": "tells a second Ctrl-C from one that came twice",
