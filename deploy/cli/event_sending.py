@@ -6,10 +6,12 @@ from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from deploy.cli.enveloping import Wrap, Wrapped
 from deploy.cli.interruption import Interruption
 from deploy.cli.kafka import client_settings
 from deploy.errors import CommandError, Interrupted, Unreachable
 from pipeline.core.event import decode_event
+from pipeline.core.opening import decode_record
 from schemas.message_event import MAX_EVENT_BYTES
 from schemas.settings import Settings
 
@@ -32,7 +34,7 @@ AGAIN = "sending the file again is safe, since an event counts once"
 class EventProducer(Protocol):
     """The part of librdkafka's producer that is used here."""
 
-    def produce(self, topic: str, value: bytes, *, key: str | None) -> None: ...
+    def produce(self, topic: str, value: bytes, *, key: str | None, headers: list[tuple[str, bytes]]) -> None: ...
     def poll(self, timeout: float) -> object: ...
     def flush(self, timeout: float) -> int: ...
     def purge(self, *, in_queue: bool, in_flight: bool) -> None: ...
@@ -54,14 +56,14 @@ class Deliveries:
         else:
             self.fail(error, message.value())
 
-    def fail(self, error: KafkaError, line: bytes) -> None:
+    def fail(self, error: KafkaError, value: bytes) -> None:
         """Count a record that was refused, or note the error that will end the sending."""
         if error.code() not in ONE_RECORD:
             self.failure = self.failure or error.str()
             return
         self.refused += 1
         if not self.refusal:
-            event, _, _ = decode_event(line)
+            event, _, _ = decode_record(value, (), None)
             self.refusal = f"{error.str()}; the first is event {event.event_id!r} of {event.org_id!r}"
 
     def problem(self, count: int, *, interrupted: bool) -> CommandError | None:
@@ -84,17 +86,18 @@ def send(
     count: int,
     *,
     keyed: bool,
+    wrap: Wrap,
     connect: Connect,
     stop: Interruption,
 ) -> None:
-    """Send all lines, of which there are ``count``, to a topic.
+    """Send all lines, of which there are ``count``, to a topic, each in the envelope that ``wrap`` puts it in.
 
     Raises a CommandError that tells how many were acknowledged.
     """
     deliveries = Deliveries()
     sending = _Sending(connect(_config(settings, deliveries)), topic, deliveries, stop)
     with _failures(deliveries):
-        sending.publish(lines, keyed=keyed)
+        sending.publish(lines, wrap, keyed=keyed)
     with _failures(deliveries):
         sending.wait()
     if problem := deliveries.problem(count, interrupted=stop.came):
@@ -135,22 +138,23 @@ class _Sending:
     def _ended(self) -> bool:
         return self._stop.came or bool(self._deliveries.failure)
 
-    def publish(self, lines: Iterable[bytes], *, keyed: bool) -> None:
+    def publish(self, lines: Iterable[bytes], wrap: Wrap, *, keyed: bool) -> None:
         for number, line in enumerate(lines, 1):
-            self._enqueue(line, decode_event(line)[0].org_id if keyed else None)
+            event, _, _ = decode_event(line)
+            self._enqueue(wrap(line, event), event.org_id if keyed else None)
             if self._ended:
                 return
             if number % POLL_EVERY == 0:
                 self._producer.poll(0)
 
-    def _enqueue(self, line: bytes, key: str | None) -> None:
+    def _enqueue(self, record: Wrapped, key: str | None) -> None:
         while not self._ended:
             try:
-                self._producer.produce(self._topic, line, key=key)
+                self._producer.produce(self._topic, record.value, key=key, headers=record.headers)
             except BufferError:
                 self._producer.poll(WAIT_SECONDS)
             except KafkaException as error:
-                self._deliveries.fail(error.args[0], line)
+                self._deliveries.fail(error.args[0], record.value)
                 return
             else:
                 return

@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError
 
-from deploy.cli.produce import produce_file
+from deploy.cli.produce import How, produce_file
 from schemas.instant import parse_instant
 from schemas.settings import Settings
 from tests.support.places import TOPIC
@@ -31,6 +31,7 @@ class FakeProducer:
     def __init__(self, answer: Callable[[bytes], KafkaError | None] = lambda _: None, room: int = 3) -> None:
         self.sent: list[bytes] = []
         self.keys: list[str | None] = []
+        self.headers: list[list[tuple[str, bytes]]] = []
         self.topics: set[str] = set()
         self._answer, self._room = answer, room
         self._queue: list[bytes] = []
@@ -39,11 +40,12 @@ class FakeProducer:
         self._delivered = config["on_delivery"]
         return self
 
-    def produce(self, topic: str, value: bytes, *, key: str | None) -> None:
+    def produce(self, topic: str, value: bytes, *, key: str | None, headers: list[tuple[str, bytes]]) -> None:
         if len(self._queue) == self._room:
             raise BufferError
         self._queue.append(value)
         self.keys.append(key)
+        self.headers.append(headers)
         self.topics.add(topic)
 
     def poll(self, timeout: float) -> None:
@@ -69,12 +71,11 @@ def produce(
 ) -> str:
     arguments: dict[str, Any] = {
         "dry_run": False,
-        "keyed": True,
-        "anyway": False,
         "clock": lambda: NOW_MS,
         "connect": (producer or FakeProducer()).connect,
     }
-    return produce_file(where, topic, str(name), **{**arguments, **changes})
+    how = How(**{name: changes.pop(name) for name in changes.keys() & set(How._fields)})
+    return produce_file(where, topic, str(name), how, **{**arguments, **changes})
 
 
 def event(number: int, at: str = "2026-05-05T11:59:59Z", **more: object) -> bytes:

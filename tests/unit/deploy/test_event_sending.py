@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from deploy.cli.enveloping import plain
 from deploy.cli.event_sending import send
 from deploy.cli.interruption import Interruption
 from deploy.errors import CommandError, Interrupted, Unreachable
@@ -55,7 +56,10 @@ def test_an_interrupted_sending_reads_on_no_further(where: Settings) -> None:
     with Interruption("nothing was sent") as interruption:
         interruption.defer()
         with pytest.raises(Interrupted):
-            send(where, TOPIC, itertools.repeat(event(1)), 9, keyed=True, connect=producer.connect, stop=interruption)
+            send(
+                where, TOPIC, itertools.repeat(event(1)), 9,
+                keyed=True, wrap=plain, connect=producer.connect, stop=interruption,
+            )  # fmt: skip
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -96,10 +100,10 @@ def test_records_that_are_refused_are_counted_and_the_others_are_sent(where: Set
 
 def test_a_record_that_the_client_refuses_is_counted_too(where: Settings, file: Path) -> None:
     class Small(FakeProducer):
-        def produce(self, topic: str, value: bytes, *, key: str | None) -> None:
+        def produce(self, topic: str, value: bytes, *, key: str | None, headers: list[tuple[str, bytes]]) -> None:
             if value == event(3):
                 raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large"))
-            super().produce(topic, value, key=key)
+            super().produce(topic, value, key=key, headers=headers)
 
     with pytest.raises(CommandError, match="9 of 10 events were acknowledged, 1 refused"):
         produce(where, file, Small())
