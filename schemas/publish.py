@@ -1,13 +1,14 @@
 """Writes the published documents of the event: JSON Schema and AsyncAPI. ``python -m schemas.publish``."""
 
+from collections.abc import Callable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from schemas.asyncapi import asyncapi
 from schemas.message_event import MAX_EVENT_BYTES, OTHER_KEY, MessageEvent
-from schemas.settings import SETTINGS
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 EXAMPLE = {
@@ -37,49 +38,10 @@ def event_schema() -> dict[str, Any]:
     }
 
 
-def asyncapi() -> dict[str, Any]:
-    """AsyncAPI 3.0 of the topic."""
-    topic = next(s.default for s in SETTINGS if s.name == "KAFKA_TOPIC")
-    payload = {name: value for name, value in event_schema().items() if name != "$schema"}
-    return {
-        "asyncapi": "3.0.0",
-        "info": {"title": "Message Metrics events", "version": "1.0.0", "license": {"name": "Apache-2.0"}},
-        "defaultContentType": "application/json",
-        "channels": {
-            "messageEvents": {
-                "address": topic,
-                "description": "Everything that happened to messages. Any codec, any partitioner; transactions work.",
-                "messages": {"messageEvent": {"$ref": "#/components/messages/messageEvent"}},
-                "bindings": {"kafka": {"topic": topic, "bindingVersion": "0.5.0"}},
-            }
-        },
-        "operations": {
-            "countMessageEvent": {
-                "action": "receive",
-                "channel": {"$ref": "#/channels/messageEvents"},
-                "summary": "Each event counts exactly once, however often it is sent.",
-            }
-        },
-        "components": {
-            "messages": {
-                "messageEvent": {
-                    "name": "MessageEvent",
-                    "contentType": "application/json",
-                    "payload": {"schemaFormat": "application/schema+json;version=draft-2020-12", "schema": payload},
-                    "bindings": {
-                        "kafka": {
-                            "key": {"type": "string", "description": "org_id is recommended, never required"},
-                            "bindingVersion": "0.5.0",
-                        }
-                    },
-                    "examples": [{"name": "failed", "payload": EXAMPLE}],
-                }
-            }
-        },
-    }
-
-
-DOCUMENTS = {"message-event.schema.json": event_schema, "asyncapi.json": asyncapi}
+DOCUMENTS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "message-event.schema.json": event_schema,
+    "asyncapi.json": lambda: asyncapi(event_schema(), EXAMPLE),
+}
 
 
 def render(document: dict[str, Any]) -> bytes:
