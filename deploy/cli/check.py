@@ -1,5 +1,6 @@
 """``msgmetrics check``: what each record of a file would become. For producers' tests: it needs no server."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,9 +10,11 @@ from tqdm import tqdm
 
 from deploy.cli.context import INSTANT, Context, is_terminal, say
 from deploy.cli.event_file import LONGEST_RECORD, event_lines, title_of
+from deploy.cli.problems import command_errors
 from deploy.cli.record_check import Judge, Outcome, Verdict
 from deploy.errors import CommandError
 from deploy.terminal import safe_json
+from pipeline.registry.schemas import open_schemas
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import wall_clock_ms
 from schemas.message_event import TIME_BASED, DeadLetterReason
@@ -31,7 +34,8 @@ def check(context: Context, file: str, at: int | None, every: bool, as_json: boo
     """Say what each record of a file would become.
 
     A line is a record. It becomes a fact, in a minute, or a dead letter, with the sentence that a worker would store.
-    Nothing is sent, and no server is needed. Exit code 1 unless there are records, all become facts, and no two of them
+    Nothing is sent, and no server is needed, but for the schema registry if MSGMETRICS_SCHEMA_REGISTRY_URL is set and
+    records need it. Exit code 1 unless there are records, all become facts, and no two of them
     are different events with the same organization, type and id.
 
     The file is plain, gzip or zstd, a pipe, or - for standard input. A line is a record's value: an event, also in a
@@ -57,8 +61,11 @@ def check(context: Context, file: str, at: int | None, every: bool, as_json: boo
     """
     clock = wall_clock_ms if at is None else lambda: at * MS_PER_SECOND
     tell = _as_json if as_json else _as_text if every else None
-    judge = Judge(context.settings, clock)
-    found = check_file(judge, file, tell)
+    settings = context.settings
+    with command_errors(settings):
+        schemas = open_schemas(settings, time.monotonic)
+        judge = Judge(settings, clock, schemas.ask if schemas else None)
+        found = check_file(judge, file, tell)
     if tell is None and found.problems:
         say(*found.problems)
     found.refuse(title_of(file), judge.in_time)

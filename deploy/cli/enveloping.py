@@ -99,7 +99,7 @@ def framed(line: bytes, schema_id: int) -> Wrapped:
 def _attributes(event: MessageEvent, source: str) -> Mapping[str, str]:
     return {
         "specversion": cloudevents.VERSION,
-        "id": event.event_id,
+        "id": f"{event.org_id}/{event.type}/{event.event_id}",  # an event's own is unique within these two
         "source": source,
         "type": event.type,
         "time": event.occurred_at,

@@ -9,6 +9,7 @@ from urllib3.exceptions import ReadTimeoutError
 from deploy.errors import CommandError, Refused, Unreachable
 from pipeline.core.generation import NoGenerationLeft
 from pipeline.errors import SinkUnavailable, Stop
+from pipeline.registry.errors import Away, RegistryError
 from schemas.connection import first_line, redact
 from schemas.settings import Settings
 
@@ -38,9 +39,9 @@ def command_error(settings: Settings, error: Exception) -> CommandError | None:
             return clickhouse_problem(settings, error)
         case KafkaError():
             return Unreachable(f"Kafka does not answer at {settings.kafka_bootstrap} ({error!r})")
-        case SinkUnavailable():
+        case SinkUnavailable() | Away():
             return Unreachable(str(error))
-        case Stop() | NoGenerationLeft():
+        case Stop() | NoGenerationLeft() | RegistryError():
             return Refused(str(error))
     return None
 

@@ -12,7 +12,7 @@ import msgspec
 from deploy.cli.counted import counted, minute_of, plain_number
 from deploy.cli.record_lines import BrokenLine, LineRecord, record_of
 from pipeline.core.decode import decode_batch
-from pipeline.core.envelope.frames import Readers
+from pipeline.core.envelope.frames import Reader, Readers, SchemaKey, keys_needed
 from pipeline.core.place import Place
 from pipeline.core.records import Columns, DeadLetter
 from pipeline.core.watermark import retention_floor
@@ -25,12 +25,24 @@ _PLACE = Place("", 0)
 _DIGEST_BYTES, _CONTENT_BYTES = 16, 8
 _FIRST = Struct(f">QQ{_CONTENT_BYTES}s")
 
-ReadersFor = Callable[[LineRecord], Readers | None]
-"""The readers of the schemas that a record needs (``frames.needed`` has the key); None where there is no registry."""
+AskFor = Callable[[SchemaKey], Reader]
+"""Asks for the reader of a schema."""
 
 
-def no_registry(_: LineRecord) -> None:
-    """No readers: what is in a schema registry's frame and is no JSON becomes a dead letter that says so."""
+class Asked:
+    """The readers that records need, each schema of which is asked for once."""
+
+    def __init__(self, ask: AskFor | None) -> None:
+        self._ask, self._known = ask, dict[SchemaKey, Reader]()
+
+    def readers_for(self, record: LineRecord) -> Readers | None:
+        """The readers for one record; None where there is no registry, so that a frame is a dead letter."""
+        if self._ask is None:
+            return None
+        for _, key in keys_needed([record]):
+            if key not in self._known:
+                self._known[key] = self._ask(key)
+        return self._known
 
 
 class Outcome(StrEnum):
@@ -152,8 +164,8 @@ def _told_of(letter: DeadLetter) -> dict[str, object]:
 class Judge:
     """Says of each line what a worker with these settings would make of it, read at the time that the clock tells."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], int], readers_for: ReadersFor = no_registry) -> None:
-        self._clock, self._readers_for = clock, readers_for
+    def __init__(self, settings: Settings, clock: Callable[[], int], ask: AskFor | None) -> None:
+        self._clock, self._asked = clock, Asked(ask)
         self._skew_ms = int(settings.future_skew_seconds * MS_PER_SECOND)
         self._days = settings.facts_retention_days
         self._identities = Identities()
@@ -176,7 +188,7 @@ class Judge:
 
     def _verdict(self, record: LineRecord) -> Verdict:
         now_ms, rows = self._clock(), Columns()
-        floor_ms, readers = retention_floor(now_ms, self._days), self._readers_for(record)
+        floor_ms, readers = retention_floor(now_ms, self._days), self._asked.readers_for(record)
         decoded = decode_batch(_PLACE, [record], now_ms, self._skew_ms, floor_ms, rows, readers)
         if decoded.letters:
             letter = decoded.letters[0]

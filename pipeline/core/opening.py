@@ -68,7 +68,7 @@ def _as_it_is(text: bytes) -> bytes:
 
 
 def _refusal(text: bytes | None) -> Exception:
-    """Why a text is no event."""
+    """The error of a text that is no event."""
     try:
         decode_event(text)
     except Exception as error:

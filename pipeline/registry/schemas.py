@@ -9,7 +9,7 @@ from pipeline.errors import Stop
 from pipeline.registry.cache import Refused as Unreadable
 from pipeline.registry.cache import Unknown
 from pipeline.registry.client import Client
-from pipeline.registry.errors import Refuses
+from pipeline.registry.errors import NotThere, Refuses, Unusable
 from pipeline.registry.payloads.readers import reader_of
 from pipeline.registry.resolver import Resolver
 from pipeline.registry.schema import Schema
@@ -33,6 +33,15 @@ class RegistrySchemas:
         """Look up schemas without waiting; what is missing is asked for from now on. For any thread."""
         found = self._resolver.look(keys)
         return Looked({**found.readers, **{key: _refusing(x) for key, x in found.verdicts.items()}}, found.missing)
+
+    def ask(self, key: SchemaKey) -> Reader:
+        """The reader of a schema, asked for now. Blocks; raises Away or Refuses. For commands, which cannot wait."""
+        try:
+            return reader_of(self._fetch(key))
+        except NotThere as error:
+            return _refusing(Unknown(str(error)))
+        except Unusable as error:
+            return _refusing(Unreadable(str(error)))
 
     def check(self) -> None:
         """Return if a schema registry answers to these credentials. Blocks; raises RegistryError."""

@@ -25,6 +25,7 @@ NAMES = {
     "Apache 2": "Apache-2.0",
     "BSD License": "BSD",
     "BSD 3-Clause": "BSD-3-Clause",
+    "3-Clause BSD License": "BSD-3-Clause",
     "BSD-3-Clause License": "BSD-3-Clause",
     "MIT License": "MIT",
     "The MIT License": "MIT",

@@ -18,7 +18,7 @@ from deploy.cli.main import cli
 from deploy.cli.record_check import Fact, Identities, Judge, Outcome, Verdict
 from deploy.cli.record_lines import LineRecord
 from pipeline.core.decode import decode_batch
-from pipeline.core.envelope.frames import Readers, needed
+from pipeline.core.envelope.frames import Reader, SchemaKey
 from pipeline.core.place import Place
 from pipeline.core.records import Columns
 from schemas.settings import read_settings
@@ -37,7 +37,7 @@ IN_TIME = (
 
 
 def verdicts(*lines: bytes) -> list[Verdict]:
-    return list(Judge(SETTINGS, lambda: NOW_MS).verdicts(enumerate(lines, 1)))
+    return list(Judge(SETTINGS, lambda: NOW_MS, None).verdicts(enumerate(lines, 1)))
 
 
 def check(tmp_path: Path, lines: Sequence[bytes], *words: str) -> tuple[int, list[str], list[str]]:
@@ -102,17 +102,18 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def test_schemas_are_asked_for_by_record() -> None:
+def test_schemas_are_asked_for_once() -> None:
     asked = []
 
-    def readers_for(record: LineRecord) -> Readers:
-        asked.append(key := needed(record.value, dict(record.headers)))
-        return {} if key is None else {key: lambda payload: EVENT if payload == b"x" else b""}
+    def ask(key: SchemaKey) -> Reader:
+        asked.append(key)
+        return lambda payload: EVENT if payload == b"x" else b""
 
-    judge = Judge(SETTINGS, lambda: NOW_MS, readers_for)
-    found = [v.outcome for v in judge.verdicts([(1, EVENT), (2, b"\0\0\0\0\x07x"), (3, b"\0\0\0\0\x08y")])]
-    assert asked == [None, 7, 8]
-    assert found == [Outcome.FACT, Outcome.DUPLICATE, Outcome.DEAD_LETTER]
+    judge = Judge(SETTINGS, lambda: NOW_MS, ask)
+    values = (EVENT, b"\0\0\0\0\x07x", b"\0\0\0\0\x08y", b"\0\0\0\0\x07x")
+    found = [v.outcome for v in judge.verdicts(enumerate(values, 1))]
+    assert asked == [7, 8]
+    assert found == [Outcome.FACT, Outcome.DUPLICATE, Outcome.DEAD_LETTER, Outcome.DUPLICATE]
 
 
 def test_the_same_event_counts_once_however_it_is_written_and_other_content_is_a_conflict() -> None:

@@ -42,7 +42,7 @@ def test_plain_is_the_line_alone() -> None:
 def test_a_structured_cloud_event_has_attributes_and_the_event_as_it_is() -> None:
     value, headers = wrapped("cloudevents")
     assert value == (
-        b'{"specversion":"1.0","id":"a \\"1\\" \xc3\xbc","source":"msgmetrics","type":"message.sent",'
+        b'{"specversion":"1.0","id":"acme/message.sent/a \\"1\\" \xc3\xbc","source":"msgmetrics","type":"message.sent",'
         b'"time":"2026-05-05T10:15:00.1234567+02:00","datacontenttype":"application/json","data":' + EVENT + b"}"
     )
     assert headers == [("content-type", b"application/cloudevents+json; charset=UTF-8")]
@@ -53,7 +53,7 @@ def test_a_binary_cloud_event_has_attributes_in_headers() -> None:
     assert value == EVENT
     assert headers == [
         ("ce_specversion", b"1.0"),
-        ("ce_id", b'a "1" \xc3\xbc'),
+        ("ce_id", b'acme/message.sent/a "1" \xc3\xbc'),
         ("ce_source", b"/shop"),
         ("ce_type", b"message.sent"),
         ("ce_time", b"2026-05-05T10:15:00.1234567+02:00"),
