@@ -83,13 +83,13 @@ def _doubts(schema: Any, path: Path) -> Iterator[tuple[Path, Doubt]]:
 
 def _doubt(field: str, kind: Any, name: Any) -> Doubt | None:
     if kind == "bytes" and name == _DECIMAL:
-        remedy = "set the converter's decimal.format to NUMERIC (value.converter.decimal.format)"
-        return Doubt(f"is a decimal that comes as base64; {remedy}", is_fine_as_number=True)
+        rule = "must be a JSON number, as the converter writes a decimal with decimal.format=NUMERIC"
+        return Doubt(rule, is_fine_as_number=True)
     if kind == "bytes":
-        return Doubt("must not be bytes, which come as base64; make it a string")
+        return Doubt("must be a string, since bytes come as base64")
     if kind == "float":
-        return Doubt("must not be a float of 32 bits, which is not exact; make it a string, a float64 or a decimal")
+        return Doubt("must be a string, a float64 or a decimal, since a float of 32 bits is not exact")
     if kind in _INTEGERS and field == "occurred_at":
-        remedy = "Connect's TimestampConverter makes one (target.type=string, format=yyyy-MM-dd'T'HH:mm:ss.SSS'Z')"
-        return Doubt(f"{FIELD_RULES[field]}, not {printable(str(name or kind))}; {remedy}")
+        made = f"Connect's TimestampConverter makes of {printable(str(name or kind))}"
+        return Doubt(f"{FIELD_RULES[field]}, which {made} (target.type=string, format=yyyy-MM-dd'T'HH:mm:ss.SSS'Z')")
     return None
