@@ -50,7 +50,7 @@ def decode_record(value: bytes | None, headers: RecordHeaders, readers: Readers 
 def open_record(value: bytes | None, headers: RecordHeaders, readers: Readers | None) -> Opened:
     """The same, with what stands around it."""
     if not value or len(value) > MAX_RECORD_BYTES:
-        raise NoEvent(*explain(_refusal(value), value), NOBODY)
+        return _open_nothing(value)
     record = Record(headers_of(headers), readers)
     found = _open(value, record, _as_it_is)
     if isinstance(found.outcome, Exception):
@@ -63,17 +63,24 @@ def open_record(value: bytes | None, headers: RecordHeaders, readers: Readers | 
     return Opened(found.outcome, found.around)
 
 
+def _open_nothing(value: bytes | None) -> Opened:
+    """Refuse what is empty, or too large to be looked into."""
+    try:
+        return Opened(decode_event(value), ())
+    except Exception as error:
+        raise NoEvent(*explain(error, value), NOBODY) from None
+
+
 def _as_it_is(text: bytes) -> bytes:
     return text
 
 
-def _refusal(text: bytes | None) -> Exception:
-    """The error of a text that is no event."""
+def _outcome(text: bytes) -> Event | Exception:
+    """The event that a text is; or the error."""
     try:
-        decode_event(text)
+        return decode_event(text)
     except Exception as error:
         return error
-    raise AssertionError("it is one")
 
 
 def _open(value: bytes, record: Record, spelling: Spelling) -> _Found:
@@ -85,9 +92,9 @@ def _open(value: bytes, record: Record, spelling: Spelling) -> _Found:
             content = content_of(layer, record.headers, spelling)
             nearest, outcome = _tried(layer, content)
             if layer.refusal is not None or isinstance(outcome, tuple):
-                return _Found(outcome or _refusal(nearest), nearest, around)
+                return _Found(outcome or _outcome(nearest), nearest, around)
             if (found := next_envelope(layer, content, record)) is None:
-                return _Found(outcome or _refusal(nearest), nearest, around)
+                return _Found(outcome or _outcome(nearest), nearest, around)
             around = (*around, found.envelope)
             layer = found.open()
         except Exception as error:

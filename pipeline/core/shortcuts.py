@@ -31,12 +31,13 @@ class _CloudEvent(msgspec.Struct, gc=False):
     org_id: msgspec.UnsetType = msgspec.UNSET
 
 
+_OF_NO_OBJECTS: Final = ((Envelope.FRAME,), (Envelope.STRING,))
 _cloud_event = msgspec.json.Decoder(_CloudEvent).decode
 
 
 def shortcut(around: tuple[Envelope, ...], records: Sequence[RawRecord], readers: Readers | None) -> Decode:
     """The way to try first for a record that comes behind one with these envelopes around its event."""
-    if around == (Envelope.FRAME,) and any(_names_a_schema(record) for record in records):
+    if around in _OF_NO_OBJECTS and any(_names_a_schema(record) for record in records):
         return _none  # the header decides, and a shortcut sees the value alone
     ways: dict[tuple[Envelope, ...], Decode] = {
         (): decode_event,

@@ -52,8 +52,8 @@ class Frame:
 
 
 def is_framed(value: bytes, headers: Headers) -> bool:
-    """Whether a value is in a frame, or its headers say of which schema it is."""
-    return value.startswith(MAGIC) or ID_HEADER in headers
+    """Whether a value is in a frame, or its headers say of which schema it is and it is no JSON object by itself."""
+    return value.startswith(MAGIC) or (ID_HEADER in headers and not value.startswith(b"{"))
 
 
 def frame_of(value: bytes, headers: Headers) -> Frame:

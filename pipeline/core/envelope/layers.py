@@ -82,10 +82,9 @@ class Content(NamedTuple):
 
 def content_of(layer: Layer, headers: Headers, spelling: Spelling) -> Content:
     """The content of a layer. Raises UnicodeDecodeError where that is no text."""
-    value = layer.value
-    if _is_frame(layer, headers) and not value.startswith(b"{"):
-        return Content(value, {})
-    text = spelling(value)
+    if _is_frame(layer, headers):
+        return Content(layer.value, {})
+    text = spelling(layer.value)
     if not text.isascii():
         text.decode()
     try:
@@ -106,6 +105,8 @@ def next_envelope(layer: Layer, content: Content, record: Record) -> Found | Non
     if _is_frame(layer, record.headers):
         return Found(Envelope.FRAME, lambda: _unframed(layer, record))
     fields = content.fields
+    if not fields and Envelope.STRING not in layer.around and (inner := object_in_string(content.text)) is not None:
+        return Found(Envelope.STRING, lambda: layer.inside(Envelope.STRING, inner))
     if _CLOUD_EVENTS.isdisjoint(layer.around) and (found := _cloud_event(layer, content, record.headers)):
         return found
     if fields.keys() == connect.KEYS and Envelope.CONNECT not in layer.around:
@@ -113,8 +114,6 @@ def next_envelope(layer: Layer, content: Content, record: Record) -> Found | Non
     if _CHANGE in fields and _ROWS & fields.keys():
         remedy = "publish events of their own, with its outbox event router"
         raise Refused(DeadLetterReason.INVALID_FIELD, f"the value is a change of a row, as Debezium sends it; {remedy}")
-    if not fields and Envelope.STRING not in layer.around:
-        return _object_in_a_string(layer, content.text)
     return None
 
 
@@ -125,9 +124,9 @@ def _unframed(layer: Layer, record: Record) -> Layer:
 def _cloud_event(layer: Layer, content: Content, headers: Headers) -> Found | None:
     content_type = cloudevents.content_type(headers)
     media = cloudevents.media_type(content_type)
-    if media == cloudevents.STRUCTURED or "specversion" in content.fields:
-        return Found(Envelope.STRUCTURED, lambda: _structured(layer, content.fields or _fields(content.text)))
-    if media.startswith(cloudevents.MEDIA_TYPE):
+    if "specversion" in content.fields or (content.fields and media == cloudevents.STRUCTURED):
+        return Found(Envelope.STRUCTURED, lambda: _structured(layer, content.fields))
+    if media != cloudevents.STRUCTURED and media.startswith(cloudevents.MEDIA_TYPE):
         sentence = f"CloudEvents as {media} are not read; publish each as {cloudevents.STRUCTURED}, or in binary mode"
         raise Refused(DeadLetterReason.INVALID_FIELD, sentence)
     if cloudevents.VERSION_HEADER in headers:
@@ -160,12 +159,6 @@ def _payload(layer: Layer, fields: Fields) -> Layer:
         raise Refused(DeadLetterReason.EMPTY, "the payload is null; an event is one JSON object")
     refusal = connect.doubtful(payload, bytes(fields["schema"]))
     return layer.inside(Envelope.CONNECT, payload, refusal)
-
-
-def _object_in_a_string(layer: Layer, text: bytes) -> Found | None:
-    if (content := object_in_string(text)) is None:
-        return None
-    return Found(Envelope.STRING, lambda: layer.inside(Envelope.STRING, content))
 
 
 def object_in_string(text: bytes) -> bytes | None:

@@ -167,6 +167,7 @@ def test_without_a_registry_a_letter_names_the_setting() -> None:
 )
 def test_other_frames_are_refused_by_name(sent: Sent, why: str) -> None:
     assert needed(sent.value, dict(headers_of(sent))) is None
+    assert only_row(Sent(PLAIN.value, sent.headers)) == only_row(PLAIN)
     refused = letter(sent, readers={})
     assert refused.reason == "malformed_json"
     assert why in refused.detail
