@@ -4,9 +4,10 @@ The words after a block's language say what becomes of it:
 
 ::
 
-    sh, python, js           run, in the order of the document
+    sh, python, js, java     run, in the order of the document
     json|text|csv answer     what the block before printed: compared in shape
     json event               an event: decoded
+    json record              the value of a record with an event in it: opened
     text                     a picture or a file, for the eye alone
     … not-run="why"          cannot run here; test_documents.py holds the list
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from tests.support.engine import ROOT
 
-RUN = ("sh", "python", "js")
+RUN = ("sh", "python", "js", "java")
 ANSWERS = ("json", "text", "csv")
 _FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _REASON = re.compile(r'not-run="([^"]+)"')

@@ -1,4 +1,4 @@
-"""Two stages: what `make run` starts, and the production shape on a real broker."""
+"""Stages: what `make run` starts, the production shape on a real broker, and the same with a schema registry."""
 
 import json
 import os
@@ -15,9 +15,11 @@ import pytest
 from deploy.cli.demo import Traffic
 from tests.docs.node import node_modules, node_problem
 from tests.docs.stage import Stage
+from tests.support.apicurio import Registry
 from tests.support.clickhouse_node import USERS
-from tests.support.kafka_broker import free_port
+from tests.support.kafka_broker import free_port, jars
 from tests.support.ledger import Produced
+from tests.support.protoc import protoc
 from tests.support.system import ROOT, System, clean_environment, require_kafka, wait_until
 
 CONFIG = """<clickhouse>
@@ -30,7 +32,7 @@ INVALID = (
     b'{"event_id": "broken-1", "type": "message.sent", "org_id": "acme", "channel": "TEXT MESSAGE", '
     b'"occurred_at": "2026-11-25T19:20:00Z"}'
 )
-OWN_ADDRESS, OWN_BROKER = "http://127.0.0.1:8000", "localhost:9092"
+OWN_ADDRESS, OWN_BROKER, OWN_REGISTRY = "http://127.0.0.1:8000", "localhost:9092", "http://localhost:8081"
 
 
 def _environment(directory: Path, **settings: str) -> dict[str, str]:
@@ -107,3 +109,29 @@ def kafka_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         caught_up = "SELECT count() FROM partition_status FINAL WHERE status = 'caught up'"
         wait_until("what status shows to be current", lambda: system.query(caught_up)[0][0] == 4, 30)
         yield stage
+
+
+@pytest.fixture(scope="module")
+def registry_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, Registry]]:
+    """Broker, ClickHouse, a schema registry and a worker that reads with it."""
+    require_kafka()
+    directory = tmp_path_factory.mktemp("registry")
+    registry = Registry(directory / "registry", ROOT / ".cache").start()
+    try:
+        with System(directory / "system", 4, schema_registry_url=registry.url) as system:
+            system.start_worker("worker")
+            yield system, registry
+    finally:
+        registry.stop()
+
+
+@pytest.fixture(scope="module")
+def registry_stage(tmp_path_factory: pytest.TempPathFactory, registry_system: tuple[System, Registry]) -> Stage:
+    """A directory of a producer, with the jars of Kafka's client and a compiler of Protobuf."""
+    system, registry = registry_system
+    directory = tmp_path_factory.mktemp("producer")
+    settings = {name: value for name, value in system.environment.items() if name.startswith("MSGMETRICS_")}
+    environment = _environment(directory, **settings, CLASSPATH=f"{jars(ROOT / '.cache').resolve()}/*")
+    stage = Stage(directory, environment, {OWN_REGISTRY: registry.url, OWN_BROKER: system.broker.bootstrap})
+    stage.prepare({"protoc": f'exec {protoc(ROOT / ".cache")} "$@"'})
+    return stage

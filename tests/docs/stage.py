@@ -11,8 +11,8 @@ from tests.docs.node import node_problem, require_node
 from tests.docs.shape import answer_problem
 
 BLOCK_SECONDS = 60
-RUNNERS = {"python": "python", "js": "node"}
-SUFFIXES = {"python": "py", "js": "mjs"}
+RUNNERS = {"python": "python", "js": "node", "java": "java"}
+SUFFIXES = {"python": "py", "js": "mjs", "java": "java"}
 _SESSION = "set -aeuo pipefail\n[ ! -f .session ] || . ./.session\n{}\nexport -p > .session\n"
 
 
@@ -33,23 +33,27 @@ class Stage:
             file.write_text(f"#!/bin/bash\n{script}\n")
             file.chmod(0o755)
 
-    def play(self, document: str) -> None:
+    def play(self, document: str) -> str:
         """Run a document from top to bottom; what it shows as answers must have the shape of the real ones.
+
+        Returns all that its blocks have printed.
 
         Where there is no Node.js, all but the JavaScript is run, and then the test is skipped for the rest.
         """
         (self.directory / ".session").unlink(missing_ok=True)
-        printed, left_out = "", False
+        printed, left_out, everything = "", False, ""
         for block in blocks(document):
             if block.language == "js" and node_problem():
                 left_out = True
             elif block.is_run:
                 printed = self._run(block)
+                everything += printed
             elif block.is_answer and block.not_run is None:
                 problem = answer_problem(block.language, block.text, printed)
                 assert problem is None, f"{block.place}: {problem}"
         if left_out:
             require_node()
+        return everything
 
     def _run(self, block: Block) -> str:
         text = block.text

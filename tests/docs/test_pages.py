@@ -12,6 +12,7 @@ from api.params import PARSERS
 from pipeline.core.broker_clocks import BrokerClocks
 from pipeline.core.clocks import Clocks, Moment
 from pipeline.core.event import decode_event
+from pipeline.core.opening import decode_record
 from pipeline.worker.health import Health
 from schemas.message_event import DeadLetterReason, MessageEvent
 from schemas.tiers import Tier
@@ -44,7 +45,11 @@ AMERICAN = re.compile(
 def test_a_block_is_run_or_an_answer_or_says_why_not(document: str) -> None:
     for block in blocks(document):
         known = block.is_run or block.not_run or (block.is_answer and block.language in ANSWERS)
-        assert known or (block.language, block.words.strip()) in {("text", ""), ("json", "event")}, block.place
+        assert known or (block.language, block.words.strip()) in {
+            ("text", ""),
+            ("json", "event"),
+            ("json", "record"),
+        }, block.place
         assert block.language in {*RUN, *ANSWERS}, block.place
 
 
@@ -65,6 +70,20 @@ def test_events_that_are_shown_are_events() -> None:
     assert shown
     for block in shown:
         decode_event(block.text.encode())
+
+
+def test_records_that_are_shown_hold_events() -> None:
+    shown = [block for d in documents() for block in blocks(d) if block.words.strip() == "record"]
+    assert shown
+    for block in shown:
+        decode_record(block.text.encode(), (), None)
+
+
+def test_the_two_records_of_a_switch_are_one_event() -> None:
+    shown = blocks("docs/envelopes.md")
+    plain = next(at for at, block in enumerate(shown) if block.words.strip() == "event")
+    events = [decode_record(block.text.encode(), (), None)[0] for block in shown[plain : plain + 2]]
+    assert len({(e.event_id, e.type, e.org_id, e.channel, e.occurred_at) for e in events}) == 1
 
 
 def test_the_producers_guide_has_every_field_and_every_reason() -> None:
