@@ -1,6 +1,9 @@
 """Tokens in files that something else keeps fresh: a service account's, or an identity provider's."""
 
+import re
 from pathlib import Path
+
+TOKEN = re.compile(r"[!-~]+")
 
 
 class TokenError(Exception):
@@ -10,9 +13,9 @@ class TokenError(Exception):
 def read_token(path: str) -> str:
     """The token in the file now. Raises TokenError."""
     try:
-        token = Path(path).read_text().strip()
+        token = Path(path).read_text("ascii", "replace").strip()
     except OSError as error:
-        raise TokenError(f"the OAuth token cannot be read from {path}: {error.strerror}") from None
-    if not token or not token.isascii() or any(c.isspace() for c in token):
-        raise TokenError(f"{path} has no OAuth token: one line without spaces is expected")
+        raise TokenError(f"the token cannot be read from {path}: {error.strerror}") from None
+    if not TOKEN.fullmatch(token):
+        raise TokenError(f"{path} has no token: one line of printable ASCII without spaces is expected")
     return token

@@ -10,13 +10,13 @@ from pipeline.core.envelope.frames import Readers
 from pipeline.core.envelope.layers import Envelope
 from pipeline.core.event import decode_event
 from pipeline.core.exact import LATEST_MS, FieldError
-from pipeline.core.opening import NoEvent, decode_record, open_record
+from pipeline.core.opening import NoEvent, open_record
 from pipeline.core.place import Place
-from pipeline.core.records import NO_TIMES, Columns, DeadLetter, RawRecord, time_of
+from pipeline.core.records import NO_TIMES, Columns, DeadLetter, RawRecord, Told, time_of
 from pipeline.core.refusal import Refused, excerpt
 from pipeline.core.shortcuts import Decode, shortcut
 from schemas.grain import MS_PER_SECOND
-from schemas.instant import second
+from schemas.instant import rfc3339, second
 from schemas.message_event import (
     LAST_YEAR,
     MAX_EVENT_ID_CHARACTERS,
@@ -78,10 +78,12 @@ def decode_batch(
             record_ms = time_of(record_ms, occurred_ms)
             is_early = is_early or occurred_ms > record_ms + future_skew_ms
         if is_early:
-            letters.append(letter_for(place, record, readers, DeadLetterReason.FUTURE_TIMESTAMP, future_skew_ms))
+            told = Told(event.org_id, event.event_id, event.type, occurred_ms)
+            letters.append(untimely(place, record, DeadLetterReason.FUTURE_TIMESTAMP, future_skew_ms, told))
             continue
         if occurred_ms < facts_floor_ms:
-            letters.append(letter_for(place, record, readers, DeadLetterReason.TOO_LATE, facts_floor_ms))
+            told = Told(event.org_id, event.event_id, event.type, occurred_ms)
+            letters.append(untimely(place, record, DeadLetterReason.TOO_LATE, facts_floor_ms, told))
             continue
         add_org(event.org_id)
         add_id(event.event_id)
@@ -99,17 +101,15 @@ def decode_batch(
     return Decoded(letters, candidate_ms if candidate_ms >= 0 else None)
 
 
-def letter_for(
-    place: Place, record: RawRecord, readers: Readers | None, reason: DeadLetterReason, limit_ms: int
-) -> DeadLetter:
+def untimely(place: Place, record: RawRecord, reason: DeadLetterReason, limit_ms: int, told: Told) -> DeadLetter:
     """A dead letter for a valid event whose time is the problem."""
-    event, _, occurred_ms = decode_record(record.value, record.headers, readers)
-    told = f"occurred_at {excerpt(event.occurred_at)}"
+    occurred_ms = told.occurred_ms or 0
+    at = f"occurred_at {rfc3339(occurred_ms)}"
     if reason is DeadLetterReason.TOO_LATE:
-        detail = f"{told} is before the time since which facts are kept; its bucket is final"
+        detail = f"{at} is before the time since which facts are kept; its bucket is final"
     else:
-        detail = f"{told} is more than {limit_ms // MS_PER_SECOND} s after {_exceeded(record, occurred_ms - limit_ms)}"
-    return _letter(place, record, reason, detail, event.org_id, event.event_id, event.type, occurred_ms)
+        detail = f"{at} is more than {limit_ms // MS_PER_SECOND} s after {_exceeded(record, occurred_ms - limit_ms)}"
+    return _letter(place, record, reason, detail, told)
 
 
 def _exceeded(record: RawRecord, earliest_ms: int) -> str:
@@ -128,7 +128,8 @@ def _refused(place: Place, record: RawRecord, refusal: NoEvent) -> DeadLetter:
     kind = named.type if named.type in TYPE_CODES else ""
     if record.key and not org_id:  # a hint for people; as an organization it could make an erasure take other letters
         detail += f"; the record's key is {excerpt(record.key)}"
-    return _letter(place, record, refusal.reason, detail, org_id, event_id, kind, _instant_ms(named.occurred_at))
+    told = Told(org_id, event_id, kind, _instant_ms(named.occurred_at))
+    return _letter(place, record, refusal.reason, detail, told)
 
 
 def _instant_ms(occurred_at: str) -> int | None:
@@ -139,16 +140,7 @@ def _instant_ms(occurred_at: str) -> int | None:
         return None
 
 
-def _letter(
-    place: Place,
-    record: RawRecord,
-    reason: DeadLetterReason,
-    detail: str,
-    org_id: str,
-    event_id: str,
-    kind: str,
-    occurred_ms: int | None,
-) -> DeadLetter:
+def _letter(place: Place, record: RawRecord, reason: DeadLetterReason, detail: str, told: Told) -> DeadLetter:
     sent = record.timestamp
     if time_of(sent, LATEST_MS) == LATEST_MS and sent not in NO_TIMES:
         detail += (
@@ -159,12 +151,12 @@ def _letter(
         offset=record.offset,
         reason=reason,
         detail=detail,
-        record_ms=time_of(sent, occurred_ms or 0),
+        record_ms=time_of(sent, told.occurred_ms or 0),
         key=record.key,
         value=record.value,
         headers=tuple((n.encode() if isinstance(n, str) else n, value) for n, value in record.headers),
-        org_id=org_id,
-        event_id=event_id,
-        type=kind,
-        occurred_ms=occurred_ms,
+        org_id=told.org_id,
+        event_id=told.event_id,
+        type=told.type,
+        occurred_ms=told.occurred_ms,
     )

@@ -17,7 +17,6 @@ from schemas.message_event import (
     MAX_EVENT_BYTES,
     OTHER_KEY,
     TYPE_CODES,
-    TYPES,
     DeadLetterReason,
     MessageEvent,
 )
@@ -37,9 +36,6 @@ class _Channels(dict[str, str]):
 
 _YEARS: Final = f"must lie in the years {FIRST_YEAR} to {LAST_YEAR} (UTC)"
 _ERROR_CODE: Final = f"must be left out on any type but message.failed, and never be {OTHER_KEY}"
-_VALID: Final = {"event_id": "e", "type": TYPES[0], "org_id": "o", "channel": "c"}
-"""An event but for its time."""
-
 _channels, _costs, _seconds, _suffixes = _Channels(), Costs(), Seconds(), Suffixes()
 
 

@@ -6,14 +6,14 @@ from itertools import chain
 
 from pipeline.core.clocks import ClockReading, Moment
 from pipeline.core.commits import Reached
-from pipeline.core.decode import decode_batch, letter_for
+from pipeline.core.decode import decode_batch, untimely
 from pipeline.core.effects import Erasures
 from pipeline.core.envelope.frames import Readers
 from pipeline.core.place import Place
 from pipeline.core.progress import Progress
-from pipeline.core.records import Columns, DeadLetter, RawRecord
+from pipeline.core.records import Columns, DeadLetter, RawRecord, Told
 from pipeline.core.watermark import partition_watermark
-from schemas.message_event import OF_ONE_READING, TIME_BASED, DeadLetterReason
+from schemas.message_event import OF_ONE_READING, SENT, TIME_BASED, TYPES, DeadLetterReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +170,15 @@ def too_late(chunk: Chunk, facts_floor_ms: int) -> list[DeadLetter]:
     if chunk.is_second_reading or not len(chunk.columns) or min(chunk.columns.occurred_ms) >= facts_floor_ms:
         return []
     rows = chunk.columns
-    below = {(p, o) for p, o, t in zip(rows.place, rows.offset, rows.occurred_ms, strict=True) if t < facts_floor_ms}
+    below = {
+        (place, offset): Told(org_id, event_id, TYPES[kind - SENT], at)
+        for place, offset, org_id, event_id, kind, at in zip(
+            rows.place, rows.offset, rows.org_id, rows.event_id, rows.type, rows.occurred_ms, strict=True
+        )
+        if at < facts_floor_ms
+    }
     return [
-        letter_for(batch.place, record, batch.readers, DeadLetterReason.TOO_LATE, facts_floor_ms)
+        untimely(batch.place, record, DeadLetterReason.TOO_LATE, facts_floor_ms, below[batch.place, record.offset])
         for batch in chunk.batches
         for record in batch.records
         if (batch.place, record.offset) in below

@@ -8,7 +8,7 @@ from pipeline.core.envelope.frames import Readers
 from pipeline.core.envelope.layers import Content, Envelope, Layer, Record, Spelling, content_of, next_envelope
 from pipeline.core.event import REQUIRED, Event, decode_event
 from pipeline.core.exact import FieldError
-from pipeline.core.lenient import AROUND_BYTES, AROUND_HALVES, NOBODY, Named, agreed, named_in
+from pipeline.core.lenient import AROUND_BYTES, AROUND_HALVES, NOBODY, Named, agreed, may_be_unreadable, named_in
 from pipeline.core.records import headers_of
 from pipeline.core.refusal import explain
 from schemas.message_event import MAX_RECORD_BYTES, DeadLetterReason
@@ -53,12 +53,15 @@ def open_record(value: bytes | None, headers: RecordHeaders, readers: Readers | 
         return _open_nothing(value)
     record = Record(headers_of(headers), readers)
     found = _open(value, record, _as_it_is)
-    if isinstance(found.outcome, Exception):
+    is_odd = isinstance(found.outcome, Exception) and may_be_unreadable(value)
+    if is_odd:
         found = _around_halves(found, *(_open(value, record, spelling) for spelling in AROUND_HALVES))
     if isinstance(found.outcome, Exception):
         reason, why = explain(found.outcome, found.nearest)
         detail = f"{', '.join(found.around)}: {why}" if found.around else why
-        one, other = (spelling(_open(value, record, spelling).nearest) for spelling in AROUND_BYTES)
+        one, other = (
+            spelling(_open(value, record, spelling).nearest if is_odd else found.nearest) for spelling in AROUND_BYTES
+        )
         raise NoEvent(reason, detail, named_in(one, other))
     return Opened(found.outcome, found.around)
 
@@ -91,14 +94,14 @@ def _open(value: bytes, record: Record, spelling: Spelling) -> _Found:
         try:
             content = content_of(layer, record.headers, spelling)
             nearest, outcome = _tried(layer, content)
-            if layer.refusal is not None or isinstance(outcome, tuple):
-                return _Found(outcome or _outcome(nearest), nearest, around)
+            if isinstance(outcome, tuple):
+                return _Found(outcome, nearest, around)
             if (found := next_envelope(layer, content, record)) is None:
                 return _Found(outcome or _outcome(nearest), nearest, around)
             around = (*around, found.envelope)
             layer = found.open()
         except Exception as error:
-            return _Found(error, nearest, around)
+            return _Found(layer.refusal or error, nearest, around)
 
 
 def _tried(layer: Layer, content: Content) -> tuple[bytes, Event | Exception | None]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import compress
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pipeline.core.exact import LATEST_MS
 from pipeline.core.place import Place
@@ -47,6 +47,15 @@ class RawRecord(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Sequence[tuple[str | bytes, bytes | None]]: ...
+
+
+class Told(NamedTuple):
+    """The event of a record that is refused, as far as it can be told: '' and None for what cannot."""
+
+    org_id: str = ""
+    event_id: str = ""
+    type: str = ""
+    occurred_ms: int | None = None
 
 
 @dataclass(slots=True)

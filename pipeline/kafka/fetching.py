@@ -126,8 +126,7 @@ class Fetching:
         elif found.next_offset == found.start and fetched.refused is not None:
             self._refused(consumer, tp, fetched.position, fetched.refused)
             return None
-        if lacking is None or taken.number:
-            self.waiting.over(place)
+        self.waiting.over(place)
         if lacking is not None:
             consumer.move_to(tp, lacking.offset)
             self._lacks(consumer, tp, lacking)

@@ -32,31 +32,22 @@ FORGET_SECONDS: Final = 60.0
 """Nobody waits any more for what was not looked up for so long."""
 FIRST_PAUSE_SECONDS: Final = 0.5
 LONGEST_PAUSE_SECONDS: Final = 5.0
+OUTAGE_FAILURES: Final = 3
+"""A registry that comes back after so many failures in a row may lag: absences are counted anew."""
 MOST_READERS: Final = 1_000
+MOST_CHARACTERS: Final = 8 << 20
+"""Of the schemas of all readers together."""
+MOST_VERDICTS: Final = 10_000
 MOST_QUEUED: Final = 1_000
 _MAX_DOUBLINGS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
-    """The registry has no such schema; the sentence says so."""
-
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The registry has the schema, and no record can be read by it; the sentence says why."""
-
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
 class Looked(Generic[R]):
-    """The keys that were looked up, each in one of three states."""
+    """The keys that were looked up, each in one of three states. A verdict is NotThere or Unusable."""
 
     readers: Mapping[SchemaKey, R]
-    verdicts: Mapping[SchemaKey, Unknown | Refused]
+    verdicts: Mapping[SchemaKey, RegistryError]
     missing: Mapping[SchemaKey, Cause]
 
 
@@ -81,8 +72,9 @@ class Cache(Generic[R]):
     """
 
     def __init__(self) -> None:
-        self._readers: OrderedDict[SchemaKey, R] = OrderedDict()
-        self._verdicts: OrderedDict[SchemaKey, tuple[float, Unknown | Refused]] = OrderedDict()
+        self._readers: OrderedDict[SchemaKey, tuple[R, int]] = OrderedDict()
+        self._characters = 0
+        self._verdicts: OrderedDict[SchemaKey, tuple[float, RegistryError]] = OrderedDict()
         self._wanted: dict[SchemaKey, _Wanted] = {}
         self._unknown_at: deque[float] = deque()
         self._problem: RegistryError | None = None
@@ -97,12 +89,12 @@ class Cache(Generic[R]):
         """The states of these keys. Those that are missing are queued."""
         self._forget_verdicts(now)
         readers: dict[SchemaKey, R] = {}
-        verdicts: dict[SchemaKey, Unknown | Refused] = {}
+        verdicts: dict[SchemaKey, RegistryError] = {}
         missing: dict[SchemaKey, Cause] = {}
         for key in keys:
             if key in self._readers:
                 self._readers.move_to_end(key)
-                readers[key] = self._readers[key]
+                readers[key] = self._readers[key][0]
             elif key in self._verdicts:
                 verdicts[key] = self._verdicts[key][1]
             else:
@@ -127,20 +119,21 @@ class Cache(Generic[R]):
         due_at = min((_due_at(wanted, is_crowded) for wanted in self._wanted.values()), default=None)
         return None if due_at is None else max(0.0, due_at - now, self._quiet_until - now)
 
-    def put(self, key: SchemaKey, reader: R) -> None:
-        """The registry has it."""
+    def put(self, key: SchemaKey, reader: R, characters: int = 0) -> None:
+        """The registry has it. ``characters`` are those of the schema: a reader may take many times as many bytes."""
         self._answered()
         self._wanted.pop(key, None)
-        self._readers[key] = reader
-        self._readers.move_to_end(key)
-        while len(self._readers) > MOST_READERS:
-            self._readers.popitem(last=False)
+        self._characters += characters - self._readers.pop(key, (None, 0))[1]
+        self._readers[key] = reader, characters
+        while len(self._readers) > MOST_READERS or (self._characters > MOST_CHARACTERS and len(self._readers) > 1):
+            self._characters -= self._readers.popitem(last=False)[1][1]
 
     def note(self, key: SchemaKey, error: RegistryError, now: float) -> bool:
         """An attempt failed. Returns whether that decides about the key."""
         match error:
             case Unusable():
-                self._decide(key, Refused(str(error)), now)
+                self._answered()
+                self._decide(key, error, now)
                 return True
             case NotThere():
                 self._answered()
@@ -150,8 +143,8 @@ class Cache(Generic[R]):
         self._quiet_until = now + _pause(self._failures)
         if wanted := self._wanted.get(key):
             wanted.failures, wanted.error = wanted.failures + 1, error
-            # A registry that comes back may lag: absences are counted anew.
-            wanted.absent_since, wanted.absences, wanted.is_watched = None, 0, False
+            if wanted.failures >= OUTAGE_FAILURES:
+                wanted.absent_since, wanted.absences, wanted.is_watched = None, 0, False
             wanted.due_at = now + _pause(wanted.failures)
         return False
 
@@ -166,7 +159,7 @@ class Cache(Generic[R]):
         unknown_at = wanted.absent_since + LAG_SECONDS
         if now >= unknown_at or (wanted.absences > 1 and self._is_crowded(now)):
             self._unknown_at.append(now)
-            self._decide(key, Unknown(str(error)), now)
+            self._decide(key, error, now)
             return True
         wanted.due_at = min(now + AGAIN_SECONDS, unknown_at) if wanted.is_watched else unknown_at
         return False
@@ -174,10 +167,12 @@ class Cache(Generic[R]):
     def _answered(self) -> None:
         self._problem, self._failures, self._quiet_until = None, 0, float("-inf")
 
-    def _decide(self, key: SchemaKey, verdict: Unknown | Refused, now: float) -> None:
+    def _decide(self, key: SchemaKey, verdict: RegistryError, now: float) -> None:
         self._wanted.pop(key, None)
         self._verdicts[key] = now + VERDICT_SECONDS, verdict
         self._verdicts.move_to_end(key)
+        while len(self._verdicts) > MOST_VERDICTS:
+            self._verdicts.popitem(last=False)
 
     def _queue(self, key: SchemaKey, now: float) -> Cause:
         wanted = self._wanted.get(key)

@@ -20,8 +20,6 @@ from schemas.registry_access import (
     Access,
 )
 
-HIGHEST_ID: Final = 2**31 - 1
-"""Registries number schemas with Java's int. Some answer 400 or 500 for more, which would be asked for ever."""
 MOST_REFERENCES: Final = 50
 MOST_LEVELS: Final = 8
 
@@ -70,9 +68,6 @@ class Client:
 
     def fetch(self, key: SchemaKey) -> Schema:
         """The schema of a number or a GUID, by one request or two, and as many for each reference."""
-        if isinstance(key, int) and key > HIGHEST_ID:
-            why = f"schema {key} cannot be: registries number schemas up to {HIGHEST_ID}"
-            raise Unusable(why, "its producer writes something else than a schema's number")
         what, path = f"schema {key}", f"/schemas/guids/{quote(key)}" if isinstance(key, str) else f"/schemas/ids/{key}"
         registered = self._registered(path, what)
         kind = _kind(registered, what)

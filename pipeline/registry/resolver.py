@@ -73,11 +73,11 @@ class Resolver(Generic[R]):
     def _run(self) -> None:
         while (key := self._next()) is not None:
             try:
-                reader = self._read(key)
+                reader, characters = self._read(key)
             except RegistryError as error:
                 is_news = self._note(key, error)
             else:
-                is_news = self._put(key, reader)
+                is_news = self._put(key, reader, characters)
             if is_news:
                 self._tell()
 
@@ -91,8 +91,8 @@ class Resolver(Generic[R]):
                 self._changed.wait(self._cache.pause(now))
             return None
 
-    def _read(self, key: SchemaKey) -> R:
-        """The reader of a schema. Raises RegistryError, whatever was raised."""
+    def _read(self, key: SchemaKey) -> tuple[R, int]:
+        """The reader of a schema, and the schema's size in characters. Raises RegistryError, whatever was raised."""
         try:
             schema = self._fetch(key)
         except RegistryError:
@@ -101,16 +101,16 @@ class Resolver(Generic[R]):
             why = f"schema {key} cannot be asked for: {type(error).__name__} {_place(error)}"
             raise Away(why, "it is asked for again; this is a mistake in the program, please report it") from None
         try:
-            return self._build(schema)
+            return self._build(schema), len(schema.text) + sum(len(text) for _, text in schema.references)
         except Unusable:
             raise
         except Exception as error:
             why = f"schema {key} cannot be used: {excerpt(str(error) or type(error).__name__)}"
             raise Unusable(why, "register one that can be read") from None
 
-    def _put(self, key: SchemaKey, reader: R) -> bool:
+    def _put(self, key: SchemaKey, reader: R, characters: int) -> bool:
         with self._changed:
-            self._cache.put(key, reader)
+            self._cache.put(key, reader, characters)
             return not self._is_closed
 
     def _note(self, key: SchemaKey, error: RegistryError) -> bool:

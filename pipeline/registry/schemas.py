@@ -1,15 +1,12 @@
 """The schemas of a registry as the core asks for them: a reader for each that is decided, and why others lack."""
 
-import importlib.util
 from collections.abc import Callable, Collection
 
 from pipeline.core.envelope.frames import Looked, Reader, SchemaKey
 from pipeline.core.refusal import Refused
 from pipeline.errors import Stop
-from pipeline.registry.cache import Refused as Unreadable
-from pipeline.registry.cache import Unknown
 from pipeline.registry.client import Client
-from pipeline.registry.errors import NotThere, Refuses, Unusable
+from pipeline.registry.errors import NotThere, Refuses, RegistryError, Unusable
 from pipeline.registry.payloads.readers import reader_of
 from pipeline.registry.resolver import Resolver
 from pipeline.registry.schema import Schema
@@ -22,7 +19,7 @@ from schemas.token_file import TokenError
 class RegistrySchemas:
     """Readers for what one registry describes. ``access`` is asked anew for every schema, since tokens change.
 
-    A schema that is unknown, or that nobody can read by, has a reader too, which refuses.
+    A schema that the registry does not give has a reader too, which refuses.
     """
 
     def __init__(self, access: Callable[[], Access], monotonic: Callable[[], float]) -> None:
@@ -38,18 +35,12 @@ class RegistrySchemas:
         """The reader of a schema, asked for now. Blocks; raises Away or Refuses. For commands, which cannot wait."""
         try:
             return reader_of(self._fetch(key))
-        except NotThere as error:
-            return _refusing(Unknown(str(error)))
-        except Unusable as error:
-            return _refusing(Unreadable(str(error)))
+        except (NotThere, Unusable) as verdict:
+            return _refusing(verdict)
 
     def check(self) -> None:
         """Return if a schema registry answers to these credentials. Blocks; raises RegistryError."""
         self._client().check()
-
-    def close(self) -> None:
-        """Ask for nothing more."""
-        self._resolver.close()
 
     def _fetch(self, key: SchemaKey) -> Schema:
         return self._client().fetch(key)
@@ -66,8 +57,11 @@ def open_schemas(settings: Settings, monotonic: Callable[[], float]) -> Registry
     """The schemas of the registry that is set, if one is. Raises Stop where what reads them is not installed."""
     if not settings.schema_registry_url:
         return None
-    if importlib.util.find_spec("google.protobuf") is None:
-        raise Stop(f"{URL_SETTING} needs the extra `registry`; install it: pip install 'message-metrics[registry]'")
+    try:
+        import google.protobuf  # noqa: F401
+    except ImportError:
+        sentence = f"{URL_SETTING} needs the extra `registry`; install it: pip install 'message-metrics[registry]'"
+        raise Stop(sentence) from None
 
     def access() -> Access:
         found = settings.schema_registry
@@ -77,11 +71,10 @@ def open_schemas(settings: Settings, monotonic: Callable[[], float]) -> Registry
     return RegistrySchemas(access, monotonic)
 
 
-def _refusing(verdict: Unknown | Unreadable) -> Reader:
-    is_unknown = isinstance(verdict, Unknown)
-    reason = DeadLetterReason.UNKNOWN_SCHEMA if is_unknown else DeadLetterReason.INVALID_FIELD
+def _refusing(verdict: RegistryError) -> Reader:
+    """A reader for a schema that the registry does not give: another reading may have it."""
 
     def read(_: bytes) -> bytes:
-        raise Refused(reason, verdict.sentence)
+        raise Refused(DeadLetterReason.UNKNOWN_SCHEMA, str(verdict))
 
     return read

@@ -108,7 +108,10 @@ class Reading:
 
 
 async def with_readers(batch: Batch, schemas: Schemas | None) -> Batch:
-    """The batch with readers for its records; waits for a registry that is away. Raises SchemaLacking for a mistake."""
+    """The batch with readers for its records. Waits for as long as a registry is away, and says so as a warning.
+
+    Raises SchemaLacking where somebody has to mend a setting first.
+    """
     if schemas is None:
         return batch
     readers: dict[SchemaKey, Reader] = {}
@@ -122,7 +125,7 @@ async def with_readers(batch: Batch, schemas: Schemas | None) -> Batch:
             if not cause.passes:
                 raise SchemaLacking(sentence)
             if sentence != told:
-                log.info("%s", told := sentence)
+                log.warning("%s", told := sentence)
         await asyncio.sleep(SCHEMA_SECONDS if left else 0)
     return replace(batch, readers=readers)
 

@@ -102,7 +102,7 @@ class Health:
         standing = {}
         for p in assigned:
             before, offset = self.standing.get(p), durable.get(p)
-            moved = before is None or before.durable != offset or not before.has_more
+            moved = before is None or before.durable != offset or not before.has_more or p in self.waiting
             has_more = offset is None or ends.get(p, offset) > offset
             standing[p] = Standing(offset, now_ms if before is None or moved else before.since_ms, has_more)
         self.standing = standing

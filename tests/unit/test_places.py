@@ -33,6 +33,7 @@ BY_NUMBER = {
     "pipeline/kafka/codecs.py: dict[int, Callable[[memoryview, int], bytes | memoryview]]": "by codec",
     "pipeline/kafka/topic_ids.py: dict[int, bytes]": "by tag of an optional field",
     "pipeline/core/broker_clocks.py: Mapping[int, _Wrong]": "by broker",
+    "pipeline/registry/payloads/avro_values.py: dict[int, str]": "by the index of an enum's symbol",
     "pipeline/registry/payloads/protobuf_values.py: dict[int, str]": "by the number of an enum's value",
     "pipeline/peer.py: dict[int, int]": "by the number of a question",
     "deploy/migrations/apply.py: dict[tuple[int, int], tuple[str, str]]": "by migration and statement",

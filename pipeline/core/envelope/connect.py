@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from pipeline.core.exact import FieldError
-from pipeline.core.refusal import printable
+from pipeline.core.refusal import excerpt
 from schemas.message_event import FIELD_RULES, MAX_EVENT_BYTES
 
 KEYS: Final = {"schema", "payload"}
@@ -41,7 +41,10 @@ class _Doubts(dict[bytes, Doubts]):
     """Doubts by schema. It stands in every record, and in very many is the same."""
 
     def __missing__(self, schema: bytes) -> Doubts:
-        doubts = dict(_doubts(_any(schema), ()))
+        try:
+            doubts = dict(_doubts(_any(schema), ()))
+        except (msgspec.DecodeError, RecursionError):  # such as numbers that are none of JSON's, or too deep
+            doubts = {}
         if len(schema) <= MAX_EVENT_BYTES:
             if len(self) >= MOST_SCHEMAS:
                 self.clear()
@@ -54,20 +57,17 @@ _known = _Doubts()
 
 def doubtful(payload: bytes, schema: bytes) -> FieldError | None:
     """The error of a payload with a field of which its schema says that it is not what it looks like."""
-    if payload.startswith(b"{"):
-        for path, doubt in _known[schema].items():
-            given = _at(payload, path)
-            if given != b"null" and not (doubt.is_fine_as_number and given[:1] in NUMBERS):
-                return FieldError(path[-1], doubt.rule)
+    doubts = _known[schema]
+    if not doubts or not payload.startswith(b"{"):
+        return None
+    fields = _fields(payload)
+    nested = bytes(fields.get(NESTED, b"null"))
+    of_data = _fields(nested) if nested.startswith(b"{") else {}
+    for path, doubt in doubts.items():
+        given = bytes((fields if len(path) == 1 else of_data).get(path[-1], b"null"))
+        if given != b"null" and not (doubt.is_fine_as_number and given[:1] in NUMBERS):
+            return FieldError(path[-1], doubt.rule)
     return None
-
-
-def _at(payload: bytes, path: Path) -> bytes:
-    """The JSON text of a field; null where there is none."""
-    raw = payload
-    for name in path:
-        raw = bytes(_fields(raw).get(name, b"null")) if raw.startswith(b"{") else b"null"
-    return raw
 
 
 def _doubts(schema: Any, path: Path) -> Iterator[tuple[Path, Doubt]]:
@@ -90,6 +90,6 @@ def _doubt(field: str, kind: Any, name: Any) -> Doubt | None:
     if kind == "float":
         return Doubt("must be a string, a float64 or a decimal, since a float of 32 bits is not exact")
     if kind in _INTEGERS and field == "occurred_at":
-        made = f"Connect's TimestampConverter makes of {printable(str(name or kind))}"
+        made = f"Connect's TimestampConverter makes of {excerpt(str(name or kind))}"
         return Doubt(f"{FIELD_RULES[field]}, which {made} (target.type=string, format=yyyy-MM-dd'T'HH:mm:ss.SSS'Z')")
     return None

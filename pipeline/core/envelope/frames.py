@@ -14,6 +14,10 @@ MAGIC: Final = b"\0"
 GUID_MAGIC: Final = b"\1"
 ID_HEADER: Final = b"__value_schema_id"
 _FRAME_BYTES, _GUID_BYTES = 5, 17
+HIGHEST_ID: Final = 2**31 - 1
+"""Registries number schemas with Java's int."""
+_OBJECT: Final = ord("{")
+BLANK: Final = b" \t\r\n"
 
 SchemaKey = int | str
 """The number of a schema, or its GUID as text in lower case."""
@@ -48,17 +52,21 @@ class Frame:
     @property
     def is_json(self) -> bool:
         """Whether it is JSON, whatever the schema says: nothing else begins so."""
-        return self.payload.startswith(b"{")
+        return _is_object(self.payload)
+
+
+def _is_object(text: bytes) -> bool:
+    return text.startswith(b"{") or (text[:1] in BLANK and text.lstrip(BLANK).startswith(b"{"))
 
 
 def is_framed(value: bytes, headers: Headers) -> bool:
     """Whether a value is in a frame, or its headers say of which schema it is and it is no JSON object by itself."""
-    return value.startswith(MAGIC) or (ID_HEADER in headers and not value.startswith(b"{"))
+    return value.startswith(MAGIC) or (bool(headers.get(ID_HEADER)) and not _is_object(value))
 
 
 def frame_of(value: bytes, headers: Headers) -> Frame:
     """The frame of a value that has one. Raises Refused where it is none of Confluent's."""
-    if (named := headers.get(ID_HEADER)) is not None:
+    if named := headers.get(ID_HEADER):
         return _frame(named, named, value)
     return _frame(value, value[:_FRAME_BYTES], b"")
 
@@ -67,11 +75,11 @@ def _frame(prefix: bytes, shown: bytes, value: bytes) -> Frame:
     if prefix.startswith(GUID_MAGIC) and len(prefix) >= _GUID_BYTES and value:
         return Frame(_guid(prefix[1:_GUID_BYTES].hex()), prefix[_GUID_BYTES:] + value)
     number = int.from_bytes(prefix[1:_FRAME_BYTES], "big")
-    if prefix.startswith(MAGIC) and len(prefix) >= _FRAME_BYTES and number:
+    if prefix.startswith(MAGIC) and len(prefix) >= _FRAME_BYTES and 0 < number <= HIGHEST_ID:
         return Frame(number, prefix[_FRAME_BYTES:] + value)
     why = "ids of 8 bytes are not read" if prefix.startswith(MAGIC + bytes(4)) else "it is none of Confluent's"
     remedy = "let the serializer write ids of 4 bytes, as Confluent does"
-    raise Refused(DeadLetterReason.MALFORMED_JSON, f"it begins with {shown.hex(' ') or 'nothing'}: {why}; {remedy}")
+    raise Refused(DeadLetterReason.MALFORMED_JSON, f"it begins with {shown.hex(' ')}: {why}; {remedy}")
 
 
 def _guid(digits: str) -> str:
@@ -94,7 +102,7 @@ def keys_needed(records: Sequence[RawRecord]) -> list[tuple[int, SchemaKey]]:
     return [
         (record.offset, key)
         for record in records
-        if ((value := record.value) and value[0] == 0) or record.headers
+        if (value := record.value) and (value[0] == 0 or (record.headers and value[0] != _OBJECT))
         if (key := needed(value, headers_of(record.headers))) is not None
     ]
 

@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.core.envelope import cloudevents, connect, frames
 from pipeline.core.envelope.cloudevents import Attributes
-from pipeline.core.envelope.frames import Readers
+from pipeline.core.envelope.frames import BLANK, Readers
 from pipeline.core.records import Headers
 from pipeline.core.refusal import Refused
 from schemas.message_event import DeadLetterReason
@@ -63,7 +63,7 @@ class Layer(NamedTuple):
 
     def inside(self, envelope: Envelope, value: bytes, refusal: Exception | None = None) -> "Layer":
         """The layer in this one, which is an envelope of a kind."""
-        return Layer(value, (*self.around, envelope), self.attributes, refusal)
+        return Layer(value, (*self.around, envelope), self.attributes, self.refusal or refusal)
 
 
 class Found(NamedTuple):
@@ -88,7 +88,7 @@ def content_of(layer: Layer, headers: Headers, spelling: Spelling) -> Content:
     if not text.isascii():
         text.decode()
     try:
-        return Content(text, _fields(text) if text.lstrip().startswith(b"{") else {})
+        return Content(text, _fields(text) if text.lstrip(BLANK).startswith(b"{") else {})
     except (msgspec.DecodeError, RecursionError):
         return Content(text, {})
 
@@ -111,7 +111,7 @@ def next_envelope(layer: Layer, content: Content, record: Record) -> Found | Non
         return found
     if fields.keys() == connect.KEYS and Envelope.CONNECT not in layer.around:
         return Found(Envelope.CONNECT, lambda: _payload(layer, fields))
-    if _CHANGE in fields and _ROWS & fields.keys():
+    if _CHANGE in fields and _ROWS & fields.keys() and "org_id" not in fields:
         remedy = "publish events of their own, with its outbox event router"
         raise Refused(DeadLetterReason.INVALID_FIELD, f"the value is a change of a row, as Debezium sends it; {remedy}")
     return None
@@ -142,7 +142,7 @@ def _structured(layer: Layer, fields: Fields) -> Layer:
     refusal = cloudevents.problem(attributes, content_type or "", "datacontenttype")
     around = (*layer.around, Envelope.STRUCTURED)
     try:
-        return Layer(cloudevents.data_of(fields), around, attributes, refusal)
+        return Layer(cloudevents.data_of(fields), around, attributes, layer.refusal or refusal)
     except Refused as missing:
         raise refusal or missing from None
 
@@ -150,7 +150,7 @@ def _structured(layer: Layer, fields: Fields) -> Layer:
 def _binary(layer: Layer, headers: Headers, content_type: str) -> Layer:
     attributes = cloudevents.of_headers(headers)
     refusal = cloudevents.problem(attributes, content_type, "content-type")
-    return Layer(layer.value, (*layer.around, Envelope.BINARY), attributes, refusal)
+    return Layer(layer.value, (*layer.around, Envelope.BINARY), attributes, layer.refusal or refusal)
 
 
 def _payload(layer: Layer, fields: Fields) -> Layer:
@@ -164,7 +164,7 @@ def _payload(layer: Layer, fields: Fields) -> Layer:
 def object_in_string(text: bytes) -> bytes | None:
     """The text of the object in a JSON string; None for anything else."""
     try:
-        content = _text(text).lstrip().encode() if text.lstrip().startswith(b'"') else b""
+        content = _text(text).encode().lstrip(BLANK) if text.lstrip(BLANK).startswith(b'"') else b""
     except msgspec.DecodeError:
         return None
     return content if content.startswith(b"{") else None

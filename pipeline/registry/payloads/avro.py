@@ -5,15 +5,17 @@ as some other, a union's branch from the end; and by a type that contains itself
 which ends the process. Fields that are not converted are skipped, not read, which makes it as fast.
 """
 
+from typing import NoReturn
+
 import msgspec
 
 from pipeline.core.envelope.frames import Reader
 from pipeline.core.exact import FieldError
 from pipeline.registry.payloads import binary
 from pipeline.registry.payloads.avro_schema import AvroType, parse_schema
-from pipeline.registry.payloads.avro_values import REMEDIES, adapted, scalar_read
+from pipeline.registry.payloads.avro_values import REMEDIES, scalar_read
 from pipeline.registry.payloads.binary import Read, Skip
-from pipeline.registry.payloads.fields import DATA, JsonValue, converted_fields, refuse_type
+from pipeline.registry.payloads.fields import DATA, EVENT_FIELDS, JsonValue, converted_fields, refuse_type
 from pipeline.registry.payloads.refused import PayloadRefused
 from pipeline.registry.schema import Schema
 
@@ -54,24 +56,38 @@ class _Compiler:
     def __init__(self, empty: frozenset[AvroType]) -> None:
         self._empty = empty
         self._skips: dict[AvroType, Skip] = {}
-        self._records: dict[AvroType, Read] = {}
+        self._records: dict[tuple[AvroType, bool], Read] = {}
 
     def root(self, root: AvroType) -> Read:
-        """The whole payload: a record, or a string that is expected to hold JSON."""
+        """The whole payload: a record, a string that is expected to hold JSON, or a union of such."""
         if root.kind == "record":
             return self._record(root)
         if root.kind == "string":
             return binary.read_string
+        if root.kind == "union":
+            return binary.chosen(tuple(self._branch(child) for child in root.children))
         raise PayloadRefused(f"the Avro schema must be a record, or a string that holds JSON, not {root.told}")
 
-    def _record(self, record: AvroType) -> Read:
-        if record not in self._records:
-            self._records[record] = _record_read(self._steps(record))
-        return self._records[record]
+    def _branch(self, branch: AvroType) -> Read:
+        """A type in a union that is the whole payload: one of several events in a topic, say."""
+        try:
+            return self.root(branch)
+        except PayloadRefused as refusal:
+            sentence = str(refusal)
 
-    def _steps(self, record: AvroType) -> list[tuple[str, Read]]:
+            def refuse(_data: bytes, _at: int) -> NoReturn:
+                raise PayloadRefused(sentence)
+
+            return refuse
+
+    def _record(self, record: AvroType, *, is_data: bool = False) -> Read:
+        if (record, is_data) not in self._records:
+            converted = EVENT_FIELDS if is_data else converted_fields(record.fields)
+            self._records[record, is_data] = _record_read(self._steps(record, converted))
+        return self._records[record, is_data]
+
+    def _steps(self, record: AvroType, converted: frozenset[str]) -> list[tuple[str, Read]]:
         """The reads of the fields that are converted, by their names; all that is skipped between two has none."""
-        converted = converted_fields(record.fields)
         steps: list[tuple[str, Read]] = []
         passed: list[Skip] = []
         for name, kind in zip(record.fields, record.children, strict=True):
@@ -84,9 +100,9 @@ class _Compiler:
 
     def _value(self, kind: AvroType, field: str) -> Read:
         if kind.kind == "union":
-            return binary.chosen(tuple(adapted(self._value(b, field), field, kind, b) for b in kind.children))
+            return binary.chosen(tuple(self._value(branch, field) for branch in kind.children))
         if kind.kind == "record" and field == DATA:
-            return self._record(kind)
+            return self._record(kind, is_data=True)
         return scalar_read(kind, field) or refuse_type(field, REMEDIES[field], kind.told)
 
     def _skip(self, kind: AvroType) -> Skip:
@@ -98,7 +114,7 @@ class _Compiler:
 
     def _new_skip(self, kind: AvroType) -> Skip:
         if kind.kind == "enum":
-            return binary.chosen((binary.skip_nothing,) * len(kind.symbols))
+            return binary.index_skip(len(kind.symbols))
         if kind.kind == "fixed":
             return binary.fixed_skip(kind.size)
         skips = tuple(self._skip(child) for child in kind.children)

@@ -85,6 +85,7 @@ class _Names:
     def __init__(self) -> None:
         self._known: dict[str, AvroType | None] = {}  # None while a type's definition is being read
         self.empty: set[AvroType] = set()
+        self._looked_at: set[AvroType] = set()
 
     def parse(self, spec: Any, namespace: str, level: int) -> AvroType:
         if level > MAX_DEPTH:
@@ -92,8 +93,10 @@ class _Names:
         found = self._parse(spec, namespace, level + 1)
         if found.height > MAX_DEPTH:
             raise _bad(f"types nested more than {MAX_DEPTH} levels deep")
-        if self._takes_no_bytes(found):
-            self.empty.add(found)
+        if found not in self._looked_at:
+            self._looked_at.add(found)
+            if self._takes_no_bytes(found):
+                self.empty.add(found)
         return found
 
     def _takes_no_bytes(self, found: AvroType) -> bool:

@@ -52,16 +52,8 @@ def scalar_read(kind: AvroType, field: str) -> Read | None:
         case "long" if field not in TIME_FIELDS:
             return binary.read_long
         case "enum":
-            return binary.chosen(tuple(_constant(symbol_text(field, symbol)) for symbol in kind.symbols))
+            return _symbol_read(field, kind.symbols)
     return None
-
-
-def adapted(read: Read, field: str, union: AvroType, branch: AvroType) -> Read:
-    """The read of a union's branch. Beside an enum, a string that is one of its symbols is written like the symbol."""
-    symbols = {symbol for other in union.children for symbol in other.symbols}
-    if branch.kind != "string" or not symbols:
-        return read
-    return _then(read, lambda text: symbol_text(field, text) if text in symbols else text)
 
 
 def _logical_read(kind: AvroType, field: str) -> Read | None:
@@ -102,5 +94,15 @@ def _fixed_read(size: int, convert: Callable[[bytes], str]) -> Read:
     return read
 
 
-def _constant(text: str) -> Read:
-    return lambda _data, at: (text, at)
+def _symbol_read(field: str, symbols: tuple[str, ...]) -> Read:
+    """The read of an enum. Its texts are made as they come: a schema may have a hundred thousand, many times over."""
+    known: dict[int, str] = {}
+
+    def read(data: bytes, at: int) -> tuple[str, int]:
+        index, at = binary.read_index(data, at, len(symbols))
+        text = known.get(index)
+        if text is None:
+            text = known[index] = symbol_text(field, symbols[index])
+        return text, at
+
+    return read

@@ -160,6 +160,19 @@ def _skip_block(data: bytes, at: int, count: int, item: Skip) -> int:
     return at
 
 
+def read_index(data: bytes, at: int, choices: int) -> tuple[int, int]:
+    """The index of one of so many choices."""
+    index, at = read_long(data, at)
+    if not 0 <= index < choices:
+        raise PayloadRefused(f"the payload has the index {index} where its schema has {choices} choices")
+    return index, at
+
+
+def index_skip(choices: int) -> Skip:
+    """Behind the index of an enum's symbol."""
+    return lambda data, at: read_index(data, at, choices)[1]
+
+
 def chosen(branches: tuple[Callable[[bytes, int], T], ...]) -> Callable[[bytes, int], T]:
     """A union: an index, and then one of its branches. Those before the 65th have an index of one byte."""
     of_byte = {2 * index: branch for index, branch in enumerate(branches[:64])}
@@ -168,9 +181,7 @@ def chosen(branches: tuple[Callable[[bytes, int], T], ...]) -> Callable[[bytes, 
         branch = of_byte.get(data[at])
         if branch is not None:
             return branch(data, at + 1)
-        index, at = read_long(data, at)
-        if not 0 <= index < len(branches):
-            raise PayloadRefused(f"the payload has the index {index} where its schema has {len(branches)} choices")
+        index, at = read_index(data, at, len(branches))
         return branches[index](data, at)
 
     return choose

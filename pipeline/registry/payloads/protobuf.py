@@ -13,7 +13,7 @@ from pipeline.registry.schema import Schema
 
 FIRST: Final = (0,)
 MAX_READERS: Final = 64
-"""Messages of one schema whose readers are kept; who has more in one topic waits for their making."""
+"""Messages of one schema that are read: each reader is made where a batch is decoded, and takes its time."""
 
 
 def protobuf_reader(schema: Schema) -> Reader:
@@ -39,7 +39,7 @@ class Readers(dict[tuple[int, ...], Reader]):
     def __missing__(self, path: tuple[int, ...]) -> Reader:
         message = self._types.at(path)
         if len(self) >= MAX_READERS:
-            self.clear()
+            raise PayloadRefused(f"the payload is of another message than the first {MAX_READERS} of its schema")
         try:
             reader = _message_reader(self._types, message)
         except PayloadRefused as refusal:

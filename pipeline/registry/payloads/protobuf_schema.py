@@ -20,7 +20,7 @@ from google.protobuf.descriptor_pb2 import (
 from google.protobuf.message import DecodeError
 
 from pipeline.core.refusal import excerpt
-from pipeline.registry.payloads.refused import MAX_SCHEMA_CHARACTERS, PayloadRefused
+from pipeline.registry.payloads.refused import MAX_DEPTH, MAX_SCHEMA_CHARACTERS, PayloadRefused
 from pipeline.registry.schema import Schema
 
 Messages = Iterable[DescriptorProto]
@@ -96,8 +96,8 @@ class Types:
             self._add(file, name, shape.nested_type, shape.enum_type)
 
     def _new(self, name: str) -> str:
-        if len(name) > _MAX_NAME:
-            raise PayloadRefused(f"the Protobuf schema has a name of {len(name)} characters, {excerpt(name)}")
+        if len(name) > _MAX_NAME or name.count(".") > MAX_DEPTH:
+            raise PayloadRefused(f"the Protobuf schema has a name that is too long or too deep, {excerpt(name)}")
         if name in self.messages or name in self.enums:
             raise PayloadRefused(f"the Protobuf schema and its references have two types of the name {excerpt(name)}")
         return name

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from pipeline.core.refusal import excerpt
-from pipeline.registry.payloads.fields import DATA, JsonValue, converted_fields, refuse_type
+from pipeline.registry.payloads.fields import DATA, EVENT_FIELDS, JsonValue, converted_fields, refuse_type
 from pipeline.registry.payloads.protobuf_schema import Message, Types, has_presence, is_group, type_name
 from pipeline.registry.payloads.protobuf_values import (
     INT32,
@@ -97,21 +97,21 @@ class _Builder:
 
     def __init__(self, types: Types) -> None:
         self._types = types
-        self._shapes: dict[str, Shape] = {}
+        self._shapes: dict[tuple[str, bool], Shape] = {}
         self._copies: set[str] = set()
         self.file = FileDescriptorProto(name="pruned.proto", syntax="proto2")
         self.file.message_type.add(name=_EMPTY)
 
-    def shape(self, theirs: Message) -> Shape:
-        """The pruned message. It is known before its fields are, which may have it again."""
-        if theirs.name in self._shapes:
-            return self._shapes[theirs.name]
-        shape = self._shapes[theirs.name] = Shape(f"Message{len(self._shapes)}")
+    def shape(self, theirs: Message, *, is_data: bool = False) -> Shape:
+        """The pruned message; that of a CloudEvent's data has no data itself."""
+        if (theirs.name, is_data) in self._shapes:
+            return self._shapes[theirs.name, is_data]
+        shape = self._shapes[theirs.name, is_data] = Shape(f"Message{len(self._shapes)}")
         pruned = self.file.message_type.add(name=shape.name)
         names = {field.name for field in theirs.shape.field}
         if len(names) < len(theirs.shape.field):
             raise PayloadRefused(f"the Protobuf message {excerpt(theirs.name)} has two fields of one name")
-        converted = converted_fields(names)
+        converted = EVENT_FIELDS if is_data else converted_fields(names)
         oneofs = _Oneofs(pruned, [_oneof(field) for field in theirs.shape.field if field.name in converted])
         for field in theirs.shape.field:
             if field.name in converted:
@@ -131,7 +131,7 @@ class _Builder:
             return _Type(field.type, refused if repeated else scalar_convert(name, field.type, full))
         enum = self._types.enums.get(full)
         if enum is not None or field.type == ENUM:
-            return _Type(INT32, refused if repeated or enum is None else enum_convert(name, enum))
+            return _Type(INT32, refused if repeated or enum is None or not name else enum_convert(name, enum))
         if repeated or is_group(theirs.file, field):
             return _Type(GROUP if is_group(theirs.file, field) else MESSAGE, refused, _EMPTY)
         return self._message_type(name, full) or _Type(MESSAGE, refused, _EMPTY)
@@ -141,7 +141,7 @@ class _Builder:
         if convert is not None:
             return _Type(MESSAGE, convert, self._copy(full))
         if name == DATA and full in self._types.messages:
-            shape = self.shape(self._types.messages[full])
+            shape = self.shape(self._types.messages[full], is_data=True)
             return _Type(MESSAGE, shape.object_of, shape.name)
         return None
 

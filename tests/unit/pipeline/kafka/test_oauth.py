@@ -30,7 +30,7 @@ def test_one_that_does_not_say_is_read_again_soon(opaque: str) -> None:
 def test_a_file_without_a_token_is_named_and_not_quoted(tmp_path: Path, content: str) -> None:
     file = tmp_path / "token"
     file.write_text(content)
-    with pytest.raises(TokenError, match="has no OAuth token") as caught:
+    with pytest.raises(TokenError, match="has no token") as caught:
         read_token(str(file))
     assert not content.strip() or content.strip() not in str(caught.value)
 

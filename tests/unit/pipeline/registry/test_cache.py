@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 import pytest
 
 from pipeline.core.envelope.frames import SchemaKey
-from pipeline.registry.cache import MOST_QUEUED, MOST_READERS, Cache, Looked, Refused, Unknown
+from pipeline.registry.cache import MOST_CHARACTERS, MOST_QUEUED, MOST_READERS, Cache, Looked
 from pipeline.registry.errors import Away, NotThere, Refuses, RegistryError, Unusable
 
 ABSENT = NotThere("no schema", "register it")
@@ -74,7 +74,7 @@ def test_a_404_is_unknown_only_after_ten_seconds_and_for_a_minute() -> None:
     registry.run(9.9)
     assert registry.look(7).missing == {7: ABSENT.cause}
     registry.run(10.1)
-    assert registry.look(7) == Looked({}, {7: Unknown("no schema; register it")}, {})
+    assert registry.look(7) == Looked({}, {7: ABSENT}, {})
     assert registry.times(7) == approx(range(11))
     registry.run(69.9)
     assert not registry.look(7).missing
@@ -208,7 +208,7 @@ def test_an_unusable_schema_is_refused_for_a_minute() -> None:
     registry.errors[7] = UNUSABLE
     registry.look(7)
     registry.run(59.9)
-    assert registry.look(7) == Looked({}, {7: Refused("of the kind XML; register Avro")}, {})
+    assert registry.look(7) == Looked({}, {7: UNUSABLE}, {})
     assert len(registry.asked) == 1
     registry.run(60.1)
     assert registry.look(7).missing
@@ -235,3 +235,26 @@ def test_of_many_readers_the_least_used_go() -> None:
     assert registry.look(2).missing.keys() == {2}
     registry.run(registry.now + 1)
     assert registry.look(0, MOST_READERS, 1, 2).missing == {}
+
+
+def test_large_schemas_push_out_others_as_many_would() -> None:
+    cache: Cache[str] = Cache()
+    for key in range(20):
+        cache.put(key, f"reader {key}", MOST_CHARACTERS // 8)
+    assert len(cache.look(range(20), 0.0).readers) == 8
+    cache.put(99, "reader 99", 2 * MOST_CHARACTERS)
+    assert cache.look([99], 0.0).readers == {99: "reader 99"}
+    cache.put(99, "reader 99", 1)
+    cache.put(100, "reader 100", MOST_CHARACTERS - 1)
+    assert len(cache.look([99, 100], 0.0).readers) == 2
+
+
+def test_a_failure_now_and_then_does_not_begin_the_wait_anew() -> None:
+    registry = Registry()
+    registry.look(7)
+    registry.run(4)
+    registry.errors[7] = AWAY
+    registry.run(4.9)
+    del registry.errors[7]
+    registry.run(12)
+    assert registry.look(7).verdicts

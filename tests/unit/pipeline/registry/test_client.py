@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.registry.client import HIGHEST_ID, MOST_LEVELS, MOST_REFERENCES, Client
+from pipeline.registry.client import MOST_LEVELS, MOST_REFERENCES, Client
 from pipeline.registry.errors import NotThere, Refuses, Unusable
 from pipeline.registry.schema import Schema, SchemaKind
 from schemas.registry_access import Access
@@ -141,14 +141,6 @@ def test_an_unknown_kind_is_unusable(registry: FakeRegistry, client: Client) -> 
     registry.answers["/schemas/ids/7"] = {"schema": "7", "schemaType": "XML\n"}
     with pytest.raises(Unusable, match=r"schema 7 is of the kind 'XML\\n'; register one of AVRO, PROTOBUF, JSON"):
         client.fetch(7)
-
-
-def test_a_number_that_no_registry_gives_is_not_asked_for(registry: FakeRegistry, client: Client) -> None:
-    with pytest.raises(Unusable, match="schema 2147483648 cannot be"):
-        client.fetch(HIGHEST_ID + 1)
-    assert registry.asked == []
-    with pytest.raises(NotThere):
-        client.fetch(HIGHEST_ID)
 
 
 @pytest.mark.parametrize("code", [40401, 40402, 40403])

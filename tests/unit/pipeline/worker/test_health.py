@@ -164,7 +164,12 @@ def test_a_partition_that_waits_is_a_reason_and_no_fault_of_this_process() -> No
     health.as_of_ms = NOW + int(3 * STALLED_SECONDS) * 1000
     assert health.reasons(health.as_of_ms) == ["partition 0 waits for its leader"], "and is not called still besides"
     health.waiting = {}
-    assert "partition message-events/0 has stood at offset 5" in health.reasons(health.as_of_ms)[0]
+    assert health.stalled(health.as_of_ms, may_pause=False) is None, "nor just when it is over, before the next flush"
+    for second in range(int(3 * STALLED_SECONDS), int(4 * STALLED_SECONDS) + 2):
+        standing({P0: 5, P1: 10}, second, health)
+        stalled = health.stalled(NOW + second * 1000, may_pause=False)
+    assert stalled is not None
+    assert "partition message-events/0 has stood at offset 5" in stalled
 
 
 def test_a_broker_whose_clock_is_wrong_is_named_unless_our_own_is_in_doubt() -> None:

@@ -205,6 +205,22 @@ def test_a_letter_is_attributed_by_what_attributes_fill(make: Any) -> None:
     assert (refused.org_id, refused.event_id, refused.type) == ("acme", "/eu a-1", "message.sent")
 
 
+@pytest.mark.parametrize("version", ["1.0", "0.3"])
+def test_what_is_refused_by_its_envelope_is_attributed_through_all_that_are_in_it(version: str) -> None:
+    """Else an erasure would leave it."""
+    event = json.dumps(COMPLETE | {"channel": "SMS"}).encode()
+    held = b'{"schema": null, "payload": ' + in_string(event) + b"}"
+    structured = b'{"specversion": "%s", "data": %s}' % (version.encode(), held)
+    for sent in (Sent(structured), binary_of(held, version), binary_of(in_string(event), version)):
+        refused = letter(sent)
+        assert (refused.org_id, refused.event_id) == ("acme", "e1")
+        assert ("specversion" in refused.detail) == (version == "0.3")
+
+
+def binary_of(value: bytes, version: str) -> Sent:
+    return Sent(value, (("ce_specversion", version.encode()), ("content-type", b"application/json")))
+
+
 def test_a_letter_is_attributed_through_several_envelopes() -> None:
     inner = in_string(json.dumps(COMPLETE | {"channel": "SMS"}).encode())
     connect = b'{"schema": null, "payload": ' + inner + b"}"

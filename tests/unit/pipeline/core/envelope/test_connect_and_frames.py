@@ -68,7 +68,7 @@ def test_a_double_is_its_text() -> None:
 @pytest.mark.parametrize(("kind", "name"), [("int64", TIMESTAMP), ("int64", None), ("int32", "io.debezium.time.Date")])
 def test_a_time_as_an_integer_is_refused_with_what_makes_a_text_of_it(kind: str, name: str | None) -> None:
     refused = letter(connect({"occurred_at": 1_777_981_500_000}, kind, name))
-    assert f"which Connect's TimestampConverter makes of {name or kind} (target.type=string" in refused.detail
+    assert f"which Connect's TimestampConverter makes of {(name or kind)!r} (target.type=string" in refused.detail
 
 
 def test_a_field_that_is_null_is_absent_whatever_its_type() -> None:
@@ -80,6 +80,15 @@ def test_the_schema_of_a_cloud_event_in_a_payload_is_read_too() -> None:
     event = {"specversion": "1.0", "data": COMPLETE | {"cost_cents": "1200"}}
     refused = letter(Sent(in_connect(json.dumps(event).encode(), {"type": "struct", "fields": [inner]})))
     assert "cost_cents must be a JSON number, as" in refused.detail
+
+
+@pytest.mark.parametrize("schema", [b'{"type": 1e999}', b'{"type": ' + b"9" * 5000 + b"}"])
+def test_a_schema_that_cannot_be_read_tells_nothing(schema: bytes) -> None:
+    assert only_row(Sent(b'{"schema": ' + schema + b', "payload": ' + PLAIN.value + b"}")) == only_row(PLAIN)
+
+
+def test_a_sentence_on_a_schema_stays_short() -> None:
+    assert len(letter(connect({"occurred_at": 7}, "int64", "A" * 900_000)).detail) < 1000
 
 
 def test_a_payload_that_is_null_is_empty() -> None:
@@ -129,7 +138,7 @@ def headers_of(sent: Sent) -> list[tuple[bytes, bytes | None]]:
     ("sent", "key", "payload"),
     [
         (Sent(in_frame(b"\x0apayload", 258)), 258, b"\x0apayload"),
-        (Sent(in_frame(b"", 2**32 - 1)), 2**32 - 1, b""),
+        (Sent(in_frame(b"", 2**31 - 1)), 2**31 - 1, b""),
         (by_header(b"\1" + GUID.bytes), str(GUID), b"\x0apayload"),
         (by_header(b"\1" + GUID.bytes + b"\x04\x02\x00"), str(GUID), b"\x04\x02\x00\x0apayload"),
         (by_header(b"\0\0\0\1\2"), 258, b"\x0apayload"),
@@ -160,9 +169,9 @@ def test_without_a_registry_a_letter_names_the_setting() -> None:
     [
         (Sent(b"\0\0\0\0\0\0\0\0\7\x0apayload"), "ids of 8 bytes are not read"),
         (Sent(b"\0\0\0\1"), "it is none of Confluent's"),
+        (Sent(in_frame(b"\x0apayload", 2**31)), "it is none of Confluent's"),
         (by_header(b"\1" + bytes(15)), "it is none of Confluent's"),
         (by_header(b"7"), "it is none of Confluent's"),
-        (by_header(b""), "begins with nothing"),
     ],
 )
 def test_other_frames_are_refused_by_name(sent: Sent, why: str) -> None:

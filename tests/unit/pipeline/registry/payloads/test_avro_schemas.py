@@ -1,10 +1,12 @@
 """Avro schemas: names are resolved, and what is refused gives a reader that says why."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 
+from pipeline.registry.payloads.readers import reader_of
 from pipeline.registry.schema import Schema, SchemaKind
 from tests.support.registered import avro, avro_payload, avro_schema, field, read, refusal, text
 
@@ -141,3 +143,21 @@ def test_a_schema_of_a_megabyte_is_read() -> None:
     spec = avro(*(field(f"ignored{n}", "long", doc="x" * 80) for n in range(7000)), field("org_id", "string"))
     assert len(json.dumps(spec)) > 900_000
     assert read(avro_schema(spec), bytes(7000) + text("o")) == {"org_id": "o"}
+
+
+def test_a_schema_that_names_an_enum_again_and_again_takes_no_memory() -> None:
+    """Not a text for each symbol wherever it is named: this one would take a gigabyte."""
+    enum = {"type": "enum", "name": "E", "symbols": [f"S{number}" for number in range(10_000)]}
+    names = ("event_id", "org_id", "channel", "error_code", "id", "source", "datacontenttype")
+    spec: Any = avro(field("type", enum), *(field(name, "E") for name in names), name="R0")
+    for level in range(1, 50):
+        spec = avro(
+            field("specversion", "string"), field("data", spec), *(field(n, "E") for n in names), name=f"R{level}"
+        )
+    schema = avro_schema(spec)
+    reader_of(schema)
+    tracemalloc.start()
+    reader_of(schema)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 << 20
