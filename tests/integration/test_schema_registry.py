@@ -206,3 +206,12 @@ def test_a_schema_that_nobody_registered_is_a_letter_that_can_be_sent_back(syste
     assert all(f"has no schema {number}" in detail for number, (_, detail) in zip(ids, found, strict=True))
     assert "2 dead letters sent back" in system.run("dead-letters", "redrive", "--reason", "unknown_schema")
     wait_until("their second reading", lambda: len(letters(system)) == 4, 60)
+
+
+def test_a_replay_reads_them_again_and_finds_nothing_new(system: System) -> None:
+    span = ("--from", "2020-01-01T00:00:00Z", "--to", "2099-01-01T00:00:00Z")
+    said = system.run("replay", *span, "--dry-run")
+    assert " 0 new facts, " in said
+    assert " 0 new dead letters, 0 known ones, 0 too late" in said
+    assert ", 4 of unknown schemas, which it leaves as well" in said
+    assert ": 0 events" not in system.run("replay", *span)
