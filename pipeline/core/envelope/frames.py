@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
+
 from pipeline.core.looks import look_of
 from pipeline.core.records import Headers, RawRecord, headers_of
 from pipeline.core.refusal import Refused, look_sentence
@@ -18,6 +20,8 @@ HIGHEST_ID: Final = 2**31 - 1
 """Registries number schemas with Java's int."""
 _OBJECT: Final = ord("{")
 BLANK: Final = b" \t\r\n"
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 SchemaKey = int | str
 """The number of a schema, or its GUID as text in lower case."""
@@ -56,7 +60,13 @@ class Frame:
 
 
 def _is_object(text: bytes) -> bool:
-    return text.startswith(b"{") or (text[:1] in BLANK and text.lstrip(BLANK).startswith(b"{"))
+    """Whether a text is a JSON object. A blank before it might as well be the length of a text in Avro."""
+    if text.startswith(b"{") or not text.lstrip(BLANK).startswith(b"{"):
+        return text.startswith(b"{")
+    try:
+        return bool(_fields(text))
+    except (msgspec.DecodeError, RecursionError):
+        return False
 
 
 def is_framed(value: bytes, headers: Headers) -> bool:

@@ -156,6 +156,22 @@ def test_a_payload_is_read_by_the_schema_that_its_frame_names(sent: Sent, key: i
     assert seen == [payload]
 
 
+@pytest.mark.parametrize("blank", [b" ", b"\n", b"\r\n\t"])
+def test_an_event_behind_blanks_is_json_too(blank: bytes) -> None:
+    spaced = blank + PLAIN.value
+    for sent in (Sent(spaced), Sent(in_frame(spaced)), by_header(b"\1" + GUID.bytes, spaced), by_header(b"7", spaced)):
+        assert needed(sent.value, dict(headers_of(sent))) is None
+        assert only_row(sent, readers={}) == only_row(PLAIN)
+
+
+def test_a_text_of_avro_that_looks_like_the_beginning_of_an_object_is_none() -> None:
+    """Its length, 5, is the byte of a line feed."""
+    payload = b"\x0a{abcd"
+    for sent, key in ((Sent(in_frame(payload)), 7), (by_header(b"\1" + GUID.bytes, payload), str(GUID))):
+        assert needed(sent.value, dict(headers_of(sent))) == key
+        assert only_row(sent, readers={key: lambda _: PLAIN.value}) == only_row(PLAIN)
+
+
 def test_without_a_registry_a_letter_names_the_setting() -> None:
     for sent in (Sent(in_frame(b"\x0apayload", 258)), by_header(b"\1" + GUID.bytes)):
         refused = letter(sent)
