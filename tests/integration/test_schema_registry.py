@@ -201,6 +201,7 @@ def test_a_schema_that_nobody_registered_is_a_letter_that_can_be_sent_back(syste
         send(system, b"\0" + number.to_bytes(4, "big") + b"\2x")
     send(system, json.dumps(plain("behind")).encode())
     wait_until("the event behind them", lambda: bool(facts(system, "behind")), 60)
+    wait_until("their letters", lambda: len(letters(system)) == 2, 10)  # which a flush writes behind the facts
     found = letters(system)
     assert [reason for reason, _ in found] == ["unknown_schema"] * 2
     assert all(f"has no schema {number}" in detail for number, (_, detail) in zip(ids, found, strict=True))
