@@ -35,8 +35,8 @@ def check(context: Context, file: str, at: int | None, every: bool, as_json: boo
 
     A line is a record. It becomes a fact, in a minute, or a dead letter, with the sentence that a worker would store.
     Nothing is sent, and no server is needed, but for the schema registry if MSGMETRICS_SCHEMA_REGISTRY_URL is set and
-    records need it. Exit code 1 unless there are records, all become facts, and no two of them
-    are different events with the same organization, type and id.
+    records need it. Exit code 1 unless there are records, all become facts, and no two of them are different events
+    with the same organization, type and id.
 
     The file is plain, gzip or zstd, a pipe, or - for standard input. A line is a record's value: an event, also in a
     CloudEvent, in Connect's schema and payload or in a JSON string. For a record that has headers, or is no text, it is

@@ -11,13 +11,12 @@ from deploy.errors import Usage
 from pipeline.core.envelope import cloudevents, frames
 from schemas.message_event import MessageEvent
 
-LARGEST_SCHEMA_ID: Final = 2**31 - 1
 SCHEMA_ID_BYTES: Final = 4
 DEFAULT_SOURCE: Final = "msgmetrics"
 MOST_SOURCE_CHARACTERS: Final = 256
 
 _JSON: Final = "application/json"
-_CONTENT_TYPE: Final = "content-type"
+_CONTENT_TYPE: Final = cloudevents.CONTENT_TYPE.decode()
 _SOURCE: Final = re.compile(rf"[!-~]{{1,{MOST_SOURCE_CHARACTERS}}}", re.ASCII)
 
 

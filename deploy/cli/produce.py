@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from deploy.cli.arguments import TOPIC, choice
 from deploy.cli.context import Context, is_terminal, say
-from deploy.cli.enveloping import DEFAULT_SOURCE, LARGEST_SCHEMA_ID, EnvelopeName, Wrap, plain, wrap_of
+from deploy.cli.enveloping import DEFAULT_SOURCE, EnvelopeName, Wrap, plain, wrap_of
 from deploy.cli.event_check import Horizon, check
 from deploy.cli.event_file import event_lines, title_of
 from deploy.cli.event_sending import Connect, send
@@ -19,10 +19,11 @@ from deploy.cli.spool import Spool
 from deploy.cli.targets import topic_to_send_to
 from deploy.cli.topic_checks import missing
 from deploy.errors import CommandError
+from pipeline.core.envelope.frames import HIGHEST_ID
 from schemas.instant import wall_clock_ms
 from schemas.settings import Settings
 
-SCHEMA_ID = click.IntRange(1, LARGEST_SCHEMA_ID)
+SCHEMA_ID = click.IntRange(1, HIGHEST_ID)
 Line = TypeVar("Line", bytes, tuple[int, bytes])
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from deploy.cli.event_file import LONGEST_RECORD
 from pipeline.core.event import decode_event
+from pipeline.core.json_text import fields_in
 from schemas.instant import EPOCH, TIME_RULE
 
 MARK: Final = "value_base64"
@@ -55,7 +56,6 @@ class _Exported(msgspec.Struct):
     record_at: str | None = None
 
 
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _exported = msgspec.json.Decoder(_Exported).decode
 
 
@@ -74,7 +74,7 @@ def _is_whole(line: bytes) -> bool:
     if MARK.encode() not in line:
         return False
     try:
-        if MARK not in _fields(line):
+        if MARK not in fields_in(line):
             return False
     except (msgspec.DecodeError, RecursionError):
         return False

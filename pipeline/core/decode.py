@@ -12,7 +12,7 @@ from pipeline.core.event import decode_event
 from pipeline.core.exact import LATEST_MS, FieldError
 from pipeline.core.opening import NoEvent, open_record
 from pipeline.core.place import Place
-from pipeline.core.records import NO_TIMES, Columns, DeadLetter, RawRecord, Told, time_of
+from pipeline.core.records import NO_TIMES, Columns, DeadLetter, RawRecord, Told, pairs_of, time_of
 from pipeline.core.refusal import Refused, excerpt
 from pipeline.core.shortcuts import Decode, shortcut
 from schemas.grain import MS_PER_SECOND
@@ -154,7 +154,7 @@ def _letter(place: Place, record: RawRecord, reason: DeadLetterReason, detail: s
         record_ms=time_of(sent, told.occurred_ms or 0),
         key=record.key,
         value=record.value,
-        headers=tuple((n.encode() if isinstance(n, str) else n, value) for n, value in record.headers),
+        headers=pairs_of(record.headers),
         org_id=told.org_id,
         event_id=told.event_id,
         type=told.type,

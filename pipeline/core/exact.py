@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
 from typing import TypeVar
 
-import msgspec
-
+from pipeline.core.json_text import text_in
 from schemas.grain import MS_PER_SECOND
 from schemas.message_event import (
     COST_LIMIT_MICROS,
@@ -113,7 +112,7 @@ class Costs(_Memo[bytes]):
 
 
 def _text_micros(raw: bytes) -> int | None:
-    text = msgspec.json.decode(raw, type=str)
+    text = text_in(raw)
     if COST_PATTERN.fullmatch(text) is None:
         return None
     whole, _, decimals = text.partition(".")

@@ -1,6 +1,5 @@
 """From a record to the event in it, through whatever stands around it; or to why there is none, and whose it was."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from pipeline.core.envelope.cloudevents import fill
@@ -9,11 +8,9 @@ from pipeline.core.envelope.layers import Content, Envelope, Layer, Record, Spel
 from pipeline.core.event import REQUIRED, Event, decode_event
 from pipeline.core.exact import FieldError
 from pipeline.core.lenient import AROUND_BYTES, AROUND_HALVES, NOBODY, Named, agreed, may_be_unreadable, named_in
-from pipeline.core.records import headers_of
+from pipeline.core.records import RawHeaders, headers_of
 from pipeline.core.refusal import explain
 from schemas.message_event import MAX_RECORD_BYTES, DeadLetterReason
-
-RecordHeaders = Sequence[tuple[str | bytes, bytes | None]]
 
 
 class NoEvent(Exception):
@@ -39,7 +36,7 @@ class _Found(NamedTuple):
     around: tuple[Envelope, ...]
 
 
-def decode_record(value: bytes | None, headers: RecordHeaders, readers: Readers | None) -> Event:
+def decode_record(value: bytes | None, headers: RawHeaders, readers: Readers | None) -> Event:
     """The event of a record, whatever stands around it; ``readers`` is None where there is no registry.
 
     Raises NoEvent.
@@ -47,7 +44,7 @@ def decode_record(value: bytes | None, headers: RecordHeaders, readers: Readers 
     return open_record(value, headers, readers).event
 
 
-def open_record(value: bytes | None, headers: RecordHeaders, readers: Readers | None) -> Opened:
+def open_record(value: bytes | None, headers: RawHeaders, readers: Readers | None) -> Opened:
     """The same, with what stands around it."""
     if not value or len(value) > MAX_RECORD_BYTES:
         return _open_nothing(value)

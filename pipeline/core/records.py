@@ -13,13 +13,20 @@ NO_TIMES: Final = (None, -1)
 """Timestamps by which a record says that it has none: in the oldest format there is no field for it."""
 
 
+RawHeaders = Sequence[tuple[str | bytes, bytes | None]]
+"""Headers as a record has them."""
 Headers = Mapping[bytes, bytes | None]
 """Headers of a record by name; of one that comes twice, the last."""
 
 
-def headers_of(headers: Sequence[tuple[str | bytes, bytes | None]]) -> Headers:
+def headers_of(headers: RawHeaders) -> Headers:
     """Headers by name, from the pairs that a record has."""
-    return {name.encode() if isinstance(name, str) else name: content for name, content in headers}
+    return dict(pairs_of(headers))
+
+
+def pairs_of(headers: RawHeaders) -> tuple[tuple[bytes, bytes | None], ...]:
+    """Headers with names in bytes, in their order."""
+    return tuple((name.encode() if isinstance(name, str) else name, content) for name, content in headers)
 
 
 def time_of(timestamp: int | None, otherwise_ms: int) -> int:
@@ -46,7 +53,7 @@ class RawRecord(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str | bytes, bytes | None]]: ...
+    def headers(self) -> RawHeaders: ...
 
 
 class Told(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from pipeline.core.exact import FieldError
+from pipeline.core.json_text import fields_in, text_in
 from pipeline.core.lenient import UNREADABLE, spellings
 from pipeline.core.looks import Look, begins_with, look_of
 from schemas.message_event import FIELD_RULES, DeadLetterReason
@@ -15,8 +16,6 @@ _AT_BYTE = re.compile(r"\(byte (\d+)\)")
 _MISSING = re.compile(r"Object missing required field `(.+)`")
 _EXCERPT_CHARACTERS: Final = 80
 _NEAR_BYTES: Final = 16
-
-_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Refused(Exception):
@@ -96,10 +95,10 @@ def _validation_sentence(text: str, value: bytes) -> str:
 def _not_given(value: bytes, field: str) -> str:
     """The end of a sentence: the value that was given in a field; '' where that cannot be read."""
     try:
-        raw = bytes(_decode_fields(spellings(value)[0])[field])
+        raw = bytes(fields_in(spellings(value)[0])[field])
     except (*UNREADABLE, KeyError):
         return ""
     if raw.startswith(b'"'):
-        return f", not {excerpt(msgspec.json.decode(raw, type=str))}"
+        return f", not {excerpt(text_in(raw))}"
     text = raw.decode()[: 4 * _EXCERPT_CHARACTERS]
     return f", not {_cut(printable(text))}"

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection
 
 from pipeline.core.envelope.frames import Looked, Reader, SchemaKey
-from pipeline.core.refusal import Refused
 from pipeline.errors import Stop
 from pipeline.registry.client import Client
 from pipeline.registry.errors import NotThere, Refuses, RegistryError, Unusable
 from pipeline.registry.payloads.readers import reader_of
+from pipeline.registry.payloads.refused import refusing
 from pipeline.registry.resolver import Resolver
 from pipeline.registry.schema import Schema
 from schemas.message_event import DeadLetterReason
@@ -73,8 +73,4 @@ def open_schemas(settings: Settings, monotonic: Callable[[], float]) -> Registry
 
 def _refusing(verdict: RegistryError) -> Reader:
     """A reader for a schema that the registry does not give: another reading may have it."""
-
-    def read(_: bytes) -> bytes:
-        raise Refused(DeadLetterReason.UNKNOWN_SCHEMA, str(verdict))
-
-    return read
+    return refusing(str(verdict), DeadLetterReason.UNKNOWN_SCHEMA)

@@ -21,11 +21,10 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 from deploy.engines.ports import FreePorts
 from tests.support.class_archive import class_archive
+from tests.support.java_process import STOP_SECONDS, JavaProcess
 
 JARS_VARIABLE = "MSGMETRICS_TEST_KAFKA_JARS"
 START_SECONDS = 60
-STOP_SECONDS = 30
-"""As Kubernetes has it."""
 DUMP_SECONDS = 5
 JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 """Made for a short life on a small machine: a broker is up in half the time, of which it spends less compiling."""
@@ -100,7 +99,7 @@ def _run_once(cache: Path, archive: Path) -> None:
 SCRAM_MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
-class KafkaBroker:
+class KafkaBroker(JavaProcess):
     """One broker with its data in a directory. Ports stay the same over restarts.
 
     ``extra`` replaces or adds properties; {port}, {controller_port} and {data} in them are filled in. ``scram`` are
@@ -120,7 +119,6 @@ class KafkaBroker:
         self._classes = _shared_classes(cache, self._jars) if classes is None else classes
         self._port, controller_port = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self._port}"
-        self._process: subprocess.Popen[bytes] | None = None
         self.data.mkdir(parents=True, exist_ok=True)
         template = (files("tests.support") / "kafka" / "test-broker.properties").read_text()
         self._properties = self.data / "server.properties"
@@ -165,17 +163,6 @@ class KafkaBroker:
     def admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
-    def stop(self) -> None:
-        """Shut down in order; a broker that does not come to an end is killed, as any supervisor would."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._tell_why()
-            self.kill()
-
     def _tell_why(self) -> None:
         """Keep the broker's log, into which it writes what its threads wait for."""
         assert self._process is not None
@@ -187,12 +174,6 @@ class KafkaBroker:
             time.sleep(0.1)
         shutil.copy(log, kept)
         print(f"a broker did not stop within {STOP_SECONDS} s and is killed; its log: {kept}", file=sys.stderr)
-
-    def kill(self) -> None:
-        """kill -9."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(30)
 
     def fail_disk(self) -> Callable[[], None]:
         """Start again with one of two disks failed (see TWO_DISKS), the one that the group's offsets are not on.

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from pipeline.core.exact import FieldError
+from pipeline.core.json_text import text_in
 from pipeline.core.records import Headers
 from pipeline.core.refusal import Refused, excerpt
 from schemas.message_event import FIELD_RULES, MAX_EVENT_ID_CHARACTERS, TYPES, DeadLetterReason
@@ -22,16 +23,14 @@ VERSION: Final = "1.0"
 MEDIA_TYPE: Final = "application/cloudevents"
 STRUCTURED: Final = "application/cloudevents+json"
 VERSION_HEADER: Final = b"ce_specversion"
-_CONTENT_TYPE: Final = b"content-type"
+CONTENT_TYPE: Final = b"content-type"
 
 _TYPE: Final = re.compile(rf"(?:.*[^A-Za-z0-9_-])?({'|'.join(map(re.escape, TYPES))})(?:\.v[0-9]+)?", re.DOTALL)
-
-_text = msgspec.json.Decoder(str).decode
 
 
 def content_type(headers: Headers) -> str:
     """The content type of a record as it was sent; '' where there is none."""
-    return (headers.get(_CONTENT_TYPE) or b"").decode(errors="replace")
+    return (headers.get(CONTENT_TYPE) or b"").decode(errors="replace")
 
 
 def media_type(text: str) -> str:
@@ -66,7 +65,7 @@ def data_of(fields: Mapping[str, msgspec.Raw]) -> bytes:
     """The data of a CloudEvent that is a JSON object. Raises Refused where it has none."""
     data = bytes(fields.get("data", b"null"))
     if data.startswith(b'"'):  # JSON in a string, as SDKs send it that are given text
-        return _text(data).encode()
+        return text_in(data).encode()
     if data != b"null":
         return data
     if (encoded := _string(fields.get("data_base64"))) is None:
@@ -132,7 +131,7 @@ _MAKERS: Final[Mapping[str, Callable[[Attributes], str | None]]] = {
 
 
 def _string(raw: msgspec.Raw | None) -> str | None:
-    return _text(raw) if raw is not None and bytes(raw).startswith(b'"') else None
+    return text_in(raw) if raw is not None and bytes(raw).startswith(b'"') else None
 
 
 def _utf8(value: bytes | None) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from pipeline.core.exact import FieldError
+from pipeline.core.json_text import fields_in
 from pipeline.core.refusal import excerpt
 from schemas.message_event import FIELD_RULES, MAX_EVENT_BYTES
 
@@ -21,7 +22,6 @@ NESTED: Final = "data"
 
 _DECIMAL: Final = "org.apache.kafka.connect.data.Decimal"
 _INTEGERS: Final = ("int8", "int16", "int32", "int64")
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _any = msgspec.json.Decoder().decode
 
 
@@ -60,9 +60,9 @@ def doubtful(payload: bytes, schema: bytes) -> FieldError | None:
     doubts = _known[schema]
     if not doubts or not payload.startswith(b"{"):
         return None
-    fields = _fields(payload)
+    fields = fields_in(payload)
     nested = bytes(fields.get(NESTED, b"null"))
-    of_data = _fields(nested) if nested.startswith(b"{") else {}
+    of_data = fields_in(nested) if nested.startswith(b"{") else {}
     for path, doubt in doubts.items():
         given = bytes((fields if len(path) == 1 else of_data).get(path[-1], b"null"))
         if given != b"null" and not (doubt.is_fine_as_number and given[:1] in NUMBERS):

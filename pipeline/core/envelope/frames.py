@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from pipeline.core.json_text import fields_in
 from pipeline.core.looks import look_of
 from pipeline.core.records import Headers, RawRecord, headers_of
 from pipeline.core.refusal import Refused, look_sentence
@@ -20,8 +21,6 @@ HIGHEST_ID: Final = 2**31 - 1
 """Registries number schemas with Java's int."""
 _OBJECT: Final = ord("{")
 BLANK: Final = b" \t\r\n"
-
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 SchemaKey = int | str
 """The number of a schema, or its GUID as text in lower case."""
@@ -64,7 +63,7 @@ def _is_object(text: bytes) -> bool:
     if text.startswith(b"{") or not text.lstrip(BLANK).startswith(b"{"):
         return text.startswith(b"{")
     try:
-        return bool(_fields(text))
+        return bool(fields_in(text))
     except (msgspec.DecodeError, RecursionError):
         return False
 
@@ -83,7 +82,7 @@ def frame_of(value: bytes, headers: Headers) -> Frame:
 
 def _frame(prefix: bytes, shown: bytes, value: bytes) -> Frame:
     if prefix.startswith(GUID_MAGIC) and len(prefix) >= _GUID_BYTES and value:
-        return Frame(_guid(prefix[1:_GUID_BYTES].hex()), prefix[_GUID_BYTES:] + value)
+        return Frame(guid_text(prefix[1:_GUID_BYTES]), prefix[_GUID_BYTES:] + value)
     number = int.from_bytes(prefix[1:_FRAME_BYTES], "big")
     if prefix.startswith(MAGIC) and len(prefix) >= _FRAME_BYTES and 0 < number <= HIGHEST_ID:
         return Frame(number, prefix[_FRAME_BYTES:] + value)
@@ -92,7 +91,9 @@ def _frame(prefix: bytes, shown: bytes, value: bytes) -> Frame:
     raise Refused(DeadLetterReason.MALFORMED_JSON, f"it begins with {shown.hex(' ')}: {why}; {remedy}")
 
 
-def _guid(digits: str) -> str:
+def guid_text(guid: bytes) -> str:
+    """The text of a GUID's 16 bytes, in lower case."""
+    digits = guid.hex()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 

@@ -13,6 +13,7 @@ import msgspec
 from pipeline.core.envelope import cloudevents, connect, frames
 from pipeline.core.envelope.cloudevents import Attributes
 from pipeline.core.envelope.frames import BLANK, Readers
+from pipeline.core.json_text import fields_in, text_in
 from pipeline.core.records import Headers
 from pipeline.core.refusal import Refused
 from schemas.message_event import DeadLetterReason
@@ -23,8 +24,6 @@ Fields = Mapping[str, msgspec.Raw]
 
 _CHANGE: Final = "op"
 _ROWS: Final = {"before", "after"}
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_text = msgspec.json.Decoder(str).decode
 
 
 class Envelope(StrEnum):
@@ -88,7 +87,7 @@ def content_of(layer: Layer, headers: Headers, spelling: Spelling) -> Content:
     if not text.isascii():
         text.decode()
     try:
-        return Content(text, _fields(text) if text.lstrip(BLANK).startswith(b"{") else {})
+        return Content(text, fields_in(text) if text.lstrip(BLANK).startswith(b"{") else {})
     except (msgspec.DecodeError, RecursionError):
         return Content(text, {})
 
@@ -164,7 +163,7 @@ def _payload(layer: Layer, fields: Fields) -> Layer:
 def object_in_string(text: bytes) -> bytes | None:
     """The text of the object in a JSON string; None for anything else."""
     try:
-        content = _text(text).encode().lstrip(BLANK) if text.lstrip(BLANK).startswith(b'"') else b""
+        content = text_in(text).encode().lstrip(BLANK) if text.lstrip(BLANK).startswith(b'"') else b""
     except msgspec.DecodeError:
         return None
     return content if content.startswith(b"{") else None

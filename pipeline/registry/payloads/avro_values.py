@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
+from pipeline.core.envelope.frames import guid_text
 from pipeline.registry.payloads import binary
 from pipeline.registry.payloads.avro_schema import AvroType
 from pipeline.registry.payloads.binary import Read
@@ -13,7 +14,6 @@ from pipeline.registry.payloads.values import (
     finite,
     signed_integer,
     time_text,
-    uuid_of_bytes,
     uuid_text,
 )
 from schemas.grain import MS_PER_SECOND
@@ -59,7 +59,7 @@ def scalar_read(kind: AvroType, field: str) -> Read | None:
 def _logical_read(kind: AvroType, field: str) -> Read | None:
     if kind.logical == "uuid":
         if kind.kind == "fixed":
-            return _fixed_read(kind.size, uuid_of_bytes)
+            return _fixed_read(kind.size, guid_text)
         return _then(binary.read_string, lambda text: uuid_text(field, text))
     if kind.logical == "decimal" and field == COST:
         return _decimal_read(kind)

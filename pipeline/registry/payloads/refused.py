@@ -14,14 +14,14 @@ MAX_DEPTH: Final = 64
 class PayloadRefused(Refused):
     """A payload cannot be read by its schema; the text says why, as a sentence."""
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(DeadLetterReason.INVALID_FIELD, sentence)
+    def __init__(self, sentence: str, reason: DeadLetterReason = DeadLetterReason.INVALID_FIELD) -> None:
+        super().__init__(reason, sentence)
 
 
-def refusing(sentence: str) -> Reader:
-    """A reader that refuses every payload, for a schema that is itself the problem."""
+def refusing(sentence: str, reason: DeadLetterReason = DeadLetterReason.INVALID_FIELD) -> Reader:
+    """A reader that refuses every payload, for a schema that is itself the problem, or that nobody has."""
 
     def read(_payload: bytes) -> NoReturn:
-        raise PayloadRefused(sentence)
+        raise PayloadRefused(sentence, reason)
 
     return read

@@ -86,12 +86,6 @@ def uuid_text(field: str, text: str) -> str:
     return text.lower()
 
 
-def uuid_of_bytes(data: bytes) -> str:
-    """The text of a UUID's 16 bytes."""
-    digits = data.hex()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-
 def finite(field: str, number: float) -> float:
     """The number, for which JSON has a text. Raises FieldError for infinities and NaN."""
     if not isfinite(number):

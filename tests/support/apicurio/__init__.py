@@ -1,7 +1,6 @@
 """A real schema registry, Apicurio from Maven, for tests: started, stopped, killed and restarted on the same data."""
 
 import contextlib
-import signal
 import subprocess
 import time
 import urllib.error
@@ -9,10 +8,10 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.support.java_process import JavaProcess
 from tests.support.kafka_broker import fetched, free_port
 
 START_SECONDS = 90
-STOP_SECONDS = 30
 ASK_SECONDS = 0.05
 JVM = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 """Made for a short life on a small machine: some 220 MiB, and up in three to five seconds."""
@@ -45,7 +44,7 @@ def basic_auth(users: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-class Registry:
+class Registry(JavaProcess):
     """One registry with its schemas in a directory. The port stays the same over restarts.
 
     ``extra`` replaces or adds properties; {port} and {data} in them are filled in. ``url`` is where it speaks as
@@ -55,7 +54,6 @@ class Registry:
     def __init__(self, data: Path, cache: Path, extra: Mapping[str, str] | None = None) -> None:
         self._data, self._port = data.resolve(), free_port()
         self._log = self._data / "registry.log"
-        self._process: subprocess.Popen[bytes] | None = None
         self.url = f"http://127.0.0.1:{self._port}/apis/ccompat/v7"
         self._data.mkdir(parents=True, exist_ok=True)
         self._words = self._command(_program(cache), {**PROPERTIES, **(extra or {})})
@@ -90,22 +88,6 @@ class Registry:
         except OSError:
             return False
         return True
-
-    def stop(self) -> None:
-        """Shut down in order; a registry that does not come to an end is killed."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        """kill -9."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(STOP_SECONDS)
 
     def restart(self) -> None:
         self.stop()
