@@ -3,17 +3,21 @@
 import asyncio
 import json
 import logging
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from typing import Any, cast
 
 import pytest
 
+from pipeline.core.effects import State
 from pipeline.core.envelope.frames import Looked, SchemaKey
 from pipeline.core.flush import Batch, Chunk, Rules, too_late
 from pipeline.core.refusal import Refused
 from pipeline.core.waiting import Cause
+from pipeline.kafka.log_consumer import LogConsumer
 from pipeline.repair import replay_reading
-from pipeline.repair.replay_reading import SchemaLacking, with_readers
+from pipeline.repair.replay_reading import Reading, SchemaLacking, Wanted, with_readers
 from schemas.message_event import DeadLetterReason
+from schemas.settings import read_settings
 from tests.support.envelopes import in_frame
 from tests.support.judging import COMPLETE
 from tests.support.moments import at
@@ -69,6 +73,19 @@ def test_without_a_registry_and_without_frames_nothing_is_asked() -> None:
     assert asyncio.run(with_readers(batch, None)) is batch
     assert asyncio.run(with_readers(batch, schemas)).readers == {}
     assert schemas.looks == []
+
+
+def test_the_chunks_of_a_replay_have_the_events_in_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def batches(*_: Any) -> AsyncIterator[Batch]:
+        yield framed(in_frame(b"\2x", 7))
+
+    async def run() -> list[str]:
+        reading = Reading(read_settings({}), Wanted(0, 1), lambda: at(NOW_MS), {}, Late(AWAY))
+        chunks = reading.chunks(cast(LogConsumer, None), {}, State())
+        return [event_id async for chunk in chunks for event_id in chunk.columns.event_id]
+
+    monkeypatch.setattr(replay_reading, "read_batches", batches)
+    assert asyncio.run(run()) == ["e1"]
 
 
 def chunk_of(batch: Batch, *, is_second_reading: bool) -> Chunk:

@@ -12,7 +12,7 @@ from pipeline.core.exact import FieldError
 from pipeline.core.refusal import Refused
 from schemas.message_event import DeadLetterReason
 from tests.support.envelopes import Sent, in_connect, in_frame, in_string
-from tests.support.judging import COMPLETE, letter, only_row
+from tests.support.judging import COMPLETE, letter, only_row, read
 
 PLAIN = Sent(json.dumps(COMPLETE).encode())
 DECIMAL = "org.apache.kafka.connect.data.Decimal"
@@ -170,6 +170,16 @@ def test_a_text_of_avro_that_looks_like_the_beginning_of_an_object_is_none() -> 
     for sent, key in ((Sent(in_frame(payload)), 7), (by_header(b"\1" + GUID.bytes, payload), str(GUID))):
         assert needed(sent.value, dict(headers_of(sent))) == key
         assert only_row(sent, readers={key: lambda _: PLAIN.value}) == only_row(PLAIN)
+
+
+@pytest.mark.parametrize("value", [in_string(PLAIN.value), in_frame(PLAIN.value)])
+def test_a_header_with_a_schema_decides_also_behind_records_without_one(value: bytes) -> None:
+    """What would be read as a string, or as JSON in a frame, is Avro by its header."""
+    other = json.dumps(COMPLETE | {"event_id": "by the reader"}).encode()
+    readers: Readers = {str(GUID): lambda _: other}
+    rows, letters = read(Sent(value), by_header(b"\1" + GUID.bytes, value), readers=readers)
+    assert letters == []
+    assert rows.event_id == ["e1", "by the reader"]
 
 
 def test_without_a_registry_a_letter_names_the_setting() -> None:
