@@ -27,9 +27,7 @@ REF = "#/components/schemas/{name}"
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 Number = Annotated[
     msgspec.Raw,
-    msgspec.Meta(
-        description="Exact: whole, or at most 6 decimals.", extra_json_schema={"type": "number", "minimum": 0}
-    ),
+    msgspec.Meta(description="Exact: whole, or at most 6 decimals.", extra_json_schema={"type": "number"}),
 ]
 """A JSON number as its text: a float would not be exact."""
 

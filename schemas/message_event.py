@@ -16,13 +16,13 @@ MAX_RECORD_BYTES: Final = 1 << 20
 MAX_EVENT_ID_CHARACTERS: Final = 128
 MAX_ORG_CHARACTERS: Final = 64
 MAX_ERROR_CODE_CHARACTERS: Final = 64
-TYPES: Final = ("message.sent", "message.delivered", "message.failed")
-SENT, DELIVERED, FAILED = 1, 2, 3
-TYPE_CODES: Final = dict(zip(TYPES, (SENT, DELIVERED, FAILED), strict=True))
+TYPES: Final = ("message.sent", "message.delivered", "message.failed", "message.charged")
+SENT, DELIVERED, FAILED, CHARGED = 1, 2, 3, 4
+TYPE_CODES: Final = dict(zip(TYPES, (SENT, DELIVERED, FAILED, CHARGED), strict=True))
 """The numbers of the types in the table ``facts``."""
 
 CHANNEL_PATTERN: Final = re.compile(r"[a-z0-9_.-]{1,32}", re.ASCII)
-COST_PATTERN: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
+COST_PATTERN: Final = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
 MICROS_PER_CENT: Final = 10**6
 COST_LIMIT_MICROS: Final = 10**12 * MICROS_PER_CENT
 FIRST_YEAR, LAST_YEAR = 2000, 2100
@@ -36,7 +36,7 @@ FIELD_RULES: Final = {
     "channel": f"must be 1 to 32 of [a-z0-9_.-] and not {OTHER_KEY}",
     "occurred_at": "must be an RFC 3339 date-time with offset, like 2026-05-05T12:00:00.123Z",
     "error_code": f"must be null or a string of 1 to {MAX_ERROR_CODE_CHARACTERS} characters",
-    "cost_cents": "must be a decimal of at most 12 digits and at most 6 decimals, not negative, "
+    "cost_cents": "must be a decimal of at most 12 digits and at most 6 decimals, "
     'as a string like "0.75" or as a JSON number',
 }
 """The rule of each field, as a sentence goes on after the field's name."""
@@ -62,15 +62,26 @@ OF_ONE_READING: Final = TIME_BASED | {DeadLetterReason.UNKNOWN_SCHEMA}
 
 _COST_SCHEMA: Final = {
     "description": "Cost in cents, exact: a decimal string, or a JSON number of such a value. The metric sums the cost "
-    "of every event of every type, so put it on one of them.",
+    "of every event of every type, so put it on one of them. Required on message.charged, where a credit is negative; "
+    "on any other type never negative.",
     "default": "0",
     "oneOf": [
-        {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,6})?$"},
-        {"type": "number", "minimum": 0, "exclusiveMaximum": 10**12},
+        {"type": "string", "pattern": f"^{COST_PATTERN.pattern}$"},
+        {"type": "number", "exclusiveMinimum": -(10**12), "exclusiveMaximum": 10**12},
         {"type": "null"},
     ],
     "examples": ["0.75", "12", 0.5],
 }
+AMOUNT_SCHEMA: Final = {"oneOf": _COST_SCHEMA["oneOf"][:2]}
+"""A cost that is there, of either sign."""
+NOT_NEGATIVE_SCHEMA: Final = {
+    "oneOf": [
+        {"type": "string", "pattern": r"^(-0+(\.0+)?|[0-9.]+)$"},
+        {"type": "number", "minimum": 0},
+        {"type": "null"},
+    ]
+}
+"""A cost that must not be negative, beside its rule. Minus zero is zero."""
 _CHANNEL_SCHEMA: Final = {
     "pattern": "^[a-z0-9_.-]{1,32}$",
     "not": {"const": OTHER_KEY},
@@ -117,7 +128,8 @@ Instant = Annotated[
 Cost = Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=_COST_SCHEMA)]
 
 
-_NO_COST = msgspec.Raw(b"0")
+ABSENT: Final = b"null"
+_NO_COST = msgspec.Raw(ABSENT)
 
 
 def _no_cost() -> msgspec.Raw:
@@ -126,10 +138,10 @@ def _no_cost() -> msgspec.Raw:
 
 
 class MessageEvent(msgspec.Struct, gc=False):
-    """One thing that happened to a message. Unknown fields are allowed and ignored; null means absent."""
+    """One thing that happened to a message, or a charge for it. Unknown fields are ignored; null means absent."""
 
     event_id: Identifier128
-    type: Literal["message.sent", "message.delivered", "message.failed"]
+    type: Literal["message.sent", "message.delivered", "message.failed", "message.charged"]
     org_id: Organization
     channel: Channel
     occurred_at: Instant

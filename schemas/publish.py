@@ -1,6 +1,6 @@
 """Writes the published documents of the event: JSON Schema and AsyncAPI. ``python -m schemas.publish``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,18 @@ from typing import Any
 import msgspec
 
 from schemas.asyncapi import asyncapi
-from schemas.message_event import MAX_EVENT_BYTES, OTHER_KEY, MessageEvent
+from schemas.message_event import (
+    AMOUNT_SCHEMA,
+    CHARGED,
+    DELIVERED,
+    FAILED,
+    MAX_EVENT_BYTES,
+    NOT_NEGATIVE_SCHEMA,
+    OTHER_KEY,
+    SENT,
+    TYPES,
+    MessageEvent,
+)
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 EXAMPLE = {
@@ -22,6 +33,19 @@ EXAMPLE = {
 }
 
 
+def _where_type(kinds: Iterable[int], **rule: Any) -> dict[str, Any]:
+    """A rule for events of some types. Where the type is left out, as in a CloudEvent's data, none holds."""
+    told = {"type": {"enum": [TYPES[kind - 1] for kind in kinds]}}
+    return {"if": {"properties": told, "required": ["type"]}, "then": rule}
+
+
+_RULES = [
+    _where_type((SENT, DELIVERED, CHARGED), properties={"error_code": {"type": "null"}}),
+    _where_type((SENT, DELIVERED, FAILED), properties={"cost_cents": NOT_NEGATIVE_SCHEMA}),
+    _where_type((CHARGED,), properties={"cost_cents": AMOUNT_SCHEMA}, required=["cost_cents"]),
+]
+
+
 def event_schema() -> dict[str, Any]:
     """JSON Schema of an event. What it cannot say: at most 64 KiB, six decimals in a JSON number, and times."""
     (_, components) = msgspec.json.schema_components([MessageEvent], ref_template="#/$defs/{name}")
@@ -32,8 +56,7 @@ def event_schema() -> dict[str, Any]:
         "title": "MessageEvent",
         "description": f"{schema.pop('description')} One JSON object a record, UTF-8, <= {MAX_EVENT_BYTES} bytes.",
         **{name: value for name, value in schema.items() if name != "title"},
-        "if": {"properties": {"type": {"const": "message.failed"}}},
-        "else": {"properties": {"error_code": {"type": "null"}}},
+        "allOf": _RULES,
         "examples": [EXAMPLE],
     }
 

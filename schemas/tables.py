@@ -28,7 +28,7 @@ MUTATIONS: Final = "mutations"
 SYNCHRONISED: Final = "synchronised"
 """On a cluster alone: the view that makes each of its servers write to the coordination service before it answers."""
 
-SCHEMA: Final = 8
+SCHEMA: Final = 9
 """The newest migration that this version needs: it must not begin before that has ended. Nor must it go on once one
 that it does not know, and that needs a stop, has begun."""
 SEVERAL_TOPICS: Final = 8

@@ -22,8 +22,10 @@ LATE_SHARE, DOUBLE_SHARE, BROKEN_SHARE = 0.02, 0.02, 0.005
 BUSIEST_HOUR = 14
 CHANNELS = {"sms": 6, "email": 3, "whatsapp": 2, "mms": 1}
 ERRORS = ("carrier_rejected", "invalid_number", "mailbox_full", "spam_filter")
-OUTCOMES = {"message.sent": 50, "message.delivered": 44, "message.failed": 6}
+OUTCOMES = {"message.sent": 50, "message.delivered": 44, "message.failed": 6, "message.charged": 4}
 CENTS = {"sms": "0.75", "email": "0.02", "whatsapp": "0.5", "mms": "2.25"}
+CORRECTIONS = ("0.25", "0.1", "-0.05", "-0.75")
+"""Differences of final prices, which are known later."""
 
 
 class Traffic:
@@ -48,6 +50,8 @@ class Traffic:
             event["error_code"] = pick.choice(ERRORS)
         if kind == "message.sent":
             event["cost_cents"] = CENTS[channel]
+        if kind == "message.charged":
+            event["cost_cents"] = pick.choice(CORRECTIONS)
         return msgspec.json.encode(event)
 
     def history(self, now_ms: int) -> Sequence[bytes]:

@@ -20,17 +20,18 @@ from pipeline.core.place import Place, stored_place
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.instant import rfc3339, second
+from schemas.message_event import TYPES
 
 SHOWN_FACTS, SHOWN_LETTERS = 100, 20
-METRICS = ("sent", "delivered", "failed", "cost_cents")
-_TYPES = {"sent": "message.sent", "delivered": "message.delivered", "failed": "message.failed"}
+METRICS = ("sent", "delivered", "failed", "charged", "cost_cents")
+_TYPES = {kind.removeprefix("message."): kind for kind in TYPES}
 
 
 @click.command()
 @click.option("--org", required=True, type=ORGANIZATION, help="the organization")
 @click.option("--bucket", type=INSTANT, help="a time in the bucket to explain")
 @click.option("--granularity", type=click.Choice([g.value for g in Grain]), help="minute, hour or day")
-@choice("--metric", click.Choice(METRICS), "sent, delivered, failed or cost_cents [all]")
+@choice("--metric", click.Choice(METRICS), "sent, delivered, failed, charged or cost_cents [all]")
 @click.option("--event", type=EVENT, help="an event id to look for, instead of a bucket")
 @click.pass_obj
 def explain(
@@ -84,7 +85,7 @@ def _state(is_closed: bool, rows: Any, state: State) -> str:
         return f"not aggregated yet: it ends after as_of ({as_of}), and the endpoint answers null"
     if not rows:
         return f"closed (as_of is {as_of}) and without a row: the endpoint answers 0"
-    facts, stamp, computed_ms = rows[0][4:]
+    facts, stamp, computed_ms = rows[0][len(METRICS) :]
     return (
         f"closed (as_of is {as_of}); computed {rfc3339(int(computed_ms))} from {facts} facts, "
         f"generation {generation_of(int(stamp))}"
@@ -94,7 +95,7 @@ def _state(is_closed: bool, rows: Any, state: State) -> str:
 def _numbers(rows: Any, metric: str, is_closed: bool) -> list[str]:
     if not rows or not is_closed:
         return []
-    values = dict(zip(METRICS, rows[0][:4], strict=True))
+    values = dict(zip(METRICS, rows[0][: len(METRICS)], strict=True))
     return [f"{name} {plain_number(value)}" for name, value in values.items() if metric in ("", name)]
 
 

@@ -20,8 +20,9 @@ _MONEY = pa.decimal128(18, 6)
 
 def _money(micros: list[int]) -> pa.Array:
     """Millionths as Decimal(18, 6): the integers are the decimals' own representation, widened to 128 bits."""
-    wide: npt.NDArray[np.int64] = np.zeros((len(micros), 2), dtype=np.int64)
-    wide[:, 0] = micros  # the high half stays 0: costs are never negative
+    wide: npt.NDArray[np.int64] = np.empty((len(micros), 2), dtype=np.int64)
+    wide[:, 0] = micros
+    wide[:, 1] = wide[:, 0] >> 63  # the sign, in all bits of the high half
     return pa.Array.from_buffers(_MONEY, len(micros), [None, pa.py_buffer(wide)])
 
 

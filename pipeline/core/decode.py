@@ -18,6 +18,7 @@ from pipeline.core.shortcuts import Decode, shortcut
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import rfc3339, second
 from schemas.message_event import (
+    CHARGED,
     LAST_YEAR,
     MAX_EVENT_ID_CHARACTERS,
     MAX_ORG_CHARACTERS,
@@ -32,7 +33,10 @@ _VALID: Final = {"event_id": "e", "type": TYPES[0], "org_id": "o", "channel": "c
 
 @dataclass(slots=True)
 class Decoded:
-    """The dead letters of a batch, and the largest min(occurred_at, record time) of its rows."""
+    """The dead letters of a batch, and its candidate: the largest min(occurred_at, record time) of its rows.
+
+    Of a charge it is the record's own time alone.
+    """
 
     letters: list[DeadLetter]
     candidate_ms: int | None
@@ -87,7 +91,8 @@ def decode_batch(
             continue
         add_org(event.org_id)
         add_id(event.event_id)
-        add_type(TYPE_CODES[event.type])
+        kind = TYPE_CODES[event.type]
+        add_type(kind)
         add_channel(event.channel)
         add_code(event.error_code or "")
         add_cost(micros)
@@ -95,10 +100,21 @@ def decode_batch(
         add_record(record_ms)
         add_offset(record.offset)
         known_ms = occurred_ms if occurred_ms < record_ms else record_ms
+        if kind == CHARGED:
+            known_ms = _known_by_charge(record, latest_ms)
         if known_ms > candidate_ms:
             candidate_ms = known_ms
     into.place += [place] * (len(into) - before)
     return Decoded(letters, candidate_ms if candidate_ms >= 0 else None)
+
+
+def _known_by_charge(record: RawRecord, latest_ms: int) -> int:
+    """The time up to which a charge says that its partition is read: its record's own, or -1 for none to believe.
+
+    A charge is dated by its message, of hours ago. By that a topic of charges alone would hold `as_of` back for all.
+    """
+    sent = record.timestamp
+    return sent if sent is not None and 0 <= sent <= latest_ms else -1
 
 
 def untimely(place: Place, record: RawRecord, reason: DeadLetterReason, limit_ms: int, told: Told) -> DeadLetter:

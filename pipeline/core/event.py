@@ -9,7 +9,9 @@ from pipeline.core.exact import EARLIEST_MS, LATEST_MS, SECOND_CHARACTERS, Costs
 from pipeline.core.lenient import decode_around_halves
 from pipeline.core.refusal import Refused
 from schemas.message_event import (
+    ABSENT,
     CHANNEL_PATTERN,
+    CHARGED,
     FAILED,
     FIELD_RULES,
     FIRST_YEAR,
@@ -17,6 +19,7 @@ from schemas.message_event import (
     MAX_EVENT_BYTES,
     OTHER_KEY,
     TYPE_CODES,
+    TYPES,
     DeadLetterReason,
     MessageEvent,
 )
@@ -36,6 +39,9 @@ class _Channels(dict[str, str]):
 
 _YEARS: Final = f"must lie in the years {FIRST_YEAR} to {LAST_YEAR} (UTC)"
 _ERROR_CODE: Final = f"must be left out on any type but message.failed, and never be {OTHER_KEY}"
+_CHARGE: Final = TYPES[CHARGED - 1]
+_NO_CHARGE: Final = f"is required on {_CHARGE}: a charge is positive, a credit negative"
+_NEGATIVE: Final = f"must not be negative on any type but {_CHARGE}; a credit is an event of that type"
 _channels, _costs, _seconds, _suffixes = _Channels(), Costs(), Seconds(), Suffixes()
 
 
@@ -72,7 +78,14 @@ def decode_event(value: bytes | None, read: Callable[[bytes], MessageEvent] = _r
         raise FieldError("occurred_at", _YEARS)
     if event.error_code is not None and (TYPE_CODES[event.type] != FAILED or event.error_code == OTHER_KEY):
         raise FieldError("error_code", _ERROR_CODE)
-    return event, _costs[bytes(event.cost_cents)], occurred_ms
+    cost = bytes(event.cost_cents)
+    micros = _costs[cost]
+    if event.type == _CHARGE:
+        if cost == ABSENT:
+            raise FieldError("cost_cents", _NO_CHARGE)
+    elif micros < 0:
+        raise FieldError("cost_cents", _NEGATIVE)
+    return event, micros, occurred_ms
 
 
 def _decode_again(value: bytes, error: msgspec.DecodeError) -> MessageEvent:

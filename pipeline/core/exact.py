@@ -11,6 +11,7 @@ from typing import TypeVar
 from pipeline.core.json_text import text_in
 from schemas.grain import MS_PER_SECOND
 from schemas.message_event import (
+    ABSENT,
     COST_LIMIT_MICROS,
     COST_PATTERN,
     FIELD_RULES,
@@ -29,7 +30,7 @@ MAX_KEY = 40
 _SECOND = re.compile(r"(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})", re.ASCII)
 _SUFFIX = re.compile(r"(?:\.(\d+))?(?:[Zz]|([+-])(\d{2}):(\d{2}))", re.ASCII)
 _ZERO = re.compile(rb"-?0(\.0+)?([eE][+-]?\d+)?")
-_NUMBER = re.compile(rb"(0|[1-9]\d*)(\.\d+)?([eE][+-]?0*\d{1,9})?")
+_NUMBER = re.compile(rb"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?0*\d{1,9})?")
 _EXACT = Context(prec=MAX_EVENT_BYTES + 100, Emax=10**12, Emin=-(10**12))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -100,10 +101,10 @@ class Suffixes(_Memo[str]):
 
 
 class Costs(_Memo[bytes]):
-    """The raw JSON text of ``cost_cents`` to millionths of a cent, exactly."""
+    """The raw JSON text of ``cost_cents`` to millionths of a cent, exactly. Either sign: the types decide."""
 
     def compute(self, key: bytes) -> int:
-        if key == b"null":
+        if key == ABSENT:
             return 0
         micros = _text_micros(key) if key.startswith(b'"') else _number_micros(key)
         if micros is None:
@@ -115,8 +116,9 @@ def _text_micros(raw: bytes) -> int | None:
     text = text_in(raw)
     if COST_PATTERN.fullmatch(text) is None:
         return None
-    whole, _, decimals = text.partition(".")
-    return int(whole) * MICROS_PER_CENT + int(decimals.ljust(6, "0"))
+    whole, _, decimals = text.removeprefix("-").partition(".")
+    micros = int(whole) * MICROS_PER_CENT + int(decimals.ljust(6, "0"))
+    return -micros if text.startswith("-") else micros
 
 
 def _number_micros(raw: bytes) -> int | None:
@@ -128,6 +130,7 @@ def _number_micros(raw: bytes) -> int | None:
         micros = Decimal(raw.decode()).scaleb(6, _EXACT)
     except InvalidOperation:
         return None
-    if micros.adjusted() > 18 or micros >= COST_LIMIT_MICROS or micros != micros.to_integral_value(context=_EXACT):
+    is_giant = micros.adjusted() > 18 or abs(micros) >= COST_LIMIT_MICROS
+    if is_giant or micros != micros.to_integral_value(context=_EXACT):
         return None
     return int(micros)

@@ -31,8 +31,8 @@ STEP_SECONDS = {
 }
 ASKED_SECONDS = 12 * STEP_SECONDS[Grain.DAY]
 """Which steps have rows is asked for about a year at a time. Every step's width divides it."""
-TOTALS = ("sent", "delivered", "failed", "cost_cents", "facts", "rank_sum")
-GROUPED = TOTALS[:4]
+TOTALS = ("sent", "delivered", "failed", "charged", "cost_cents", "facts", "rank_sum")
+GROUPED = TOTALS[:5]
 
 Number = int | Decimal
 Step = tuple[Grain, int, int]

@@ -11,11 +11,28 @@ from decimal import Decimal
 from typing import Any
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+CHARGE = "message.charged"
+TYPES = ("message.sent", "message.delivered", "message.failed", CHARGE)
 CHANNELS = ("sms", "email", "whatsapp", "mms", "push.v2", "rcs-1")
 ERRORS = ("carrier_rejected", "invalid_number", "E 42 ü", "x" * 64)
 COSTS: Sequence[Any] = ("0", "0.1", "0.2", "1.25", "0.000001", "12", 0.5, 3, 1e-06, None)
 PATTERNS = {"minute": "%Y-%m-%dT%H:%M:00Z", "hour": "%Y-%m-%dT%H:00:00Z", "day": "%Y-%m-%dT00:00:00Z"}
+AMOUNTS: Sequence[Any] = (
+    "0.25",
+    "-0.1",
+    "-1.25",
+    "-0.000001",
+    "12",
+    -0.5,
+    3,
+    -2,
+    "-0",
+    "999999999999.999999",
+    "-999999999999.999999",
+)
 METRICS = ("sent", "delivered", "failed", "cost_cents")
+NUMBERS = (*METRICS, "charged")
+"""What the tables have, and of that what the endpoint answers."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,7 @@ class Ledger:
         at = at.replace(microsecond=at.microsecond // 1000 * 1000)
         event: dict[str, Any] = {
             "event_id": f"{self.seed}-{self.number}",
-            "type": pick.choice(["message.sent", "message.sent", "message.delivered", "message.failed"]),
+            "type": pick.choices(TYPES, (4, 2, 2, 1))[0],
             "org_id": f"org-{int(pick.triangular(0, self.orgs, 0))}",
             "channel": pick.choice(CHANNELS),
             "occurred_at": text_of(at, pick),
@@ -66,15 +83,16 @@ class Ledger:
         }
         if event["type"] == "message.failed" and pick.random() < 0.8:
             event["error_code"] = pick.choice(ERRORS)
-        cost = pick.choice(COSTS)
+        cost = pick.choice(AMOUNTS if event["type"] == CHARGE else COSTS)
         if cost != "0":
             event["cost_cents"] = cost
         return self._remembered(event, at)
 
     def under_the_same_id(self, event: dict[str, Any]) -> dict[str, Any]:
         """An event of another type with the id and the time of an event: another fact."""
-        kind = "message.delivered" if event["type"] == "message.sent" else "message.sent"
-        other = {name: value for name, value in event.items() if name != "error_code"} | {"type": kind}
+        kind = self.random.choice([kind for kind in TYPES if kind != event["type"]])
+        other = {name: value for name, value in event.items() if name not in ("error_code", "cost_cents")}
+        other |= {"type": kind} | ({"cost_cents": self.random.choice(AMOUNTS)} if kind == CHARGE else {})
         return self._remembered(other, self.events[event["org_id"], event["event_id"], event["type"]]["at"])
 
     def _remembered(self, event: dict[str, Any], at: datetime) -> dict[str, Any]:
@@ -132,7 +150,7 @@ class Ledger:
         for event in self.events.values():
             bucket = result.setdefault(
                 (event["org_id"], event["at"].strftime(PATTERNS[grain])),
-                {metric: defaultdict(Decimal) for metric in METRICS},
+                {number: defaultdict(Decimal) for number in NUMBERS},
             )
             key = event.get(group_by) if group_by else "all"
             bucket[event["type"].split(".")[1]][key] += 1
@@ -173,6 +191,11 @@ def broken_kinds(now: datetime) -> list[tuple[str, bytes | None]]:
         {"error_code": "only_when_failed"},
         {"type": "message.failed", "error_code": "__other__"},
         {"type": "message.failed", "error_code": ""},
+        *(
+            {"type": CHARGE, "cost_cents": cost}
+            for cost in ("absent", None, "-1e3", "--1", "-", -1e12, "-1000000000000")
+        ),
+        {"type": CHARGE, "cost_cents": "1", "error_code": "only_when_failed"},
         *({"cost_cents": cost} for cost in bad_costs),
         *({"occurred_at": t} for t in ("2026-05-05", "2026-05-05T12:00:00", "2026-W19-2T12:00:00Z", "١٢", 1767225600)),
         {"occurred_at": "2026-02-30T12:00:00Z"},

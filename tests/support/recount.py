@@ -10,13 +10,14 @@ from typing import Any
 import httpx2
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from tests.support.ledger import METRICS, PATTERNS, Ledger
+from tests.support.ledger import METRICS, NUMBERS, PATTERNS, Ledger
 from tests.support.system import System
 
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TABLE = """
-SELECT org_id, formatDateTime(bucket, '%Y-%m-%dT%H:%i:%SZ', 'UTC'), sent, delivered, failed, cost_cents,
-       groups.channel, groups.error_code, groups.sent, groups.delivered, groups.failed, groups.cost_cents
+SELECT org_id, formatDateTime(bucket, '%Y-%m-%dT%H:%i:%SZ', 'UTC'), groups.channel, groups.error_code,
+       sent, delivered, failed, cost_cents, charged,
+       groups.sent, groups.delivered, groups.failed, groups.cost_cents, groups.charged
 FROM {table:Identifier} FINAL
 """
 
@@ -124,18 +125,18 @@ def uncounted(system: System) -> int:
 def _read(system: System, grain: str) -> tuple[dict[Any, Any], dict[str | None, dict[Any, Any]]]:
     totals: dict[Any, Any] = {}
     groups: dict[str | None, dict[Any, Any]] = {"channel": {}, "error_code": {}}
-    for org, bucket, *numbers in system.query(_TABLE, table=f"rollup_{grain}"):
-        if not any(numbers[:4]):
+    for org, bucket, channels, codes, *columns in system.query(_TABLE, table=f"rollup_{grain}"):
+        numbers, grouped = columns[: len(NUMBERS)], columns[len(NUMBERS) :]
+        if not any(numbers):
             continue  # a row of zeros says what no row says
-        totals[org, bucket] = dict(zip(METRICS, map(Decimal, numbers[:4]), strict=True))
-        keys = {"channel": numbers[4], "error_code": [code or None for code in numbers[5]]}
+        totals[org, bucket] = dict(zip(NUMBERS, map(Decimal, numbers), strict=True))
+        keys = {"channel": channels, "error_code": [code or None for code in codes]}
         for name, names in keys.items():
-            sums: dict[str, Counter[str | None]] = {metric: Counter() for metric in METRICS}
-            for metric, values in zip(METRICS, numbers[6:10], strict=True):
+            sums: dict[str, Counter[str | None]] = {number: Counter() for number in NUMBERS}
+            for number, values in zip(NUMBERS, grouped, strict=True):
                 for key, value in zip(names, values, strict=True):
-                    if value:
-                        sums[metric][key] += value
-            groups[name][org, bucket] = {metric: dict(by_key) for metric, by_key in sums.items()}
+                    sums[number][key] += value
+            groups[name][org, bucket] = {n: {k: v for k, v in by_key.items() if v} for n, by_key in sums.items()}
     return totals, groups
 
 

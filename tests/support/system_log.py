@@ -12,11 +12,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from pipeline.core.place import Place
 from tests.support.kafka_broker import KafkaBroker
-from tests.support.ledger import Produced
+from tests.support.ledger import TYPES, Produced
 from tests.support.places import TOPIC
 
 GROUP = "message-metrics"
-TYPES = ("message.sent", "message.delivered", "message.failed")
 COORDINATOR_MOVES = {
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_NOT_AVAILABLE,

@@ -15,12 +15,12 @@ EVENTS = [TRAFFIC.event(1_780_000_000_000 + number) for number in range(300)]
     ("topics", "types"),
     [
         (("all",), [set(OUTCOMES)]),
-        (("a", "b"), [{"message.sent", "message.failed"}, {"message.delivered"}]),
-        (("a", "b", "c"), [{name} for name in OUTCOMES]),
-        (("a", "b", "c", "d"), [*({name} for name in OUTCOMES), set()]),
+        (("a", "b"), [{"message.sent", "message.failed"}, {"message.delivered", "message.charged"}]),
+        (("a", "b", "c", "d"), [{name} for name in OUTCOMES]),
+        (("a", "b", "c", "d", "e"), [*({name} for name in OUTCOMES), set()]),
     ],
 )
-def test_events_of_a_type_go_to_one_topic_and_with_three_each_has_its_own(
+def test_events_of_a_type_go_to_one_topic_and_with_four_each_has_its_own(
     topics: tuple[str, ...], types: list[set[str]]
 ) -> None:
     found: dict[str, set[str]] = {topic: set() for topic in topics}

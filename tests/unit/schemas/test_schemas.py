@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.api_key import KEY_PATTERN, key_hash, key_prefix, new_key
 from schemas.grain import Grain
+from schemas.message_event import TYPES
 from schemas.publish import DOCUMENTS, EXAMPLE, event_schema, render
 from schemas.settings import PREFIX, SETTINGS, SettingsError, read_settings
 from schemas.tiers import Tier
@@ -115,6 +116,15 @@ VALIDATOR = jsonschema.Draft202012Validator(event_schema(), format_checker=jsons
         ({"cost_cents": "1e3"}, False),
         ({"cost_cents": -1}, False),
         ({"cost_cents": 1e12}, False),
+        ({"cost_cents": "-0.0"}, True),
+        ({"cost_cents": "-1"}, False),
+        ({"type": "message.charged"}, False),
+        ({"type": "message.charged", "error_code": None}, True),
+        ({"type": "message.charged", "error_code": None, "cost_cents": None}, False),
+        ({"type": "message.charged", "error_code": None, "cost_cents": "-0.5"}, True),
+        ({"type": "message.charged", "error_code": None, "cost_cents": -0.5}, True),
+        ({"type": "message.charged", "error_code": None, "cost_cents": -1e12}, False),
+        ({"type": "message.charged", "error_code": None, "cost_cents": "--1"}, False),
         ({"event_id": ""}, False),
         ({"org_id": 7}, False),
         ({"error_code": "__other__"}, False),
@@ -145,7 +155,7 @@ NUMBERS = st.one_of(
         ["1E2", "1e11", "1e12", "999999999999.999999", "15e-6", "-1e-6", "1e0000000000", "12e+000000000003"]
     ),
 )
-ANY = st.sampled_from(["null", "true", "0", "[]", "{}", '"message.sent"', '"message.failed"'])
+ANY = st.sampled_from(["null", "true", "0", "[]", "{}", *map(json.dumps, TYPES)])
 TIMES = [
     "2026-05-05T12:00:00.123Z",
     "2026-05-05T12:00:00+02:00",
@@ -156,7 +166,7 @@ TIMES = [
 COST_TEXTS = st.from_regex(r"-?[0-9]{0,13}(\.[0-9]{0,7})?(e1)?", fullmatch=True)
 MEMBERS = {
     "event_id": TEXTS,
-    "type": st.sampled_from(["message.sent", "message.delivered", "message.failed", "message.opened", ""]),
+    "type": st.sampled_from([*TYPES, TYPES[-1], "message.opened", ""]),
     "org_id": TEXTS,
     "channel": TEXTS,
     "occurred_at": st.sampled_from(TIMES),

@@ -7,6 +7,7 @@ WITH expected AS
         countIf(type = 'message.sent') AS sent,
         countIf(type = 'message.delivered') AS delivered,
         countIf(type = 'message.failed') AS failed,
+        countIf(type = 'message.charged') AS charged,
         sum(cost_cents) AS cost,
         count() AS facts,
         sum(rank) AS ranks

@@ -9,6 +9,7 @@ WITH expected AS
         countIf(type = 'message.sent') AS sent,
         countIf(type = 'message.delivered') AS delivered,
         countIf(type = 'message.failed') AS failed,
+        countIf(type = 'message.charged') AS charged,
         sum(cost_cents) AS cost
     FROM facts FINAL
     WHERE minute >= toDateTime({start:UInt32}, 'UTC') AND minute < toDateTime({end:UInt32}, 'UTC')

@@ -17,6 +17,7 @@ WITH pairs AS
         sum(groups.sent) AS sent,
         sum(groups.delivered) AS delivered,
         sum(groups.failed) AS failed,
+        sum(groups.charged) AS charged,
         sum(groups.cost_cents) AS cost,
         -- The array join repeats a finer row's own columns: count them at its first group only.
         sumIf(rank_sum, place <= 1) AS ranks,
@@ -46,7 +47,7 @@ WITH pairs AS
     GROUP BY org_id, bucket_start, channel, error_code
     UNION ALL
     -- An all-zero pair is left out of the groups, but its bucket gets a row.
-    SELECT DISTINCT org_id, bucket, '', '', 0, 0, 0, toDecimal128(0, 6), 0, 0
+    SELECT DISTINCT org_id, bucket, '', '', 0, 0, 0, 0, toDecimal128(0, 6), 0, 0
     FROM {target:Identifier}
     WHERE {rebuild:UInt8} = 1
       AND bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')

@@ -14,6 +14,7 @@ WITH pairs AS
         countIf(type = 'message.sent') AS sent,
         countIf(type = 'message.delivered') AS delivered,
         countIf(type = 'message.failed') AS failed,
+        countIf(type = 'message.charged') AS charged,
         sum(cost_cents) AS cost,
         sum(rank) AS ranks,
         0 AS current -- facts have no generation
@@ -30,7 +31,7 @@ WITH pairs AS
     GROUP BY org_id, minute, channel, error_code
     UNION ALL
     -- An all-zero pair is left out of the groups, but its bucket gets a row.
-    SELECT DISTINCT org_id, bucket, '', '', 0, 0, 0, toDecimal128(0, 6), 0, 0
+    SELECT DISTINCT org_id, bucket, '', '', 0, 0, 0, 0, toDecimal128(0, 6), 0, 0
     FROM rollup_minute
     WHERE {rebuild:UInt8} = 1
       AND bucket >= toDateTime({start:UInt32}, 'UTC') AND bucket < toDateTime({end:UInt32}, 'UTC')

@@ -1,59 +1,22 @@
 """Every rule of the event contract, and that any bytes become exactly one row or one dead letter."""
 
-import json
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.core.decode import Decoded, decode_batch
 from pipeline.core.records import Columns
 from schemas.message_event import MAX_EVENT_BYTES, TYPE_CODES
+from tests.support.decoding import GOOD, decode, event, refusal, row
 from tests.support.places import P3
-from tests.support.record import NOW_MS, Record
-
-SKEW_MS = 300_000
-GOOD: dict[str, Any] = {
-    "event_id": "e1",
-    "type": "message.failed",
-    "org_id": "acme",
-    "channel": "sms",
-    "occurred_at": "2026-05-05T11:59:59.123Z",
-}
-
+from tests.support.record import NOW_MS
 
 BAD_COSTS: list[Any] = [
     *("", "NaN", " 1", "1 ", "1_0", "١", "-1", "+1", "1e3", ".5", "5.", "1" * 13, "0.0000001"),
     *(-1, -0.5, 1e12, 1e-7, True, [], {}),
 ]
-
-
-def decode(*values: bytes | None, floor_ms: int = 0, timestamp: int | None = NOW_MS) -> tuple[Columns, Decoded]:
-    rows = Columns()
-    records = [Record(offset, value, timestamp, b"k", (("h", b"v"),)) for offset, value in enumerate(values)]
-    return rows, decode_batch(P3, records, NOW_MS, SKEW_MS, floor_ms, rows)
-
-
-def event(**changes: Any) -> bytes:
-    return json.dumps({k: v for k, v in {**GOOD, **changes}.items() if v != "absent"}).encode()
-
-
-def refusal(value: bytes | None, **options: Any) -> tuple[str, str]:
-    rows, decoded = decode(value, **options)
-    assert len(rows) == 0
-    assert decoded.candidate_ms is None, "a dead letter must never move a watermark"
-    (letter,) = decoded.letters
-    assert (letter.place, letter.value, letter.key, letter.headers) == (P3, value, b"k", ((b"h", b"v"),))
-    return letter.reason, letter.detail
-
-
-def row(**changes: Any) -> dict[str, Any]:
-    rows, decoded = decode(event(**changes))
-    assert decoded.letters == []
-    return {name: getattr(rows, name)[0] for name in Columns.__slots__}
 
 
 def test_a_valid_event_becomes_a_row_with_its_place_in_the_log() -> None:
@@ -144,39 +107,6 @@ def test_64_kib_pass_and_one_byte_more_does_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cost", "micros"),
-    [
-        ("absent", 0),
-        (None, 0),
-        ("0", 0),
-        ("0.1", 100_000),
-        ("999999999999.999999", 999_999_999_999_999_999),
-        ("007.50", 7_500_000),
-        (0.1, 100_000),
-        (1e-06, 1),
-        (3, 3_000_000),
-        (1.5, 1_500_000),
-    ],
-)
-def test_costs_are_exact(cost: Any, micros: int) -> None:
-    assert row(cost_cents=cost)["cost_micros"] == micros
-
-
-@pytest.mark.parametrize(
-    "raw", [b"1E2", b"0.0000010", b"1.50", b"100000000000e-6", b"1e0000000000002", b"-0", b"-0.0", b"-0e-7"]
-)
-def test_any_json_number_of_an_allowed_value_is_a_cost(raw: bytes) -> None:
-    rows, decoded = decode(event(cost_cents="X").replace(b'"X"', raw))
-    assert decoded.letters == []
-    assert rows.cost_micros == [int(Decimal(raw.decode()) * 10**6)]
-
-
-@pytest.mark.parametrize("raw", [b"1e999999999", b"1e-999999999", b"1e99999999999999999999", b"-1e-999999999"])
-def test_absurd_numbers_are_refused_without_delay(raw: bytes) -> None:
-    assert refusal(event(cost_cents="X").replace(b'"X"', raw))[0] == "invalid_field"
-
-
-@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("2026-05-04T23:59:59.9999999Z", datetime(2026, 5, 4, 23, 59, 59, 999_000, UTC)),
@@ -218,14 +148,6 @@ def test_every_record_becomes_exactly_one_row_or_one_dead_letter(values: list[by
     rows, decoded = decode(*values)
     assert sorted(rows.offset + [letter.offset for letter in decoded.letters]) == list(range(len(values)))
     assert {len(getattr(rows, name)) for name in Columns.__slots__} == {len(rows)}
-
-
-@given(st.decimals(min_value=0, max_value="999999999999.999999", places=6))
-def test_any_allowed_decimal_survives_as_text_and_as_number(cost: Decimal) -> None:
-    raw = f"{cost:f}".encode()
-    for spelling in (b'"' + raw + b'"', raw):
-        rows, _ = decode(event(cost_cents="X").replace(b'"X"', spelling))
-        assert rows.cost_micros == [int(cost * 10**6)]
 
 
 @given(st.datetimes(datetime(2000, 1, 2), datetime(2026, 5, 3)), st.integers(-1439, 1439))  # noqa: DTZ001
