@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.message_event import TYPES
 from tests.support import envelopes
 from tests.support.envelopes import CLOUD_EVENTS, KINDS, WRAPPERS, Sent, binary_headers, in_frame, in_string, nested
 from tests.support.judging import COMPLETE, read
@@ -18,6 +19,7 @@ HALF = r"\ud83d"
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 COSTS = st.sampled_from(['"0.75"', "0.75", "7.5e-1", '"007.500000"', "999999999999.999999", "null", "0.1"])
+AMOUNTS = st.sampled_from(['"-0.05"', "-7.5e-1", '"0.75"', "-999999999999.999999", '"-0"', "-0.0"])
 EXTRAS = st.sampled_from(
     ["", f', "note": "{HALF}"', ', "specversion": "1.0"', ', "data": {"x": [1]}', ', "n": 1e400', ', "schema": 1']
 )
@@ -26,7 +28,7 @@ EXTRAS = st.sampled_from(
 @st.composite
 def events(draw: st.DrawFn) -> bytes:
     """The JSON text of a valid event, as its bytes are: numbers, escapes and ignored fields as they are written."""
-    kind = draw(st.sampled_from(["message.sent", "message.delivered", "message.failed"]))
+    kind = draw(st.sampled_from(TYPES))
     event: dict[str, Any] = {
         "event_id": draw(text),
         "type": kind,
@@ -37,7 +39,8 @@ def events(draw: st.DrawFn) -> bytes:
     if kind == "message.failed":
         event["error_code"] = draw(st.one_of(st.none(), text.filter(lambda c: c != "__other__")))
     raw = json.dumps(event, ensure_ascii=draw(st.booleans()))
-    return f'{raw[:-1]}, "cost_cents": {draw(COSTS)}{draw(EXTRAS)}}}'.encode()
+    cost = draw(AMOUNTS if kind == "message.charged" else COSTS)
+    return f'{raw[:-1]}, "cost_cents": {cost}{draw(EXTRAS)}}}'.encode()
 
 
 @st.composite

@@ -20,7 +20,7 @@ from pipeline.registry.payloads.readers import reader_of
 from pipeline.registry.payloads.refused import PayloadRefused
 from pipeline.registry.schema import Schema, SchemaKind
 from schemas.instant import EPOCH
-from schemas.message_event import TYPES
+from schemas.message_event import CHARGED, FAILED, TYPES
 from tests.support.registered import (
     add_field,
     avro,
@@ -157,21 +157,24 @@ def test_any_file_as_a_schema_gives_a_reader(file: bytes, payload: bytes) -> Non
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
 times = st.integers(EARLIEST_MS * 1000, LATEST_MS * 1000 - 1).map(lambda us: EPOCH + dt.timedelta(microseconds=us))
-costs = st.none() | st.decimals(0, 10**12 - 1, allow_nan=False, places=6)
+costs = st.decimals(-(10**12) + 1, 10**12 - 1, allow_nan=False, places=6)
 
 
 @given(names, names, st.from_regex(r"[a-z0-9_.-]{1,32}", fullmatch=True), names | st.none(), costs, times)
 def test_an_event_is_the_same_through_avro_protobuf_and_json(
-    event_id: str, org_id: str, channel: str, error_code: str | None, cost: Decimal | None, at: dt.datetime
+    event_id: str, org_id: str, channel: str, error_code: str | None, amount: Decimal, at: dt.datetime
 ) -> None:
-    event: dict[str, Any] = {"event_id": event_id, "org_id": org_id, "channel": channel, "error_code": error_code}
-    written = event | {"type": "message.failed", "occurred_at": at.isoformat().replace("+00:00", "Z")}
+    """A credit where the amount is negative, else a failure; one of 0 has no cost."""
+    kind, cost = (CHARGED if amount < 0 else FAILED), amount or None
+    event: dict[str, Any] = {"event_id": event_id, "org_id": org_id, "channel": channel}
+    event["error_code"] = error_code if kind == FAILED else None
+    written = event | {"type": TYPES[kind - 1], "occurred_at": at.isoformat().replace("+00:00", "Z")}
     if cost is not None:
         written["cost_cents"] = f"{cost:f}"
     expected = told(json.dumps(written).encode())
-    record = event | {"type": SYMBOLS[2], "occurred_at": at, "cost_cents": cost, "ignored": {}}
+    record = event | {"type": SYMBOLS[kind - 1], "occurred_at": at, "cost_cents": cost, "ignored": {}}
     assert told(READERS["avro"](avro_payload(AVRO, record))) == expected
-    message = PROTO_CLASS(**event, type=3)
+    message = PROTO_CLASS(**event, type=kind)
     message.occurred_at.FromDatetime(at)
     if cost is not None:
         message.cost_cents.value = str(cost)
