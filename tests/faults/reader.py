@@ -3,8 +3,8 @@
 ::
 
     as_of      never goes back, and never gets ahead of the time less the lateness
-    a bucket   null … null 3 3 5 5     a number never becomes null again, and never falls
-    the end    no number was ever above the recount; once nothing is late any more, numbers stand still
+    a bucket   null … null 3 3 5 5     a number never becomes null again, and a count never falls
+    the end    no count was ever above the recount; once nothing is late any more, numbers stand still
 """
 
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,8 @@ SPANS = {
     "hour": (timedelta(hours=30), timedelta(hours=3)),
     "day": (timedelta(days=3), timedelta(days=1)),
 }
-METRICS = ("sent", "cost_cents")
+COST = "cost_cents"
+METRICS = ("sent", COST)
 UNAVAILABLE = 503
 
 Bucket = tuple[str, str, str, str]
@@ -103,13 +104,13 @@ class Reader(Background):
             return
         if value is None:
             self.problems.append(f"{key} had {before} and became null")
-        elif value < before:
+        elif value < before and key[2] != COST:  # credits are negative
             self.problems.append(f"{key} fell from {before} to {value}")
         elif key in self._read_settled and value != before:
             self.problems.append(f"{key} changed from {before} to {value} when nothing was late any more")
 
     def check(self, ledger: Ledger) -> None:
-        """Nothing wrong was seen. Numbers never fell, so the last one bounds all: it must be the recount's."""
+        """Nothing wrong was seen. Counts never fell, so the last one bounds all; each must be the recount's."""
         wrong = []
         for (org, grain, metric, start), value in self._seen.items():
             expected = ledger.expected(grain).get((org, start), {}).get(metric, 0)

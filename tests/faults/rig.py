@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     "log_level": "debug",
 }
 
-TOPICS = ("message-sent", "message-delivered", "message-failed")
+TOPICS = ("message-sent", "message-delivered", "message-failed", "message-charged")
 Undo = Callable[[], None]
 
 

@@ -16,13 +16,13 @@ from deploy.migrations.apply import Migration, migrate, read_migrations
 from pipeline.errors import EXIT_REFUSED
 from schemas.connection import connect
 from tests.support.kafka_broker import free_port
-from tests.support.ledger import Ledger, Produced
+from tests.support.ledger import CHARGE, Ledger, Produced
 from tests.support.places import TOPIC
-from tests.support.recount import check_everything
+from tests.support.recount import FORMAT, check_everything, check_facts, check_tables
 from tests.support.system import ROOT, Process, System, require_kafka, wait_until
 
-IDENTITY, TOPICS = 7, 8
-"""The numbers of the newest migration that needs a stop, and of that by which workers know of several topics."""
+IDENTITY, TOPICS, CHARGES = 7, 8, 9
+"""The numbers of the migrations by which facts have a type, workers know of several topics, and charges are counted."""
 pytestmark = pytest.mark.timeout(240)
 OF_THE_NEXT_VERSION = Migration(
     9999, "9999_of_the_next_version.sql", ("ALTER TABLE facts ADD COLUMN template_id LowCardinality(String)",), "x"
@@ -43,17 +43,35 @@ def version_before(tmp_path: Path) -> Path:
     """
     if git("rev-parse", "HEAD") is None:
         pytest.skip("the version before this one comes from git's history, and this is no checkout")
-    newest = read_migrations()[-1].name
-    added = git("log", "--diff-filter=A", "-1", "--format=%H^", "--", f"schemas/clickhouse/{newest}") or b""
+    added = before_migration(read_migrations()[-1].name)
     stops = next(m.name for m in reversed(read_migrations()) if m.needs_a_stop)
     named = (git("describe", "--tags", "--abbrev=0", "HEAD^"), added, git("rev-parse", "HEAD^"), b"HEAD")
     names = [name.decode().strip() for name in named if name]
     name = next(n for n in names if git("cat-file", "-e", f"{n}:schemas/clickhouse/{stops}") is not None)
-    archive = git("archive", name)
+    return extracted(name, tmp_path / "before")
+
+
+@pytest.fixture
+def version_without_charges(tmp_path: Path) -> Path:
+    """The code of before the migration with which charges begin."""
+    commit = before_migration(next(m.name for m in read_migrations() if m.number == CHARGES))
+    if not commit:
+        pytest.skip("the version without charges comes from git's history, which ends after it")
+    return extracted(commit.decode().strip(), tmp_path / "without")
+
+
+def before_migration(name: str) -> bytes:
+    """The commit before a migration was added; empty where that is not in the history."""
+    return git("log", "--diff-filter=A", "-1", "--format=%H^", "--", f"schemas/clickhouse/{name}") or b""
+
+
+def extracted(commit: str, directory: Path) -> Path:
+    """The code of a commit, in a directory."""
+    archive = git("archive", commit)
     assert archive is not None
     with tarfile.open(fileobj=BytesIO(archive)) as tar:
-        tar.extractall(tmp_path / "before", filter="data")
-    return tmp_path / "before"
+        tar.extractall(directory, filter="data")
+    return directory
 
 
 def aged(records: Iterator[Produced]) -> Iterator[Produced]:
@@ -168,6 +186,41 @@ def test_from_one_topic_to_several_comes_migrate_then_all_workers_then_the_list_
             assert worker_of(version_before, system, "old again").wait(30) == EXIT_REFUSED, "it knows of one"
         assert set(system.query("SELECT DISTINCT topic::String FROM facts")) == {(topic,) for topic in (TOPIC, *added)}
         assert worker.end() == 0
+
+
+def test_charges_begin_with_a_stop_and_what_was_sent_of_them_before_is_sent_back(
+    tmp_path: Path, version_without_charges: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older worker that comes back ends: it would close buckets without them."""
+    require_kafka()
+    with System(
+        tmp_path, 2, lateness_seconds="1", kafka_session_timeout_seconds="6", kafka_heartbeat_seconds="1"
+    ) as system:
+        use_database_of_before(system, CHARGES, monkeypatch)
+        ledger = Ledger(seed=45, orgs=5)
+
+        def some(count: int) -> None:
+            now = datetime.now(UTC)
+            system.produce(ledger.records((now - timedelta(seconds=n % 3000) for n in range(count)), now))
+
+        some(1000)
+        old = worker_of(version_without_charges, system, "old")
+        refused = "SELECT count() FROM dead_letters FINAL WHERE position(value, 'message.charged') > 0"
+        charges = sum(kind == CHARGE for _, _, kind in ledger.events)
+        wait_until("charges that are refused", lambda: system.query(refused)[0][0] >= charges, 60)
+        wait_until("numbers without them", lambda: system.query("SELECT count() FROM rollup_minute")[0][0] > 0, 30)
+        assert old.end() == 0
+        system.run("migrate")
+        assert worker_of(version_without_charges, system, "old again").wait(30) == EXIT_REFUSED
+        new = system.start_worker("new")
+        some(500)
+        system.run("dead-letters", "redrive", "--reason", "invalid_field")
+        system.wait_until_done(120)
+        system.wait_for_as_of(int(datetime.now(UTC).timestamp() * 1000), 60)
+        as_of = datetime.fromtimestamp(system.as_of_ms() / 1000, UTC).strftime(FORMAT)
+        check_facts(system, ledger)
+        check_tables(system, ledger, as_of)
+        assert new.end() == 0
 
 
 def use_database_of_before(system: System, number: int, monkeypatch: pytest.MonkeyPatch) -> None:

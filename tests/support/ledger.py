@@ -69,13 +69,13 @@ class Ledger:
         self.random = random.Random(self.seed)
         self.number = 0
 
-    def event(self, at: datetime) -> dict[str, Any]:
-        """A new valid event at an instant (cut to milliseconds)."""
+    def event(self, at: datetime, kind: str = "") -> dict[str, Any]:
+        """A new valid event at an instant (cut to milliseconds), of a type or of any."""
         pick, self.number = self.random, self.number + 1
         at = at.replace(microsecond=at.microsecond // 1000 * 1000)
         event: dict[str, Any] = {
             "event_id": f"{self.seed}-{self.number}",
-            "type": pick.choices(TYPES, (4, 2, 2, 1))[0],
+            "type": kind or pick.choices(TYPES, (4, 2, 2, 1))[0],
             "org_id": f"org-{int(pick.triangular(0, self.orgs, 0))}",
             "channel": pick.choice(CHANNELS),
             "occurred_at": text_of(at, pick),
