@@ -80,11 +80,12 @@ def decode_event(value: bytes | None, read: Callable[[bytes], MessageEvent] = _r
         raise FieldError("error_code", _ERROR_CODE)
     cost = bytes(event.cost_cents)
     micros = _costs[cost]
-    if event.type == _CHARGE:
-        if cost == ABSENT:
+    if micros <= 0:  # a positive one is right on every type
+        is_charge = event.type == _CHARGE
+        if is_charge and cost == ABSENT:
             raise FieldError("cost_cents", _NO_CHARGE)
-    elif micros < 0:
-        raise FieldError("cost_cents", _NEGATIVE)
+        if micros and not is_charge:
+            raise FieldError("cost_cents", _NEGATIVE)
     return event, micros, occurred_ms
 
 
