@@ -27,7 +27,11 @@ REF = "#/components/schemas/{name}"
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 Number = Annotated[
     msgspec.Raw,
-    msgspec.Meta(description="Exact: whole, or at most 6 decimals.", extra_json_schema={"type": "number"}),
+    msgspec.Meta(
+        description="Exact: whole, or at most 6 decimals, never with an exponent. A count is never negative; a cost is "
+        "where credits exceed what was charged.",
+        extra_json_schema={"type": "number"},
+    ),
 ]
 """A JSON number as its text: a float would not be exact."""
 
@@ -54,7 +58,8 @@ class GroupedBucket(Shape, frozen=True):
 BucketList = Annotated[
     list[Any],  # all of one kind, but msgspec has no unions of structs without tags
     msgspec.Meta(
-        description="Ascending, half-open, without holes. null is not aggregated yet, 0 and [] are known.",
+        description="Ascending, half-open, without holes. null is not aggregated yet, 0 and [] are known. A group that "
+        "is missing among groups is 0.",
         extra_json_schema={"items": {"oneOf": [{"$ref": REF.format(name=n)} for n in ("Bucket", "GroupedBucket")]}},
     ),
 ]
@@ -143,13 +148,15 @@ def as_of_seconds(as_of_ms: int) -> int | None:
 
 
 def number(value: Value) -> msgspec.Raw:
-    """A JSON number from an integer or a decimal: whole when it is whole, else up to 6 decimals."""
+    """A JSON number from an integer or a decimal: whole when it is whole, else up to 6 decimals; never -0."""
+    if not value:
+        return msgspec.Raw(b"0")  # a decimal zero may have a sign, and as many decimals as it likes
     text = f"{value:f}" if isinstance(value, Decimal) else str(value)
     return msgspec.Raw((text.rstrip("0").rstrip(".") if "." in text else text).encode())
 
 
 def _groups(groups: Groups) -> list[Group]:
-    """Sorted by key, no key (null) last; a group without any of the metric is left out."""
+    """Sorted by key, no key (null) last; a group of 0 is left out, whether it has nothing or its costs cancel out."""
     ordered = sorted((g for g in groups if g[1]), key=lambda g: (not g[0], g[0]))
     return [Group(key or None, number(value)) for key, value in ordered]
 

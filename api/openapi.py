@@ -38,7 +38,8 @@ INSTANT = {"type": "string", "format": "date-time"}
 PARAMETERS: tuple[Mapping[str, Any], ...] = (
     {
         "name": "metric",
-        "description": "What to count. Required unless a cursor is sent. cost_cents sums the cost of every event.",
+        "description": "What to count. Required unless a cursor is sent. cost_cents adds up what all events cost; "
+        "credits are negative, so that a sum may be negative, or 0 though money moved.",
         "schema": {"type": "string", "enum": list(Metric)},
     },
     {
@@ -61,7 +62,8 @@ PARAMETERS: tuple[Mapping[str, Any], ...] = (
     },
     {
         "name": "group_by",
-        "description": "Each bucket has `groups`, sorted by key with null (no error code) last, instead of `value`.",
+        "description": "Each bucket has `groups`, sorted by key with null (no error code) last, instead of `value`. A "
+        "group of 0 is left out.",
         "schema": {"type": "string", "enum": list(GROUPS)},
     },
     {

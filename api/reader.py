@@ -115,7 +115,8 @@ class Reader:
         return _by_bucket(groups)
 
     def cells(self, org_id: str, metric: Metric, window: Window, group_by: str) -> Mapping[int, int]:
-        """Per bucket start how many groups ``values`` has there; a bucket without a row is missing."""
+        """Per bucket start how many groups ``values`` has there, also those that add up to 0, which an answer leaves
+        out; a bucket without a row is missing."""
         keys, values = f"groups.{group_by}", f"groups.{metric.value}"
         (counts,) = self._row("cells", keys=keys, values=values, **_where(org_id, window))
         return dict(counts)

@@ -1,4 +1,5 @@
--- Like totals.sql, summed by channel or error code ('' is none): one entry per bucket and key that has any of it.
+-- Like totals.sql, summed by channel or error code ('' is none): one entry per bucket and key that has any of it. Where
+-- costs and credits of a key cancel out, its entry is 0.
 SELECT {nonce:UInt64}, groupArray((start, key, total))
 FROM
 (

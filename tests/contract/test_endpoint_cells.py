@@ -46,10 +46,10 @@ def width(grain: Grain) -> timedelta:
 
 
 def pairs(pick: random.Random) -> list[Pair]:
-    """Up to a dozen pairs of channel and error code, with many zeros."""
+    """Up to a dozen pairs of channel and error code, with many zeros, and credits that cancel costs out."""
     names = [(channel, code) for channel in ("email", "mms", "sms") for code in ("", "E1", "E2", "E3")]
     some = pick.sample(names, pick.choice((1, 2, 4, 12)))
-    values = [[pick.randrange(3), pick.randrange(3), pick.randrange(3), Decimal(pick.randrange(3)) / 8] for _ in some]
+    values = [[*(pick.randrange(3) for _ in METRICS[:3]), Decimal(pick.randrange(-1, 2)) / 8] for _ in some]
     return [dict(zip(COLUMNS, (*name, *counts), strict=True)) for name, counts in zip(some, values, strict=True)]
 
 
@@ -99,6 +99,11 @@ def groups(found: list[Pair], group_by: str, metric: str) -> list[dict[str, Any]
     return [{"key": key or None, "value": sums[key]} for key in ordered]
 
 
+def counted(found: list[Pair], group_by: str, metric: str) -> int:
+    """How many cells a page's length is found by: groups that have any of it, also where it adds up to 0."""
+    return len({pair[group_by] for pair in found if pair[metric]})
+
+
 def window(grain: Grain) -> list[datetime]:
     return [AS_OF + n * width(grain) for n in range(-KNOWN, OPEN)]
 
@@ -126,7 +131,8 @@ def test_pages_followed_to_the_end_are_the_naive_recount_and_as_long_as_they_may
         return groups(stored[grain].get(at, []), group_by, metric)
 
     def cells(at: datetime) -> int:
-        return len(of(at)) + (len(of(earlier(at, grain))) if compared else 0)
+        sides = [at, earlier(at, grain)] if compared else [at]
+        return sum(counted(stored[grain].get(side, []), group_by, metric) for side in sides)
 
     starts, seen = window(grain), list[Side]()
     question = asked(grain, group_by=group_by, metric=metric) + ("&compare_to=prior_period" if compared else "")

@@ -31,9 +31,28 @@ def test_groups_are_sorted_with_no_key_last_and_empty_is_a_known_zero() -> None:
     assert answer[1:] == [[], None]
 
 
+def test_a_group_whose_costs_cancel_out_is_left_out_like_one_without_costs() -> None:
+    rows = {0: [("a", Decimal("-0.500000")), ("b", Decimal("0.000000")), ("", Decimal("-0.000000"))]}
+    (answer,) = buckets(Window(Grain.HOUR, 0, 3600), rows, 3600, grouped=True)
+    assert answer.groups == [Group("a", number(Decimal("-0.5")))]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(Decimal("12.000000"), b"12"), (Decimal("0.100000"), b"0.1"), (Decimal("0E-6"), b"0"), (Decimal("1E+3"), b"1000")],
+    [
+        (Decimal("12.000000"), b"12"),
+        (Decimal("0.100000"), b"0.1"),
+        (Decimal("0E-6"), b"0"),
+        (Decimal("1E+3"), b"1000"),
+        (Decimal("-12.000000"), b"-12"),
+        (Decimal("-120"), b"-120"),
+        (Decimal("-0.000001"), b"-0.000001"),
+        (Decimal("-1E-6"), b"-0.000001"),
+        (Decimal("-0"), b"0"),
+        (Decimal("-0.000000"), b"0"),
+        (Decimal("-0E+3"), b"0"),
+        (0, b"0"),
+    ],
 )
 def test_a_cost_is_whole_when_it_is_whole(value: Decimal, text: bytes) -> None:
     assert bytes(number(value)) == text

@@ -2,11 +2,12 @@
 
 import csv
 import io
-from decimal import Decimal
+import re
+from decimal import Context, Decimal
 
 import pytest
 
-from api.answer import Answer, Groups
+from api.answer import Answer, Groups, Rows
 from api.negotiate import CSV, JSON, NDJSON
 from api.params import Metric
 from api.render import render
@@ -92,6 +93,23 @@ def test_json_has_the_digits_of_the_decimal() -> None:
     exact = Decimal("12345678901234567890123456789.000001")  # more than a float, and more than decimal's context, holds
     answer = Answer(PLAIN, HOURS, {0: exact}, None, 7200, 1000, None)
     assert f'"value":{exact}}}' in lines(answer, JSON)[0]
+
+
+@pytest.mark.parametrize("kind", [JSON, CSV, NDJSON])
+@pytest.mark.parametrize("grouped", [False, True], ids=["total", "grouped"])
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("size", ["999999999999.999999", "0.000001", "1000000000000000000000", "0.5", "120", "0"])
+def test_the_text_of_a_cost_is_the_one_that_was_stored(kind: str, grouped: bool, sign: str, size: str) -> None:
+    """Whatever its sign; as a value, as that of a group, and on both sides of a comparison. There is no -0."""
+    text = "0" if size == "0" else sign + size
+    stored = Decimal(sign + size).quantize(Decimal("0.000001"), context=Context(prec=60))
+    question = Question(Metric.COST_CENTS, HOURS, "channel" if grouped else None, "prior_period")
+    rows: tuple[Rows, Rows] = ({0: stored}, {-10_800: stored})
+    if grouped:
+        rows = ({0: [("sms", stored)]}, {-10_800: [("sms", stored)]})
+    body = render(Answer(question, HOURS, *rows, 7200, 1000, None), kind)[0].decode()
+    numbers = re.findall(r'"value":([^,}]+)', body) if kind != CSV else body.splitlines()[1].split(",")[-2:]
+    assert [number for number in numbers if number not in ("0", "null")] == ([text] * 2 if text != "0" else [])
 
 
 def test_a_tag_covers_the_numbers_and_the_page_but_not_as_of() -> None:
