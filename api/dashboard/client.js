@@ -121,9 +121,9 @@ function readHead(headers) {
 }
 
 /** Numbers are turned into texts before JSON.parse would turn them into doubles. A quote inside of a JSON string is
-    always escaped, so `"value":` is only ever a field. */
+    always escaped, so `"value":` is only ever a field. A cost may be below zero. */
 function readPage(text) {
-  const { data, meta } = JSON.parse(text.replace(/"value":([0-9.]+)/g, '"value":"$1"'));
+  const { data, meta } = JSON.parse(text.replace(/"value":(-?[0-9.]+)/g, '"value":"$1"'));
   return {
     granularity: data.granularity,
     from: Date.parse(data.from),

@@ -3,13 +3,13 @@
 const DECIMALS = 6;
 const ONE = 10n ** BigInt(DECIMALS);
 
-/** "12.5" → 12500000n. The API writes at most six decimals and no exponent. */
+/** "12.5" → 12500000n, "-0.5" → -500000n. The API writes at most six decimals and no exponent. */
 export function parse(text) {
   const [whole, fraction = ""] = text.split(".");
-  return BigInt(whole) * ONE + BigInt(fraction.padEnd(DECIMALS, "0"));
+  return BigInt(whole + fraction.padEnd(DECIMALS, "0")); // as one number: a whole part of -0 would lose the sign
 }
 
-/** 1234500000n → "1,234.5": groups of three, only the decimals that are there. */
+/** 1234500000n → "1,234.5", -500000n → "−0.5": groups of three, only the decimals that are there. */
 export function format(value) {
   const sign = value < 0n ? "−" : "";
   const size = value < 0n ? -value : value;
