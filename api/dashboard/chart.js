@@ -1,9 +1,9 @@
 // The time chart: hands traces to plotly, and tells in words what it shows.
 
 import { byId, colour, make } from "./elements.js";
-import { compare, pendingRuns } from "./summary.js";
+import { compare, hasCredits, isEmpty, pendingRuns } from "./summary.js";
 import { layoutOf, seriesOf, tracesOf } from "./traces.js";
-import { METRIC_WORDS, amount } from "./words.js";
+import { METRIC_WORDS, sumsSentence } from "./words.js";
 
 const CONFIG = { displayModeBar: false, displaylogo: false, responsive: true, doubleClick: "reset", showTips: false };
 const NARROW_PIXELS = 600;
@@ -76,19 +76,17 @@ function entry(name, shape, tint) {
   return make("span", { class: "legend-entry" }, swatch, name);
 }
 
-function showEmpty({ total, metric }) {
-  const { now, before, completed } = compare(total);
-  const isEmpty = now === 0n && before === 0n;
+function showEmpty({ answer, metric }) {
+  const { completed } = compare(answer);
   const none = METRIC_WORDS[metric].none;
-  byId("chart-empty").hidden = !isEmpty;
+  byId("chart-empty").hidden = !isEmpty(answer);
   byId("chart-empty").textContent = completed
     ? `In the complete buckets of this range and the one before, ${none}.`
     : "No bucket of this range is complete yet. The numbers appear by themselves.";
 }
 
 /** The chart in a sentence, for those who don't see it. */
-export function chartSentence({ total, metric }) {
+export function chartSentence({ answer, total, metric }) {
   const { now, before, completed } = compare(total);
-  if (!completed) return "";
-  return ` ${amount(metric, now)} ${METRIC_WORDS[metric].verb}, against ${amount(metric, before)} in the prior period.`;
+  return completed ? ` ${sumsSentence(metric, now, before, hasCredits(answer))}` : "";
 }

@@ -24,15 +24,21 @@ function line({ key, value, before, share }) {
   const difference = change(value, before);
   const { sign, text } = changeWords("failed", difference);
   const words = difference.kind === "from-zero" ? "new in this period" : text;
-  const bar = make("span", { class: "rank-fill" });
-  bar.style.inlineSize = `${Math.max(share * 100, 0.5)}%`;
   return make(
     "li",
     { "data-key": key ?? "" },
     make("span", { class: "rank-name" }, groupName(key, "error_code")),
     make("span", { class: "rank-value" }, format(value)),
-    make("span", { class: "rank-bar", "aria-hidden": "true" }, bar),
-    make("span", { class: "rank-share" }, `${(share * 100).toFixed(1)} %`),
+    ...(share === null ? [] : shareParts(share)),
     make("span", { class: `change ${{ 1: "bad", "-1": "good" }[sign] ?? "neutral"}` }, words),
   );
+}
+
+function shareParts(share) {
+  const bar = make("span", { class: "rank-fill" });
+  bar.style.inlineSize = `${Math.max(share * 100, 0.5)}%`;
+  return [
+    make("span", { class: "rank-bar", "aria-hidden": "true" }, bar),
+    make("span", { class: "rank-share" }, `${(share * 100).toFixed(1)} %`),
+  ];
 }

@@ -39,13 +39,35 @@ export function compare(answer) {
   };
 }
 
-/** How a sum relates to an earlier one. From zero there is no percentage, so there is a kind for it. */
+/** How a sum relates to an earlier one, and by how much. From zero there is no percentage, so there is a kind for it;
+    and none where a side is below zero, since from −5 to 10 is no multiple of anything: `share` is null there. */
 export function change(now, before) {
-  if (before === 0n) return { kind: now === 0n ? "both-zero" : "from-zero" };
-  return { kind: now === before ? "same" : now > before ? "up" : "down", share: ratio(now - before, before) };
+  const by = now - before;
+  if (before === 0n) return { kind: now === 0n ? "both-zero" : "from-zero", by };
+  const share = now < 0n || before < 0n ? null : ratio(by, before);
+  return { kind: by === 0n ? "same" : by > 0n ? "up" : "down", by, share };
 }
 
-/** Groups over all complete buckets, largest first: [{key, value, before, share}]. */
+/** Whether the buckets that both periods know have nothing at all: costs and credits that add up to 0 are something. */
+export function isEmpty(answer) {
+  return answer.buckets.every((bucket, i) => {
+    const sides = [bucket, answer.prior[i]];
+    return sides.some((side) => valueOf(side) === null) || sides.flatMap(partsOf).every((value) => value === 0n);
+  });
+}
+
+/** Whether anything in either period is below zero. */
+export function hasCredits(answer) {
+  return [...answer.buckets, ...answer.prior].some((bucket) => partsOf(bucket).some((value) => value < 0n));
+}
+
+function partsOf({ value, groups }) {
+  if (groups === undefined) return value === null ? [] : [value];
+  return groups?.map((group) => group.value) ?? [];
+}
+
+/** Groups over all complete buckets, largest first: [{key, value, before, share}]. Amounts of different signs are no
+    parts of a whole: their shares are null. */
 export function ranking(answer) {
   const now = new Map();
   const before = new Map();
@@ -55,25 +77,31 @@ export function ranking(answer) {
     addGroups(now, bucket.groups);
     addGroups(before, prior.groups);
   });
-  const total = sum([...now.values()]);
-  return [...now]
-    .map(([key, value]) => ({ key, value, before: before.get(key) ?? 0n, share: ratio(value, total) ?? 0 }))
-    .sort((a, b) => (a.value === b.value ? compareKeys(a.key, b.key) : a.value > b.value ? -1 : 1));
+  const values = [...now.values()];
+  const total = sum(values);
+  const isMixed = values.some((value) => value < 0n) && values.some((value) => value > 0n);
+  const share = (value) => (isMixed ? null : (ratio(value, total) ?? 0));
+  return largestFirst(now).map(([key, value]) => ({ key, value, before: before.get(key) ?? 0n, share: share(value) }));
 }
 
-function addGroups(totals, groups) {
-  for (const { key, value } of groups) totals.set(key, (totals.get(key) ?? 0n) + value);
+function addGroups(totals, groups, measure = (value) => value) {
+  for (const { key, value } of groups) totals.set(key, (totals.get(key) ?? 0n) + measure(value));
+}
+
+function largestFirst(totals) {
+  return [...totals].sort((a, b) => (a[1] === b[1] ? compareKeys(a[0], b[0]) : a[1] > b[1] ? -1 : 1));
 }
 
 function compareKeys(a, b) {
   return (a ?? "").localeCompare(b ?? "");
 }
 
-/** Values per key over time, the largest keys by name and the rest as one: [{key, values}]; null stays null. */
+/** Values per key over time, the largest keys by name and the rest as one: [{key, values}]; null stays null. A key is as
+    large as what moves in it, credits too: added up with their signs, the busiest key might come last. */
 export function seriesByKey(answer) {
   const totals = new Map();
-  for (const bucket of answer.buckets) addGroups(totals, bucket.groups ?? []);
-  const keys = [...totals].sort((a, b) => (a[1] > b[1] ? -1 : 1)).map(([key]) => key);
+  for (const bucket of answer.buckets) addGroups(totals, bucket.groups ?? [], (value) => (value < 0n ? -value : value));
+  const keys = largestFirst(totals).map(([key]) => key);
   const named = new Set(keys.length > NAMED_SERIES + 1 ? keys.slice(0, NAMED_SERIES) : keys);
   const names = keys.length > named.size ? [...named, OTHER] : [...named];
   const columns = new Map(names.map((key) => [key, answer.buckets.map((bucket) => (bucket.groups ? 0n : null))]));

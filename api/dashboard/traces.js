@@ -2,7 +2,7 @@
 
 import { toNumber } from "./decimal.js";
 import { WIDTHS } from "./period.js";
-import { pendingRuns, seriesByKey, valueOf } from "./summary.js";
+import { hasCredits, pendingRuns, seriesByKey, valueOf } from "./summary.js";
 import { groupName } from "./words.js";
 
 const MOST_BARS = 200;
@@ -28,16 +28,17 @@ export function seriesOf({ answer, total, metric, group }, palette) {
   }));
 }
 
-/** All traces: series as stacked bars, or as areas where bars would be hairs; the prior period; what is pending. */
+/** All traces: series as stacked bars, or as areas where bars would be hairs; the prior period; what is pending. What is
+    below zero is stacked downwards, so that the picture never hides a credit behind a cost. */
 export function tracesOf(shown, palette) {
   const series = seriesOf(shown, palette);
   const at = shown.total.buckets.map((bucket) => utc(bucket.start));
   const isFew = at.length <= MOST_BARS;
   const draw = isFew ? bars : areas;
   const unit = shown.metric === "cost_cents" ? " ¢" : "";
-  const format = `%{y:,.6~f}${unit}`;
-  const now = series.map((one) => draw(one, at, shown.granularity, format));
-  const prior = priorLine(shown.total, at, format, palette);
+  const format = (number) => `%{${number}:,.6~f}${unit}`;
+  const now = series.flatMap((one) => draw(one, at, shown.granularity, format));
+  const prior = priorLine(shown.total, at, format("y"), palette);
   const pending = pendingBars(shown.total.buckets, shown.granularity, palette);
   // The last one is on top: a line over bars can be read, one over thousands of points would hide them.
   return isFew ? [...now, prior, ...pending] : [prior, ...now, ...pending];
@@ -45,23 +46,33 @@ export function tracesOf(shown, palette) {
 
 function bars({ name, colour, values }, at, granularity, format) {
   const marker = { color: colour };
-  return { type: "bar", name, x: at, y: values, marker, hovertemplate: format, ...placed(granularity) };
+  return [{ type: "bar", name, x: at, y: values, marker, hovertemplate: format("y"), ...placed(granularity) }];
 }
 
+/** An area in one stack; where a series has both signs, one above zero and one below it: a single stack would add them
+    up. The first of the two tells the number under the pointer. */
 function areas({ name, colour, values }, at, granularity, format) {
   // A stack would take null for zero; pending buckets are the last ones, so the area ends where they begin.
   const known = values.includes(null) ? values.indexOf(null) : values.length;
-  return {
+  const seen = values.slice(0, known);
+  const area = (stackgroup, y, hover) => ({
     type: "scatter",
     mode: "lines",
-    stackgroup: "now",
+    stackgroup,
     name,
     x: at.slice(0, known),
-    y: values.slice(0, known),
+    y,
     line: { color: colour, width: 0.75 },
-    hovertemplate: format,
+    ...hover,
     ...placed(granularity),
-  };
+  });
+  const told = { hovertemplate: format("y") };
+  if (seen.every((value) => value >= 0)) return [area("now", seen, told)];
+  if (seen.every((value) => value <= 0)) return [area("credits", seen, told)];
+  return [
+    area("now", seen.map((value) => Math.max(value, 0)), { customdata: seen, hovertemplate: format("customdata") }),
+    area("credits", seen.map((value) => Math.min(value, 0)), { hoverinfo: "skip" }),
+  ];
 }
 
 function priorLine(total, at, format, palette) {
@@ -112,15 +123,13 @@ function pendingBars(buckets, granularity, palette) {
 /** Axes and surroundings. `fine` is whether there is a pointer that can drag without scrolling the page. */
 export function layoutOf(shown, palette, { fine, narrow }) {
   const { from, to } = shown.total;
-  const values = seriesOf(shown, palette).flatMap((series) => series.values);
-  const ceiling = [...values, ...shown.total.prior.map((bucket) => toNumber(valueOf(bucket) ?? 0n))].reduce(
-    (most, value) => Math.max(most, value ?? 0),
-    0,
-  );
+  const totals = [...shown.total.buckets, ...shown.total.prior].map((bucket) => toNumber(valueOf(bucket) ?? 0n));
+  const drawn = [...seriesOf(shown, palette).flatMap((series) => series.values), ...totals];
+  const largest = drawn.reduce((most, value) => Math.max(most, Math.abs(value)), 0); // null is 0 there
   const text = { family: palette.font, size: 12, color: palette.muted };
   const quiet = { fixedrange: true, zeroline: false, tickfont: text, automargin: true };
   return {
-    barmode: "stack",
+    barmode: "relative", // stacked, and what is below zero downwards
     bargap: 0.18,
     barcornerradius: 3,
     dragmode: fine ? "zoom" : false,
@@ -151,9 +160,10 @@ export function layoutOf(shown, palette, { fine, narrow }) {
       tickmode: "auto",
       gridcolor: palette.line,
       rangemode: "tozero",
-      tickformat: ceiling >= 10_000 ? "~s" : ",~f",
+      tickformat: largest >= 10_000 ? "~s" : ",~f",
       nticks: 6,
-      ...(ceiling < 5 && shown.metric !== "cost_cents" ? { dtick: 1, range: [0, Math.max(ceiling * 1.1, 1)] } : {}),
+      ...(hasCredits(shown.answer) ? { zeroline: true, zerolinecolor: palette.muted, zerolinewidth: 1 } : {}),
+      ...(largest < 5 && shown.metric !== "cost_cents" ? { dtick: 1, range: [0, Math.max(largest * 1.1, 1)] } : {}),
     },
     yaxis2: { range: [0, 1], visible: false, fixedrange: true },
   };

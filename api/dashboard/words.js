@@ -6,7 +6,7 @@ export const METRIC_WORDS = {
   sent: { title: "Sent", verb: "sent", none: "nothing was sent" },
   delivered: { title: "Delivered", verb: "delivered", none: "nothing was delivered" },
   failed: { title: "Failed", verb: "failed", none: "nothing failed" },
-  cost_cents: { title: "Cost", verb: "charged", none: "nothing was charged" },
+  cost_cents: { title: "Cost", verb: "charged", none: "the cost was 0" },
 };
 
 /** Whether more of a metric is good news (1), bad news (-1) or neither. More failures are never good. */
@@ -17,27 +17,39 @@ export function amount(metric, value) {
   return metric === "cost_cents" ? `${format(value)}\u00a0¢` : format(value);
 }
 
+/** Two sums as a sentence. Where costs and credits are in them they are balances, and one below zero is a credit. */
+export function sumsSentence(metric, now, before, isBalance) {
+  const { verb } = METRIC_WORDS[metric];
+  if (!isBalance) return `${amount(metric, now)} ${verb}, against ${amount(metric, before)} in the prior period.`;
+  const told = (value) => (value < 0n ? `${amount(metric, -value)} credited` : `${amount(metric, value)} ${verb}`);
+  return `On balance ${told(now)}, against ${told(before)} in the prior period.`;
+}
+
 export function percent(share) {
   const size = Math.abs(share * 100);
   if (size >= 1000) return `${Math.round(share + Math.sign(share)).toLocaleString("en")}×`;
   return `${size.toLocaleString("en", { maximumFractionDigits: size < 10 ? 1 : 0 })} %`;
 }
 
-/** A comparison as {sign, text}: sign is -1, 0 or 1. */
+/** A comparison as {sign, text}: sign is -1, 0 or 1. Without a percentage it is an amount. */
 export function changeWords(metric, change) {
   const words = METRIC_WORDS[metric];
   switch (change.kind) {
     case "both-zero":
       return { sign: 0, text: `${words.none} in either period` };
     case "from-zero":
-      return { sign: 1, text: `new: ${words.none} in the prior period` };
+      return { sign: change.by > 0n ? 1 : -1, text: `new: ${words.none} in the prior period` };
     case "same":
       return { sign: 0, text: "the same as before" };
     default:
       return change.kind === "up"
-        ? { sign: 1, text: `▲ ${percent(change.share)} more` }
-        : { sign: -1, text: `▼ ${percent(change.share)} less` };
+        ? { sign: 1, text: `▲ ${difference(metric, change, change.by, "more", "higher")}` }
+        : { sign: -1, text: `▼ ${difference(metric, change, -change.by, "less", "lower")}` };
   }
+}
+
+function difference(metric, { share }, size, ofShare, ofAmount) {
+  return share === null ? `${amount(metric, size)} ${ofAmount}` : `${percent(share)} ${ofShare}`;
 }
 
 const TIME = { timeZone: "UTC", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };

@@ -34,7 +34,12 @@ def choose(visit: Visit, picker: str, option: str) -> None:
 
 def card(page: Page, metric: str) -> Decimal:
     """The large number of a card."""
-    return Decimal(re.sub(r"[,\s¢%]", "", page.inner_text(f"#card-{metric} .card-value")))
+    return number(page.inner_text(f"#card-{metric} .card-value"))
+
+
+def number(shown: str) -> Decimal:
+    """A number as it is shown, with its unit or without."""
+    return Decimal(re.sub(r"[,\s¢%]", "", shown).replace("−", "-"))
 
 
 def card_words(page: Page, metric: str) -> str:
@@ -66,6 +71,7 @@ def traces(page: Page) -> list[dict[str, Any]]:
         """document.getElementById('plot').data.map(trace => ({
             name: trace.name, type: trace.type, x: Array.from(trace.x), y: Array.from(trace.y), width: trace.width,
             pattern: trace.marker?.pattern?.shape ?? null, stack: trace.stackgroup ?? null,
+            custom: trace.customdata ? Array.from(trace.customdata) : null, hoverinfo: trace.hoverinfo ?? null,
         }))"""
     )
     return found

@@ -1,7 +1,7 @@
 """Messages of a made-up organization, and what a page must show of them: plain Python over a list of events."""
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,7 +11,10 @@ from clickhouse_connect.driver.client import Client
 
 WIDTHS = {"minute": 60, "hour": 3600, "day": 86_400}
 METRICS = ("sent", "delivered", "failed", "cost_cents")
+CHARGED = "charged"
+"""An event that counts in no count: money that comes later, or, below zero, a credit."""
 COSTS = ("0.75", "0.02", "0.5", "2.25", "0.000001", "0.1")
+CHARGES = ("4.5", "2.25", "0.000001", "-0.000001", "-3.75", "-12.5")
 CHANNELS = ("sms", "email", "whatsapp", "mms")
 ERRORS = ("carrier_rejected", "invalid_number", "mailbox_full", "")
 
@@ -43,6 +46,15 @@ def traffic(seed: int, start: int, end: int, count: int) -> list[Event]:
             )
         )
     return events
+
+
+def charges(seed: int, start: int, end: int, count: int, amounts: Sequence[str] = CHARGES) -> list[Event]:
+    """Random charges and credits in [start, end)."""
+    pick = random.Random(seed)
+    return [
+        Event(pick.randrange(start, end), CHARGED, pick.choice(CHANNELS), "", Decimal(pick.choice(amounts)))
+        for _ in range(count)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +116,7 @@ def store_rollups(client: Client, org: str, events: Sequence[Event]) -> None:
     nested = ["channel", "error_code", *METRICS]
     for grain, width in WIDTHS.items():
         buckets: dict[int, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
+        facts = Counter(event.at - event.at % width for event in events)
         for event in events:
             groups = buckets[event.at - event.at % width]
             group = groups.setdefault((event.channel, event.error_code), dict.fromkeys(METRICS, Decimal(0)))
@@ -116,7 +129,7 @@ def store_rollups(client: Client, org: str, events: Sequence[Event]) -> None:
             arrays: list[list[Any]] = [[key[0] for key in groups], [key[1] for key in groups]]
             arrays += [[int(group[metric]) for group in groups.values()] for metric in METRICS[:3]]
             arrays += [[group["cost_cents"] for group in groups.values()]]
-            rows.append([org, bucket, *counts, sums["cost_cents"], sum(counts), 1, 0, *arrays])
+            rows.append([org, bucket, *counts, sums["cost_cents"], facts[bucket], 1, 0, *arrays])
         columns = names + [f"groups.{name}" for name in nested]
         if rows:
             client.insert(f"rollup_{grain}", rows, column_names=columns)

@@ -20,13 +20,14 @@ from schemas.connection import connect
 from schemas.settings import read_settings
 from schemas.tiers import Tier
 from tests.browser.gate import Gate
-from tests.browser.oracle import Event, Oracle, store_rollups, traffic
+from tests.browser.oracle import CHARGED, Event, Oracle, charges, store_rollups, traffic
 from tests.support.engine import clickhouse_process
 from tests.support.system import wait_until
 
 DAY = 86_400
 BEHIND_SECONDS = 12
-TIERS = {"busy": Tier.SCALE, "growing": Tier.GROWTH, "small": Tier.PAYG, "new": Tier.SCALE, "quiet": Tier.SCALE}
+TIERS = {"growing": Tier.GROWTH, "small": Tier.PAYG}
+"""All others have every granularity."""
 
 
 @contextmanager
@@ -67,6 +68,12 @@ def stories(now: int) -> dict[str, list[Event]]:
     """Events per organization: two periods of 30 days, the last two days of them dense."""
     busy = traffic(1, now - 62 * DAY, now, 12_000) + traffic(2, now - 2 * DAY, now, 4_000)
     new = traffic(4, now - 12 * 3600, now, 300)
+    credited = traffic(5, now - 62 * DAY, now, 2_000) + charges(6, now - 62 * DAY, now, 2_500)
+    hour = now - now % 3600
+    cancelling = [
+        Event(hour - hours * 3600, CHARGED, channel, "", Decimal(cost))
+        for hours, channel, cost in ((5, "sms", "5"), (4, "email", "-5"), (3, "sms", "2.5"), (3, "email", "-2.5"))
+    ]
     huge = Event(now - 7200, "sent", "sms", "", Decimal("123456789012.345678"))
     return {
         "busy": busy,
@@ -74,6 +81,9 @@ def stories(now: int) -> dict[str, list[Event]]:
         "small": busy[:2000],
         "new": [*new, huge],
         "quiet": [],
+        "credited": credited,
+        "refunded": charges(7, now - 62 * DAY, now, 400, ("-0.75", "-999999999999.999999", "-3.5")),
+        "cancelling": cancelling,
     }
 
 
@@ -88,7 +98,7 @@ def running_site(directory: Path, made_up: Callable[[int], dict[str, list[Event]
         as_of = now - BEHIND_SECONDS
         oracles = {org: Oracle(events, as_of) for org, events in made_up(now).items()}
         for org, oracle in oracles.items():
-            set_tier(client, org, TIERS[org])
+            set_tier(client, org, TIERS.get(org, Tier.SCALE))
             store_rollups(client, org, oracle.events)
         with Gate(f"{engine}/browser") as gate:
             settings = read_settings({"MSGMETRICS_CLICKHOUSE_URL": gate.url, "MSGMETRICS_API_PORT": "0"})

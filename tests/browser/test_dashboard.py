@@ -113,7 +113,7 @@ def test_channels_are_stacked_and_add_up(browser: Browser, site: Site) -> None:
         for channel in CHANNELS:
             expected = oracle.values("sent", *window, channel=channel)
             assert drawn[channel] == [None if value is None else float(value) for value in expected]
-        assert at.page.evaluate("document.getElementById('plot').layout.barmode") == "stack"
+        assert at.page.evaluate("document.getElementById('plot').layout.barmode") == "relative"
         at.page.click("#card-failed")
         settled(at.page)
         window = asked(at, metric="failed", group_by="channel")
