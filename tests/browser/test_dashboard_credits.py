@@ -22,6 +22,11 @@ HEIGHTS = """() => {
 }"""
 
 
+BARS = """() => document.getElementById('plot').calcdata.slice(0, -1).flat()
+    .filter(bar => 'b' in bar && bar.s).map(bar => [bar.b, bar.s])"""
+"""Where each bar begins and how far it reaches, by plotly's own account; the last trace is what is pending."""
+
+
 def numbers(values: list[Decimal | None]) -> list[float | None]:
     return [None if value is None else float(value) for value in values]
 
@@ -71,6 +76,9 @@ def test_costs_are_stacked_upwards_and_credits_downwards(
         columns = [[value or 0 for value in column] for column in stacks]
         assert lowest <= min(sum(value for value in column if value < 0) for column in columns) < 0
         assert highest >= max(sum(value for value in column if value > 0) for column in columns) > 0
+        bars = at.page.evaluate(BARS)
+        assert any(base < 0 for base, _ in bars)  # a credit below another one
+        assert all(base * size >= 0 for base, size in bars)  # each goes away from zero, none back towards it
         plot, hatched = at.page.evaluate(HEIGHTS)
         assert abs(plot - hatched) <= 1
         at.page.locator("#plot .zerolinelayer path").wait_for(state="attached")
