@@ -40,8 +40,8 @@ class _Channels(dict[str, str]):
 _YEARS: Final = f"must lie in the years {FIRST_YEAR} to {LAST_YEAR} (UTC)"
 _ERROR_CODE: Final = f"must be left out on any type but message.failed, and never be {OTHER_KEY}"
 _CHARGE: Final = TYPES[CHARGED - 1]
-_NO_CHARGE: Final = f"is required on {_CHARGE}: a charge is positive, a credit negative"
-_NEGATIVE: Final = f"must not be negative on any type but {_CHARGE}; a credit is an event of that type"
+_NO_CHARGE: Final = f"is required on {_CHARGE}"
+_NEGATIVE: Final = f"must not be negative on any type but {_CHARGE}"
 _channels, _costs, _seconds, _suffixes = _Channels(), Costs(), Seconds(), Suffixes()
 
 

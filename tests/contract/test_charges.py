@@ -24,7 +24,7 @@ from pipeline.repair.reconcile import Reconciler
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.instant import second
-from schemas.message_event import CHARGED, DELIVERED, FAILED, SENT
+from schemas.message_event import CHARGED, DELIVERED, FAILED, OTHER_KEY, SENT
 from schemas.tiers import Tier
 from tests.support.endpoint import NOW as NOW_OF_KEYS
 from tests.support.endpoint import PATH, CheckedClient, Clock
@@ -34,7 +34,7 @@ from tests.support.stores import DAY, NOW, Case, close_all, facts, real
 
 DAY_END = DAY + Grain.DAY.seconds
 EDGES = ("999999999999.999999", "-999999999999.999999", "0.000001", "-0.000001", "-0", "0", "-12.5")
-ANSWERED = [cost.replace("-0", "0") if cost == "-0" else cost for cost in EDGES] * 2
+ANSWERED = ["0" if cost == "-0" else cost for cost in EDGES] * 2
 KINDS = {SENT: "sent", DELIVERED: "delivered", FAILED: "failed", CHARGED: "charged"}
 
 
@@ -124,6 +124,21 @@ def test_totals_are_the_sum_of_their_groups_and_a_recount_whatever_is_folded(
 
 
 NUMBERS = count()
+
+
+def test_the_pairs_that_a_bucket_keeps_are_those_of_most_facts_and_charges_are_facts(
+    module_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a channel of many charges would vanish among the others behind one of a single message."""
+    monkeypatch.setattr(statements, "MAX_PAIRS", 1)
+    org, store = f"org-{next(NUMBERS)}", Store(module_url, "cluster", "worker", 30)
+    rows = facts((org, "1", SENT, 1, DAY), (org, "2", CHARGED, 5, DAY), (org, "3", CHARGED, -5, DAY))
+    rows.channel[:] = ["email", "sms", "sms"]
+    store.perform(InsertFacts(rows))
+    for grain in Grain:
+        store.perform(CloseBuckets(grain, DAY, DAY_END, 0))
+        ((_, groups, _),) = _read(module_url, grain, org).values()
+        assert groups == {("sms", ""): [0, 0, 0, 2, 0], (OTHER_KEY, ""): [1, 0, 0, 0, 1]}
 
 
 def _cost(event: Any) -> int:
