@@ -54,12 +54,13 @@ class Traffic:
             event["cost_cents"] = pick.choice(CORRECTIONS)
         return msgspec.json.encode(event)
 
-    def history(self, now_ms: int) -> Sequence[bytes]:
-        """Two days of events that end now, in the order of their time, busier by day than by night."""
+    def history(self, now_ms: int) -> Sequence[tuple[int, bytes]]:
+        """Two days of events that end now, with their times and in their order, busier by day than by night."""
         width = Grain.HOUR.milliseconds
         hours = range(now_ms - HISTORY_HOURS * width, now_ms, width)
         chosen = self._random.choices(hours, [_busyness(hour) for hour in hours], k=HISTORY_EVENTS)
-        return [self.event(instant) for instant in sorted(hour + self._random.randrange(width) for hour in chosen)]
+        instants = sorted(hour + self._random.randrange(width) for hour in chosen)
+        return [(instant, self.event(instant)) for instant in instants]
 
     def live(self, now_ms: int, count: int) -> Sequence[bytes]:
         """Events of this moment; some are late by minutes to hours, some come twice, a few are broken."""
@@ -103,8 +104,9 @@ def run_demo(
             "error_cb": lambda _: None,
         }
     )
-    for record in traffic.history(clock_ms()) if history else ():
-        producer.produce(topic_of(record, topics), record)
+    for at_ms, record in traffic.history(clock_ms()) if history else ():
+        # As if published then: by a charge that is published now, as_of would pass what is not read yet.
+        producer.produce(topic_of(record, topics), record, timestamp=at_ms)
     producer.flush(10)
     due = 0.0
     while not stop.wait(TICK_SECONDS):

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from api.app import create_app
@@ -89,6 +89,17 @@ EVENT = st.tuples(
 
 
 @given(events=st.lists(EVENT, min_size=1, max_size=25), max_pairs=st.integers(1, 6), late=st.integers(0, 5))
+@example(events=[(CHARGED, channel, "", 0, 0) for channel in ("sms", "email", "mms")], max_pairs=1, late=1)
+@example(
+    events=[
+        (SENT, "rcs", "", 1, 0),
+        (SENT, "rcs", "", 1, 60),
+        (CHARGED, "sms", "", 5, 0),
+        (CHARGED, "sms", "", -5, 60),
+    ],
+    max_pairs=1,
+    late=2,
+)
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_totals_are_the_sum_of_their_groups_and_a_recount_whatever_is_folded(
     module_url: str, monkeypatch: pytest.MonkeyPatch, events: list[Any], max_pairs: int, late: int
