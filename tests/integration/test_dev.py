@@ -25,7 +25,7 @@ from tests.support.system import ROOT, wait_until
 FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-TOPICS = ("sent", "delivered", "failed")
+TOPICS = ("sent", "delivered", "failed", "charged")
 
 
 @contextmanager
