@@ -75,13 +75,9 @@ _COST_SCHEMA: Final = {
 AMOUNT_SCHEMA: Final = {"oneOf": _COST_SCHEMA["oneOf"][:2]}
 """A cost that is there, of either sign."""
 NOT_NEGATIVE_SCHEMA: Final = {
-    "oneOf": [
-        {"type": "string", "pattern": r"^(-0+(\.0+)?|[0-9.]+)$"},
-        {"type": "number", "minimum": 0},
-        {"type": "null"},
-    ]
+    "not": {"anyOf": [{"type": "string", "pattern": "^-.*[1-9]"}, {"type": "number", "exclusiveMaximum": 0}]}
 }
-"""A cost that must not be negative, beside its rule. Minus zero is zero."""
+"""A rule for a cost that must not be negative, beside that of any cost. Minus zero is zero."""
 _CHANNEL_SCHEMA: Final = {
     "pattern": "^[a-z0-9_.-]{1,32}$",
     "not": {"const": OTHER_KEY},

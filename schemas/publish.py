@@ -31,6 +31,10 @@ EXAMPLE = {
     "cost_cents": "0.75",
     "occurred_at": "2026-05-05T12:00:00.123Z",
 }
+CHARGE = {name: value for name, value in EXAMPLE.items() if name != "error_code"} | {
+    "type": "message.charged",
+    "cost_cents": "-0.05",
+}
 
 
 def _where_type(kinds: Iterable[int], **rule: Any) -> dict[str, Any]:
@@ -57,7 +61,7 @@ def event_schema() -> dict[str, Any]:
         "description": f"{schema.pop('description')} One JSON object a record, UTF-8, <= {MAX_EVENT_BYTES} bytes.",
         **{name: value for name, value in schema.items() if name != "title"},
         "allOf": _RULES,
-        "examples": [EXAMPLE],
+        "examples": [EXAMPLE, CHARGE],
     }
 
 

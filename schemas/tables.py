@@ -31,8 +31,6 @@ SYNCHRONISED: Final = "synchronised"
 SCHEMA: Final = 9
 """The newest migration that this version needs: it must not begin before that has ended. Nor must it go on once one
 that it does not know, and that needs a stop, has begun."""
-SEVERAL_TOPICS: Final = 8
-"""The first of these numbers with which a worker knows of more than one topic."""
 
 CURSOR_SECRET: Final = "cursor"
 """Name of the row in ``secrets`` that signs cursors."""

@@ -99,10 +99,6 @@ class ProgressStore(ClickHouse):
         if places:
             self.write(PROGRESS, sql("state/write_starts"), cluster_id=self.cluster_id, places=places)
 
-    def end_older_workers(self) -> None:
-        """Have workers end that know of one topic alone: they would let `as_of` pass what nobody has read of others."""
-        self.insert(PROGRESS, tables.WATERMARK, ["schema"], [(tables.SEVERAL_TOPICS,)])
-
     def _retire(self, topic: str, moved: int) -> None:
         self.write(PROGRESS, sql("state/retire"), cluster_id=self.cluster_id, topic=topic, moved=moved)
 

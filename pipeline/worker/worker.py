@@ -18,10 +18,8 @@ from pipeline.clickhouse.store import Store
 from pipeline.clock import running_ms, this_moment
 from pipeline.core.effects import ReadState, Synchronise
 from pipeline.core.flush import FlushPolicy, Rules
-from pipeline.core.holding import Marks
 from pipeline.core.ledger import Ledger
 from pipeline.core.place import Place
-from pipeline.core.progress import ReadMarks
 from pipeline.core.start import Gap, Offsets, Start
 from pipeline.core.waiting import Waiting
 from pipeline.core.watermark import reading_status
@@ -176,10 +174,6 @@ class Worker:
         )
         store.perform(Synchronise())  # raises where a cluster was not migrated for it
         self.seen.note(store.perform(ReadState()))  # raises for a database of another version
-        marks: Marks = store.perform(ReadMarks())
-        if len(marks.topics(frozenset(s.topics))) > 1:
-            store.end_older_workers()
-            store.perform(Synchronise())
         self.health.sink.outcome(None, 0)
         self._store = store
         self.operations.look, self.operations.listed = store.look, frozenset(s.topics)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from decimal import Decimal
 from itertools import count
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -19,8 +20,11 @@ from pipeline.clickhouse import store as statements
 from pipeline.clickhouse.store import Store
 from pipeline.core.decode import decode_batch
 from pipeline.core.effects import CloseBuckets, InsertFacts, RaiseState, RebuildBuckets, State
+from pipeline.core.late import late_keys
+from pipeline.core.protocol import recompute_steps
 from pipeline.core.records import Columns
 from pipeline.repair.reconcile import Reconciler
+from pipeline.runner import drive
 from schemas.connection import connect
 from schemas.grain import Grain
 from schemas.instant import second
@@ -110,10 +114,13 @@ def test_totals_are_the_sum_of_their_groups_and_a_recount_whatever_is_folded(
     rows = facts(*((org, f"{n}", e[0], _cost(e), DAY + 60 * e[4]) for n, e in enumerate(events)))
     rows.channel[:] = [channel for _, channel, *_ in events]
     rows.error_code[:] = [code if kind == FAILED else "" for kind, _, code, *_ in events]
-    for chosen in (rows.only([n >= late for n in range(len(rows))]), rows):
-        store.perform(InsertFacts(chosen))
-        for grain in Grain:
-            store.perform(CloseBuckets(grain, DAY, DAY_END, 0))
+    store.perform(InsertFacts(rows.only([n >= late for n in range(len(rows))])))
+    for grain in Grain:
+        store.perform(CloseBuckets(grain, DAY, DAY_END, 0))
+    store.perform(RaiseState(State(closing_ms=NOW * 1000)))
+    later = rows.only([n < late for n in range(len(rows))])
+    store.perform(InsertFacts(later))
+    drive(recompute_steps(str(uuid4()), late_keys(later.occurred_ms, later.org_id, 0, NOW * 1000)), store.perform)
     for grain in Grain:
         expected: dict[int, dict[Pair, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0, 0, 0, 0]))
         for kind, channel, code, _, minute in events:
