@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pipeline.core.late import PendingRecomputes
 from pipeline.core.late_keys import LateKeys
+from pipeline.core.pending import PendingRecomputes
 from pipeline.core.place import Place
 
 NO_READING = 0

@@ -1,6 +1,6 @@
 """Keys of late recomputes, (minute, organization), in columns, since a backfill has millions of them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,15 +36,8 @@ class LateKeys:
         """The distinct ones of a list."""
         return cls.of(np.array([minute for minute, _ in keys], np.int64), [org for _, org in keys])
 
-    @classmethod
-    def union(cls, several: Iterable["LateKeys"]) -> "LateKeys":
-        """All keys of several."""
-        places: dict[str, int] = {}
-        codes = [keys._coded(places) for keys in several]
-        return cls(np.unique(np.concatenate([*codes, NO_CODES])), tuple(places))
-
-    def _coded(self, places: dict[str, int]) -> Numbers:
-        """The codes renumbered by ``places`` (organization to index), which is extended as needed."""
+    def coded(self, places: dict[str, int]) -> Numbers:
+        """The codes renumbered by ``places`` (organization to index), which is extended as needed; in no order."""
         moved = np.array([places.setdefault(org, len(places)) for org in self.orgs], np.int64)
         return self.codes & ~_PLACE | moved[self.codes & _PLACE] if len(self.codes) else NO_CODES
 
@@ -55,7 +48,7 @@ class LateKeys:
 
     @property
     def minutes(self) -> Numbers:
-        return self.codes >> _PLACE_BITS
+        return minutes_of(self.codes)
 
     @property
     def places(self) -> Numbers:
@@ -68,15 +61,24 @@ class LateKeys:
         return zip(self.minutes.tolist(), (self.orgs[place] for place in self.places.tolist()), strict=True)
 
 
-def split(several: Iterable[LateKeys], others: Iterable[LateKeys]) -> Iterator[tuple[LateKeys, LateKeys]]:
-    """Split each set of keys: those that are in any of ``others``, and those that are in none."""
-    places: dict[str, int] = {}
-    known = np.unique(np.concatenate([*(keys._coded(places) for keys in others), NO_CODES]))
-    for keys in several:
-        codes = keys._coded(places)
-        found = np.minimum(np.searchsorted(known, codes), max(0, len(known) - 1))
-        shared = known[found] == codes if len(known) else np.zeros(len(codes), bool)
-        yield LateKeys(keys.codes[shared], keys.orgs), LateKeys(keys.codes[~shared], keys.orgs)
+def minutes_of(codes: Numbers) -> Numbers:
+    """The minutes of codes, as counts since the epoch."""
+    return codes >> _PLACE_BITS
+
+
+def joined(several: Iterable[Numbers]) -> Numbers:
+    """The codes of several that have none in common, ascending."""
+    return np.sort(np.concatenate([NO_CODES, *several]), kind="stable")
+
+
+def renumbered(several: Sequence[Numbers], places: Mapping[str, int]) -> tuple[list[Numbers], dict[str, int]]:
+    """Codes, and the places of the organizations that they refer to, without all others. Their order is kept."""
+    is_used = np.zeros(len(places), bool)
+    for codes in several:
+        is_used[codes & _PLACE] = True
+    moved = np.cumsum(is_used) - 1
+    kept = {org: int(moved[place]) for org, place in places.items() if is_used[place]}
+    return [codes & ~_PLACE | moved[codes & _PLACE] for codes in several], kept
 
 
 NO_CODES: Numbers = np.empty(0, np.int64)

@@ -15,7 +15,7 @@ from pipeline.core.commits import Commits
 from pipeline.core.effects import Erasures, ReadErasures, ReadState, State
 from pipeline.core.erasure import sweep_steps
 from pipeline.core.flush import Chunk
-from pipeline.core.late import Pace
+from pipeline.core.pending import Pace
 from pipeline.core.place import Place
 from pipeline.core.protocol import flush_steps, recompute_steps
 from pipeline.kafka.log_consumer import LogConsumer
@@ -83,8 +83,9 @@ class Replay(Reading):
         self.done.erased += flushed.erased
         self.done.out_of_time += chunk.out_of_time
         self.done.without_schema += chunk.without_schema
-        if self._commits.pending.due(time.monotonic(), Pace.BACKLOG):
-            await self._recompute(hot_too=False)
+        pending = self._commits.pending
+        if pending.is_full or pending.due(time.monotonic(), Pace.BACKLOG):
+            await self._recompute(hot_too=pending.is_full)  # a replay has nothing else that keeps their number down
         await asyncio.to_thread(self._store_progress)
         return flushed.erasures
 
@@ -93,7 +94,8 @@ class Replay(Reading):
         keys = pending.take(began, hot_too=hot_too)
         if len(keys):
             await asyncio.to_thread(drive, recompute_steps(str(uuid.uuid4()), keys), self.perform)
-        pending.done(time.monotonic(), time.monotonic() - began)
+        ended = time.monotonic()
+        pending.done(ended, ended - began, self.clock().wall_ms)
 
     def _store_progress(self) -> None:
         passed = self._commits.take(self._readings)

@@ -18,8 +18,8 @@ from pipeline.core.commits import NO_READING, Commits, Reached
 from pipeline.core.effects import Effect, Erasures, ReadErasures, ReadState, Steps
 from pipeline.core.erasure import sweep_steps
 from pipeline.core.flush import Batch, Chunk, FlushPolicy, Rules
-from pipeline.core.late import Pace
 from pipeline.core.ledger import Ledger
+from pipeline.core.pending import Pace
 from pipeline.core.place import Place
 from pipeline.core.progress import Progress
 from pipeline.core.protocol import flush_steps, progress_steps, recompute_steps
@@ -246,7 +246,7 @@ class Lanes:
             await self._perform(recompute_steps(self.new_id(), keys), "recompute")
             metrics.RECOMPUTED.inc(len(keys))
         ended = self.monotonic()
-        pending.done(ended, ended - began)
+        pending.done(ended, ended - began, self.seen.clock().wall_ms)
 
     async def _roll(self) -> bool:
         rolled = await self._perform(await self._rolling.steps(), "roll")

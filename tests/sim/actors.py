@@ -11,7 +11,7 @@ from pipeline.core.protocol import flush_steps, progress_steps, rebuild_steps, r
 from pipeline.core.start import Offsets, Start, choose_start
 from pipeline.core.watermark import partition_watermark
 from tests.sim.log import START, STEP, STEPS, Log, milliseconds
-from tests.sim.stage import EPOCH, RULES, Desk, Flaw, Moves, Stage, read_erasures
+from tests.sim.stage import CLOCK_SECONDS, EPOCH, RULES, Desk, Flaw, Moves, Stage, read_erasures
 from tests.support.places import P0, TOPIC
 
 
@@ -66,7 +66,7 @@ class Actors(Stage):
             if position >= end:
                 mark = partition_watermark(now_ms, now_ms, RULES.lateness_ms)
                 yield from self.perform(progress_steps([Progress(place, position, mark)], RULES.lateness_ms))
-            desk.clock += 2.0
+            desk.clock += CLOCK_SECONDS
             if may_be := desk.commits.take({place: EPOCH}):
                 self.commit(place, mine, may_be[place].next_offset)
             yield

@@ -24,7 +24,8 @@ from pipeline.core.effects import (
     Synchronise,
 )
 from pipeline.core.flush import Rules
-from pipeline.core.late import MAX_PENDING_KEYS, Pace
+from pipeline.core.late_keys import LateKeys
+from pipeline.core.pending import MAX_PENDING_KEYS, RUNS, Pace, PendingRecomputes
 from pipeline.core.place import Place
 from pipeline.core.protocol import recompute_steps
 from tests.sim.lag import LAG, LAGGING, Server
@@ -35,6 +36,8 @@ from tests.support.fake_store import FakeStore
 RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
 EPOCH = 1
 """A worker here reads its partition once; the next owner is another worker."""
+CLOCK_SECONDS = 20.0
+"""A worker's clock goes on so far with each of its rounds: a late key rests for a few of them."""
 Moves = Generator[None, None, Any]
 
 
@@ -57,6 +60,7 @@ class Flaw(StrEnum):
     BARE_GENERATION = "an hour does not tell how many of its minutes are of its generation"
     STALE_GENERATION = "who writes rollups does not look whether the generation rose meanwhile"
     KEYS_UNCOUNTED = "who recomputes does not look whether its keys were there all the time"
+    RUNNING_SKIPPED = "a late key does not wait again for a fact that came while it ran"
     ERASE_UNSEEN = "who inserts does not look for erasures, and nobody sweeps"
 
 
@@ -68,6 +72,16 @@ class EarlyCommits(Commits):
         while self._waiting:
             taken |= {p: r for p, r in self._waiting.popleft()[1].items() if readings.get(p) == r.epoch}
         return taken
+
+
+class RunningSkipped(PendingRecomputes):
+    """Does not have keys wait again that run: ``Flaw.RUNNING_SKIPPED``."""
+
+    def add(self, keys: LateKeys, flush: int, now: float) -> None:
+        super().add(keys, flush, now)
+        for table in self._tables:
+            table.flushes[table.ready == RUNS] = 0
+        self._look()
 
 
 @dataclass
@@ -150,7 +164,7 @@ class Stage:
                 keys = pending.take(desk.clock)
                 if len(keys):
                     yield from self.perform(recompute_steps(self.new_id(), keys))
-                pending.done(desk.clock, 0.0)
+                pending.done(desk.clock, 0.0, self.now_ms)
             yield
 
     def commit(self, place: Place, mine: int, offset: int) -> None:

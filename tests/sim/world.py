@@ -12,12 +12,13 @@ from enum import StrEnum
 from pipeline.core.commits import Commits
 from pipeline.core.effects import FindErased
 from pipeline.core.generation import stamp
+from pipeline.core.pending import PendingRecomputes
 from pipeline.core.place import Place
 from schemas.grain import Grain
 from tests.sim.actors import Actors
 from tests.sim.cast import Cast
 from tests.sim.log import START, STEP, STEPS, Record, milliseconds
-from tests.sim.stage import Desk, EarlyCommits, Flaw, Moves
+from tests.sim.stage import Desk, EarlyCommits, Flaw, Moves, RunningSkipped
 from tests.sim.verdict import verdict
 from tests.support.fake_rows import Row
 from tests.support.places import P0, P1
@@ -83,7 +84,8 @@ class World(Actors):
         """A new owner; the old one goes on as a zombie."""
         self.owner[place] += 1
         mine = self.owner[place]
-        desk = Desk(EarlyCommits() if self.flaw is Flaw.COMMIT_EARLY else Commits())
+        pending = RunningSkipped() if self.flaw is Flaw.RUNNING_SKIPPED else PendingRecomputes()
+        desk = Desk((EarlyCommits if self.flaw is Flaw.COMMIT_EARLY else Commits)(pending))
         self.cast.add(place, mine, self.worker(place, mine, desk), self.recomputer(desk))
 
     # -- the schedule -------------------------------------------------------------------------------------------

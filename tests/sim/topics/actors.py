@@ -14,7 +14,7 @@ from pipeline.core.progress import Progress, Started
 from pipeline.core.protocol import flush_steps, marks_steps, progress_steps, retire_steps, roll_steps, start_steps
 from pipeline.core.start import Offsets, Start, choose_start, incarnation_of
 from pipeline.core.watermark import partition_watermark
-from tests.sim.stage import EPOCH, RULES, Desk, Flaw, Moves, Stage, read_erasures
+from tests.sim.stage import CLOCK_SECONDS, EPOCH, RULES, Desk, Flaw, Moves, Stage, read_erasures
 from tests.sim.topics.kafka import ADDED, Kafka, Topic, View
 from tests.support.fake_progress import Life
 from tests.support.places import TOPIC
@@ -108,7 +108,7 @@ class TopicActors(Stage):
                 mark = partition_watermark(now_ms, now_ms, RULES.lateness_ms)
                 idle = progress_steps([Progress(place, position, mark)], RULES.lateness_ms)
                 yield from self.perform(idle, lives)
-            desk.clock += 2.0
+            desk.clock += CLOCK_SECONDS
             if may_be := desk.commits.take({place: EPOCH}):
                 self.commit(place, mine, may_be[place].next_offset)
             yield

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from api.metrics import REGISTRY as API
 from api.metrics import route_of
-from pipeline.core.late import MAX_PENDING_KEYS
+from pipeline.core.pending import MAX_PENDING_KEYS
 from pipeline.metrics import REGISTRY as WORKER
 from pipeline.metrics import Stage
 

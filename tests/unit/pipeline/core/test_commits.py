@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core.commits import Commits, Reached
-from pipeline.core.late import Pace
 from pipeline.core.late_keys import NO_KEYS, LateKeys
+from pipeline.core.pending import Pace
 from pipeline.core.place import Place
 from tests.support.places import P0, P1
 
@@ -21,7 +21,7 @@ def reached(p0: int | None = None, p1: int | None = None, epoch: int = 1) -> dic
 def recomputed(commits: Commits, now: float) -> None:
     """All late keys that wait are brought into the rollups."""
     commits.pending.take(now, hot_too=True)
-    commits.pending.done(now, 0.0)
+    commits.pending.done(now, 0.0, 0)
 
 
 def test_nothing_is_committed_of_an_empty_queue() -> None:
@@ -43,7 +43,7 @@ def test_a_flush_with_late_events_and_all_after_it_wait_for_the_recompute() -> N
     assert commits.take(READINGS) == reached(p0=5)
     commits.pending.take(1.0)
     assert commits.take(READINGS) == {}, "it is under way, not done"
-    commits.pending.done(2.0, 1.0)
+    commits.pending.done(2.0, 1.0, 0)
     assert commits.take(READINGS) == reached(p0=7)
 
 

@@ -1,4 +1,4 @@
-"""Late keys: which events make one, when it is recomputed, and in which spans of time."""
+"""Late keys: which events make one, and in which spans of time they are recomputed."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core import late
-from pipeline.core.late import HOT_KEY_SECONDS, Pace, PendingRecomputes, late_keys, late_spans
+from pipeline.core.late import late_keys, late_spans
 from pipeline.core.late_keys import Key, LateKeys
 from schemas.grain import Grain
 
@@ -52,55 +52,3 @@ def test_every_late_bucket_is_in_a_span_and_no_span_leaves_its_week(keys: list[K
 def _times(span: tuple[int, int]) -> str:
     start, end = (datetime.fromtimestamp(edge, UTC).strftime("%d %H:%M") for edge in span)
     return f"{start} to {end}"
-
-
-def test_a_flush_with_pending_keys_and_all_after_it_are_not_settled() -> None:
-    pending = PendingRecomputes()
-    pending.add(LateKeys.listed((1, "a")), flush=3, now=0)
-    assert pending.settled_flush(newest=5) == 2
-    assert set(pending.take(now=9)) == {(1, "a")}
-    assert pending.settled_flush(newest=5) == 2, "running is not done"
-    pending.done(now=9, took_seconds=0)
-    assert pending.settled_flush(newest=5) == 5
-
-
-def test_a_recompute_waits_for_its_age_and_leaves_time_to_the_flushes() -> None:
-    pending = PendingRecomputes()
-    pending.add(LateKeys.listed((1, "a")), flush=1, now=100)
-    for pace, seconds in ((Pace.IDLE, 1), (Pace.LIVE, 3), (Pace.BACKLOG, 10)):
-        assert not pending.due(99.9 + seconds, pace)
-        assert pending.due(100 + seconds, pace)
-    pending.take(101)
-    pending.done(102, took_seconds=4)
-    pending.add(LateKeys.listed((2, "a")), flush=2, now=90)
-    for pace in (Pace.LIVE, Pace.BACKLOG):
-        assert not pending.due(105.9, pace)
-        assert pending.due(106, pace)
-    assert pending.due(102, Pace.IDLE), "no flush needs the time"
-
-
-def test_a_hot_key_is_not_recomputed_all_the_time_but_is_in_the_end() -> None:
-    pending = PendingRecomputes()
-    pending.add(LateKeys.listed((1, "hot")), flush=1, now=0)
-    pending.take(1)
-    pending.done(1, 0)
-    pending.add(LateKeys.listed((1, "hot"), (1, "cold")), flush=2, now=2)
-    assert set(pending.take(2)) == {(1, "cold")}
-    pending.done(2, 0)
-    assert pending.settled_flush(newest=2) == 1
-    assert pending.due(4, Pace.IDLE)
-    assert not len(pending.take(4)), "all that waits is hot"
-    pending.done(4, 0)
-    assert not pending.due(4, Pace.IDLE), "looking again before one has cooled down would find nothing either"
-    assert set(pending.take(1 + HOT_KEY_SECONDS)) == {(1, "hot")}
-
-
-def test_a_recompute_does_not_wait_once_nothing_is_fetched_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(late, "MAX_PENDING_KEYS", 2)
-    pending = PendingRecomputes()
-    pending.add(LateKeys.listed((1, "a")), flush=1, now=0)
-    pending.take(1)
-    pending.done(2, took_seconds=100)
-    pending.add(LateKeys.listed((2, "a"), (3, "a")), flush=2, now=2)
-    assert pending.is_full
-    assert pending.due(2, Pace.BACKLOG)

@@ -9,8 +9,8 @@ from typing import Any
 
 from pipeline.core.effects import CountStaged, Effect, ReadErasures, ReadState, RecomputeLate, State
 from pipeline.core.flush import FlushPolicy, Rules
-from pipeline.core.late import MAX_PENDING_KEYS, Pace
 from pipeline.core.ledger import Ledger
+from pipeline.core.pending import MAX_PENDING_KEYS, Pace
 from pipeline.core.place import Place
 from pipeline.core.progress import WriteProgress
 from pipeline.core.watermark import Idle
