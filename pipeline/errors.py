@@ -4,6 +4,7 @@
 
     PipelineError
     ├── SinkUnavailable      ClickHouse did not take it; try again, nothing is lost
+    │   ├── TooMuchAtOnce    it took too long, or too much memory: the same in parts may be taken
     │   └── InsertLasts      somebody's insert into our tables takes longer than any of ours; wait until it has ended
     └── Stop                 the worker cannot go on: it logs one sentence and ends with an exit code
         ├── SinkRefuses      ClickHouse will never take it (rights, a mistake of ours)
@@ -25,6 +26,10 @@ class PipelineError(Exception):
 
 class SinkUnavailable(PipelineError):
     """ClickHouse cannot be reached or is overloaded. Retry."""
+
+
+class TooMuchAtOnce(SinkUnavailable):
+    """A statement ran out of its time or memory, here or on the server. It may still run there, and take effect."""
 
 
 class InsertLasts(SinkUnavailable):

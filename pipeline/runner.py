@@ -10,8 +10,9 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline import metrics
 from pipeline.clock import running_ms
+from pipeline.core.computing import halves
 from pipeline.core.effects import Effect, Steps
-from pipeline.errors import SinkUnavailable
+from pipeline.errors import SinkUnavailable, TooMuchAtOnce
 from pipeline.peer import Peer
 
 T = TypeVar("T")
@@ -68,21 +69,27 @@ class Retrying:
     warn: Callable[[str], None] = lambda _: None
 
     def __call__(self, effect: Effect) -> Any:
-        return self.call(self.perform, effect)
+        """Do an effect. One that can be halved is not repeated where it was too much at once: that is its answer."""
+        return self._repeat(lambda: self.perform(effect), is_divisible=bool(halves(effect)))
 
     def call(self, work: Callable[..., T], /, *args: Any) -> T:
         """Repeat any call that may raise SinkUnavailable and may be made again."""
+        return self._repeat(lambda: work(*args))  # type: ignore[no-any-return]
+
+    def _repeat(self, work: Callable[[], Any], *, is_divisible: bool = False) -> Any:
         delay = FIRST_DELAY_SECONDS
         while True:
             try:
                 with self.peer.asked(self.clock_ms):
-                    answer = work(*args)
+                    answer = work()
             except SinkUnavailable as error:
                 metrics.SINK_RETRIES.inc()
                 self.peer.outcome(error, self.clock_ms())
                 self.warn(str(error))
                 if self.wait(delay * self.jitter()):
                     raise
+                if is_divisible and isinstance(error, TooMuchAtOnce):
+                    return True
                 delay = min(delay * 2, LONGEST_DELAY_SECONDS)
             else:
                 self.peer.outcome(None, self.clock_ms())

@@ -236,6 +236,9 @@ class AwaitInserts:
     under_way: UnderWay
 
 
+Computing = CloseBuckets | RecomputeLate | RebuildBuckets
+"""Effects that compute buckets. Of more than one bucket they answer whether that was too much at once for the time or
+the memory of a statement: then some of them may be computed, and all are to be computed in smaller parts."""
 Effect = (
     InsertFacts
     | InsertDeadLetters

@@ -37,7 +37,7 @@ RUNS = math.inf
 
 
 class Pace(Enum):
-    """How busy a worker is. The value is the longest that a key waits once it may be recomputed, in seconds.
+    """Load of a worker. The value is the longest that a key waits once it may be recomputed, in seconds.
 
     The more keys one scan serves, the cheaper each is.
     """

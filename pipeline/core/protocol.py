@@ -8,9 +8,8 @@ in ``tests/sim`` interleaves these very functions with crashes, zombies and each
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
-from itertools import groupby
-from operator import attrgetter
 
+from pipeline.core.computing import compute_steps, spans, upward_steps
 from pipeline.core.effects import (
     CloseBuckets,
     CountStaged,
@@ -43,8 +42,6 @@ from schemas.message_event import TIME_BASED
 
 MAX_ROLL_MS = Grain.DAY.milliseconds
 """One roll closes at most this much event time, so that `as_of` moves while a backlog is closed."""
-MAX_MINUTES_SECONDS, MAX_HOURS_SECONDS = Grain.HOUR.seconds, 6 * Grain.HOUR.seconds
-"""One statement closes minutes, or hours, of at most this span, or one day: so its time and memory are bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +127,7 @@ def _recompute_staged(batch: str, keys: LateKeys) -> Steps[None]:
         before = state.generation
         for grain in Grain:
             for start, end in late_spans(grain, keys):
-                yield RecomputeLate(grain, batch, start, end, state.closing_ms, before)
+                yield from compute_steps(RecomputeLate(grain, batch, start, end, state.closing_ms, before))
             yield Synchronise()
             state = yield ReadState()
 
@@ -187,24 +184,15 @@ def roll_steps(listed: Set[str], existing: Mapping[str, Set[Place]]) -> Steps[Ro
         earliest: int | None = yield ReadEarliestFact()
         start_ms = target if earliest is None else min(earliest * MS_PER_SECOND, target)
         target = min(target, start_ms + MAX_ROLL_MS)
-    spans = [(grain, start, end) for grain in Grain for start, end in _spans(grain, start_ms, target)]
+    planned = [(grain, start, end) for grain in Grain for start, end in spans(grain, start_ms, target)]
     before = None
     while before != state.generation:  # see _recompute_staged
         before = state.generation
-        state = yield from _upwards([CloseBuckets(*span, before) for span in spans])
-    if spans:
+        state = yield from upward_steps([CloseBuckets(*span, before) for span in planned])
+    if planned:
         yield LogClosing(start_ms, target, state.generation)
     yield RaiseState(State(as_of_ms=target))
     return Rolled(target, topics, more=min(watermarks[p] for p in expected) > target)
-
-
-def _upwards(computed: Iterable[CloseBuckets | RebuildBuckets]) -> Steps[State]:
-    """Compute buckets, those of a grain only when all can see the finer ones. Returns the state as it is then."""
-    for _, of_a_grain in groupby(computed, attrgetter("grain")):
-        yield from of_a_grain
-        yield Synchronise()
-    state: State = yield ReadState()
-    return state
 
 
 def progress_steps(progress: Iterable[Progress], lateness_ms: int) -> Steps[None]:
@@ -255,7 +243,7 @@ def rebuild_spans(start: int, end: int, state: State) -> list[tuple[Grain, int, 
     """The steps of a rebuild of [start, end): whole days from the floor of facts to the day that is being closed."""
     start_ms = max(Grain.DAY.floor(start) * MS_PER_SECOND, state.facts_floor_ms)
     end_ms = min(Grain.DAY.ceil(end), Grain.DAY.ceil(state.closing_ms // MS_PER_SECOND)) * MS_PER_SECOND
-    return [(grain, first, last) for grain in Grain for first, last in _spans(grain, start_ms, end_ms)]
+    return [(grain, first, last) for grain in Grain for first, last in spans(grain, start_ms, end_ms)]
 
 
 def rebuild_steps(start: int, end: int, org_id: str = "", *, since_ms: int | None = None) -> Steps[Rebuilt]:
@@ -279,20 +267,10 @@ def rebuild_steps(start: int, end: int, org_id: str = "", *, since_ms: int | Non
     state = yield ReadState()
     if since_ms is not None:
         state = replace(state, facts_floor_ms=since_ms)
-    spans = rebuild_spans(start, end, state)
+    planned = rebuild_spans(start, end, state)
     before = None
     while before != state.generation:  # see _recompute_staged
         before = state.generation
-        state = yield from _upwards([RebuildBuckets(*span, before, org_id) for span in spans])
-    days = [(first, last) for grain, first, last in spans if grain is Grain.DAY] or [(start, start)]
+        state = yield from upward_steps([RebuildBuckets(*span, before, org_id) for span in planned])
+    days = [(first, last) for grain, first, last in planned if grain is Grain.DAY] or [(start, start)]
     return Rebuilt(days[0][0], days[-1][1], before)
-
-
-def _spans(grain: Grain, start_ms: int, end_ms: int) -> Iterable[tuple[int, int]]:
-    """Whole buckets of the grain that end in (start_ms, end_ms], cut into spans of a bounded width (epoch seconds)."""
-    first, last = grain.floor_ms(start_ms), grain.floor_ms(end_ms)
-    width = {Grain.MINUTE: MAX_MINUTES_SECONDS, Grain.HOUR: MAX_HOURS_SECONDS, Grain.DAY: grain.seconds}[grain]
-    while first < last:
-        end = min(first - first % width + width, last)
-        yield first, end
-        first = end

@@ -11,14 +11,14 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.core.commits import Commits, Reached
+from pipeline.core.computing import halves
 from pipeline.core.effects import (
-    CloseBuckets,
+    Computing,
     CountStaged,
+    Effect,
     RaiseState,
     ReadErasures,
     ReadState,
-    RebuildBuckets,
-    RecomputeLate,
     State,
     Steps,
     Synchronise,
@@ -36,6 +36,8 @@ from tests.support.fake_store import FakeStore
 RULES = Rules(lateness_ms=0, future_skew_ms=10**12)
 EPOCH = 1
 """A worker here reads its partition once; the next owner is another worker."""
+TOO_MUCH = 0.1
+"""Share of statements over several buckets that are too much at once."""
 CLOCK_SECONDS = 20.0
 """A worker's clock goes on so far with each of its rounds: a late key rests for a few of them."""
 Moves = Generator[None, None, Any]
@@ -60,6 +62,7 @@ class Flaw(StrEnum):
     BARE_GENERATION = "an hour does not tell how many of its minutes are of its generation"
     STALE_GENERATION = "who writes rollups does not look whether the generation rose meanwhile"
     KEYS_UNCOUNTED = "who recomputes does not look whether its keys were there all the time"
+    HALF_LOST = "of buckets that were too much at once the later half is not computed"
     RUNNING_SKIPPED = "a late key does not wait again for a fact that came while it ran"
     ERASE_UNSEEN = "who inserts does not look for erasures, and nobody sweeps"
 
@@ -97,6 +100,7 @@ class Stage:
 
     def __init__(self, seed: int, flaw: Flaw) -> None:
         self.random, self.flaw = random.Random(seed), flaw
+        self._limits, self._lost = random.Random(f"limits of {seed}"), set[Computing]()
         self.store = FakeStore(
             last_wins=flaw is Flaw.LAST_WINS,
             content_ignored=flaw is Flaw.CONTENT_IGNORED,
@@ -106,6 +110,7 @@ class Stage:
         )
         self.now_ms = milliseconds(START)
         self.servers = [Server(self.store) for _ in range(2)]
+        self.strays: list[Moves] = []
         self.committed: dict[Place, int | None] = {}
         self.owner: dict[Place, int] = {}
         self._ids = 0
@@ -139,15 +144,44 @@ class Stage:
             if isinstance(effect, Synchronise) and self.flaw is not Flaw.UNSYNCHRONISED:
                 yield from self._synchronise()
             lags = isinstance(effect, LAGGING) and self.random.random() < LAG
-            answer = yield from (self.random.choice(self.servers) if lags else self.store).steps(effect, lives)
+            steps_of = (self.random.choice(self.servers) if lags else self.store).steps(effect, lives)
+            answer = yield from self._asked(effect, steps_of)
             if isinstance(effect, ReadState) and self.flaw is Flaw.OLD_CLOSING:
                 answer = early
-            if isinstance(effect, CloseBuckets | RecomputeLate | RebuildBuckets):
+            if isinstance(effect, Computing):
                 generation = effect.generation if generation is None else generation
             if isinstance(effect, ReadState) and self.flaw is Flaw.STALE_GENERATION and generation is not None:
                 answer = replace(answer, generation=generation)
             if isinstance(effect, CountStaged) and self.flaw is Flaw.KEYS_UNCOUNTED:
                 answer = MAX_PENDING_KEYS
+
+    def _asked(self, effect: Effect, steps: Moves) -> Moves:
+        """Have an effect done. Where it is too much at once, some of it is, then or later, or nothing."""
+        self.stray()
+        if isinstance(effect, Computing) and effect in self._lost:
+            self._lost.discard(effect)
+            return False
+        if not halves(effect) or self._limits.random() > TOO_MUCH:
+            return (yield from steps)
+        for _ in range(self._limits.randint(1, 4)):  # it was sent: whoever looks for statements finds it
+            next(steps, None)
+            yield
+        if self._limits.random() < 0.5:
+            self.strays.append(steps)
+        else:
+            steps.close()
+        if self.flaw is Flaw.HALF_LOST:
+            self._lost.add(halves(effect)[1])
+        return True
+
+    def stray(self) -> None:
+        """One of the statements whose senders have given up goes on."""
+        if self.strays and self._limits.random() < 0.5:
+            steps = self._limits.choice(self.strays)
+            try:
+                next(steps)
+            except StopIteration:
+                self.strays.remove(steps)
 
     def _synchronise(self) -> Moves:
         """One server catches up after the other."""

@@ -188,6 +188,8 @@ class World(Actors):
             quiet = quiet + 1 if self.is_done() else 0
             if quiet > 300:  # what was under way has come to an end, and changed nothing
                 break
+        while self.strays:
+            self.stray()
 
     def is_done(self) -> bool:
         """Whether everything is committed and closed, and nothing was left in the middle."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from pipeline.core.clocks import Moment
+from pipeline.core.computing import halves
 from pipeline.core.effects import Effect, State, Steps
 from tests.sim.loops.virtual import Process, VirtualLoop
 from tests.support.fake_store import FakeStore
@@ -36,7 +37,8 @@ class ClickHouse:
         self._away_until = self._loop.time() + seconds
 
     async def ask(self, effect: Effect) -> Any:
-        """Have an effect done, trying again until there is an answer, as ``Retrying`` does."""
+        """Have an effect done, again until there is an answer, as ``Retrying`` does: that several buckets are too much
+        is one."""
         while True:
             luck = 1.0 if self.is_calm else self._pick.random()
             if self._loop.time() < self._away_until or luck < REFUSED:
@@ -45,6 +47,8 @@ class ClickHouse:
             statement = self._loop.spawn(self.process, self._do(effect, is_late=luck < REFUSED + TIMED_OUT))
             if luck < REFUSED + TIMED_OUT:
                 await asyncio.sleep(TIMEOUT_SECONDS)
+                if halves(effect):
+                    return True
                 continue
             answer = await asyncio.shield(statement)
             if luck < REFUSED + TIMED_OUT + ANSWER_LOST:

@@ -1,16 +1,23 @@
 """The driver: effects are repeated until they are taken, and nothing that was refused is."""
 
+import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from clickhouse_connect.driver.exceptions import DatabaseError, DataError
+from clickhouse_connect.driver.exceptions import DatabaseError, DataError, OperationalError
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError
 
+from pipeline.clickhouse.client import ClickHouse
 from pipeline.clickhouse.errors import sink_error
-from pipeline.core.effects import RaiseState, ReadState, State, Steps
-from pipeline.errors import SinkRefuses, SinkUnavailable
+from pipeline.core.computing import compute_steps
+from pipeline.core.effects import CloseBuckets, Effect, InsertFacts, RaiseState, ReadState, State, Steps
+from pipeline.core.records import Columns
+from pipeline.errors import SinkRefuses, SinkUnavailable, TooMuchAtOnce
 from pipeline.peer import Peer
 from pipeline.runner import Retrying, drive
+from schemas.grain import Grain
 
 
 def read_then_write() -> Steps[int]:
@@ -99,6 +106,48 @@ def test_an_abandoned_worker_does_not_retry_for_ever() -> None:
     assert flaky.calls == 3
 
 
+HOUR = CloseBuckets(Grain.MINUTE, 0, Grain.HOUR.seconds, 0)
+MINUTE = CloseBuckets(Grain.MINUTE, 0, Grain.MINUTE.seconds, 0)
+TOO_MUCH = TooMuchAtOnce("timed out")
+
+
+def test_of_several_buckets_it_is_answered_that_they_are_too_much_and_the_peer_is_told() -> None:
+    flaky, waits, peer, warnings = Flaky(1, TOO_MUCH), Waits(), Watched("ClickHouse"), list[str]()
+    assert Retrying(flaky, peer, waits, waits.clock_ms, lambda: 1, warnings.append)(HOUR) is True
+    assert (flaky.calls, waits.seconds) == (1, [0.1]), "not repeated, and not at once halved either"
+    assert peer.told == [("timed out", 1000)]
+    assert warnings == ["timed out"]
+
+
+@pytest.mark.parametrize(
+    ("effect", "error"), [(MINUTE, TOO_MUCH), (ReadState(), TOO_MUCH), (InsertFacts(Columns()), TOO_MUCH), (HOUR, AWAY)]
+)
+def test_what_cannot_be_halved_or_would_not_profit_from_it_is_repeated(effect: Effect, error: Exception) -> None:
+    flaky = Flaky(5, error)
+    assert Retrying(flaky, Peer("ClickHouse"), Waits())(effect) == State(generation=7)
+    assert flaky.calls == 6
+
+
+def test_who_gives_up_halves_nothing() -> None:
+    with pytest.raises(TooMuchAtOnce):
+        Retrying(Flaky(9, TOO_MUCH), Peer("ClickHouse"), Waits(at_most=1))(HOUR)
+
+
+@pytest.mark.parametrize("failures", [1, 5, 6, 7, 30])
+def test_while_clickhouse_stands_still_statements_do_not_multiply(failures: int) -> None:
+    """Sixty buckets are halved six times, and the last one is repeated; then one statement is left of each time."""
+    taken, frozen = list[CloseBuckets](), Flaky(failures, TOO_MUCH)
+
+    def perform(effect: Any) -> None:
+        frozen(effect)
+        taken.append(effect)
+
+    drive(compute_steps(HOUR), Retrying(perform, Peer("ClickHouse"), Waits()))
+    assert frozen.calls == failures + len(taken)
+    assert len(taken) == 1 + min(failures, 5)
+    assert sorted(second for part in taken for second in range(part.start, part.end, 60)) == list(range(0, 3600, 60))
+
+
 class Coded(Exception):
     def __init__(self, code: int | None, text: str = "x") -> None:
         super().__init__(text)
@@ -110,6 +159,29 @@ class Coded(Exception):
 )
 def test_passing_troubles_are_retried(code: int) -> None:
     assert isinstance(sink_error(Coded(code), "x"), SinkUnavailable)
+
+
+@pytest.mark.parametrize("code", [159, 209, 241])
+def test_time_and_memory_that_ran_out_are_too_much_at_once(code: int) -> None:
+    assert isinstance(sink_error(Coded(code), "x"), TooMuchAtOnce)
+
+
+def test_an_answer_that_does_not_come_in_time_is_too_much_at_once_and_a_connection_is_not(silent_port: int) -> None:
+    """As the driver raises them."""
+    with pytest.raises(TooMuchAtOnce, match=r"unavailable while asking: .*Read timed out"):
+        ClickHouse(f"http://127.0.0.1:{silent_port}/default", 1).rows("asking", "SELECT 1")
+    pool: Any = None
+    for cause in (ConnectTimeoutError("connecting"), ConnectionResetError("reset")):
+        error = OperationalError("Error executing HTTP request")
+        error.__cause__ = MaxRetryError(pool, "/", cause) if isinstance(cause, ConnectTimeoutError) else cause
+        assert type(sink_error(error, "x")) is SinkUnavailable
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
 
 
 def test_too_many_partitions_is_not_a_passing_trouble() -> None:
