@@ -29,8 +29,8 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
     """Prove that rollups are right.
 
     Holds minutes against facts, hours against minutes, days against hours. Prints each number that differs, with both
-    sides, and events that were sent with more than one time. Looks twice where something differs, so that late
-    events which are just being counted do not show. Exit code 1 when anything differs.
+    sides, and events that were sent with more than one time. Looks again where something differs, for over a minute,
+    so that late events which are just being counted do not show. Exit code 1 when anything differs.
 
     \b
     Example:
@@ -54,7 +54,7 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
 
 
 def _wait(seconds: float) -> None:
-    warn(f"something differs; looking once more in {seconds:.0f} s, when late events that were under way are counted")
+    warn(f"something differs; looking again in {seconds:.0f} s, since late events that are under way may explain it")
     time.sleep(seconds)
 
 

@@ -2,8 +2,8 @@
 
 Only below `as_of`, and minutes only where facts are complete. A span is compared in steps, so that memory is bounded
 however long it is; in which of them anything is stored is asked first, and the others are left out. A difference may be
-a late event that is not recomputed yet: so it is read again when every recompute that was under way has ended, and
-counts only if the number found is still the same.
+a late event that is not recomputed yet: so it is read again, now and then, until every recompute that was under way has
+ended, and counts only if the number found is the same all the while.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadState, State
+from pipeline.core.pending import LONGEST_PAUSE_SECONDS, Pace
 from pipeline.core.place import Place, stored_place
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
@@ -22,8 +23,12 @@ from schemas.message_event import OTHER_KEY
 MAX_DIFFERENCES = 10_000
 """More are not collected: by then everything is wrong, and a rebuild is due."""
 FACTS_A_PORTION = 1_000_000
-SETTLE_SECONDS = 15.0
-"""A late event is in the rollups within 10 s under a backlog, and the statements that put it there take a few more."""
+STATEMENTS_SECONDS = 5.0
+"""Time that the statements of a recompute take, about."""
+SETTLE_SECONDS = LONGEST_PAUSE_SECONDS + max(pace.value for pace in Pace) + STATEMENTS_SECONDS
+"""A late event is in the rollups by then: its bucket may have been recomputed a moment ago, and there be a backlog."""
+FIRST_LOOK_SECONDS = 5.0
+"""After so long it is looked again, and then each time after twice as long as before: most late events take seconds."""
 STEP_SECONDS = {
     Grain.MINUTE: Grain.HOUR.seconds,
     Grain.HOUR: Grain.DAY.seconds,
@@ -87,7 +92,7 @@ class Reconciliation:
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """Compares through a store. ``wait`` sleeps for some seconds, until recomputes that were under way have ended.
+    """Compares through a store. ``wait`` sleeps for some seconds, in which recomputes that are under way may end.
 
     ``on_progress`` is told of the kind of work, how much of it is done, and how much there is.
     """
@@ -109,12 +114,23 @@ class Reconciler:
                 suspects[step] = found
             if sum(map(len, suspects.values())) >= MAX_DIFFERENCES:
                 break
-        if suspects:
-            self.wait(SETTLE_SECONDS)
-        for step, before in suspects.items():
-            result.differences += [d for d in self._differences(step) if _found(d) in before]
+        result.differences = self._settled(suspects)
         result.violations = list(self._violations(max(start, floor), end))
         return result
+
+    def _settled(self, suspects: dict[Step, set[Found]]) -> list[Difference]:
+        """Those of these wrong numbers that stay as they are, found again until what was under way has ended."""
+        waited, pause, left = 0.0, FIRST_LOOK_SECONDS, list[Difference]()
+        while suspects and waited < SETTLE_SECONDS:
+            pause = min(pause, SETTLE_SECONDS - waited)
+            self.wait(pause)
+            waited, pause, left = waited + pause, 2 * pause, []
+            for step, before in list(suspects.items()):
+                same = [d for d in self._differences(step) if _found(d) in before]
+                suspects[step] = set(map(_found, same))
+                left += same
+            suspects = {step: found for step, found in suspects.items() if found}
+        return left
 
     def _rows(self, name: str, **parameters: Any) -> Sequence[Sequence[Any]]:
         return self.store.rows("reconciling", sql(f"reconcile/{name}"), org=self.org_id, **parameters)

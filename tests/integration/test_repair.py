@@ -73,7 +73,7 @@ def test_rollups_that_are_gone_come_back_under_load_and_nothing_differs(system: 
 def test_each_wrong_row_is_named_and_mended(system: System, ledger: Ledger) -> None:
     """At each grain one row too high, one too low, one too many; one missing; one whose groups alone are wrong.
 
-    Both commands run at once: where anything differs, each looks again a quarter of a minute later.
+    Both commands run at once: where anything differs, each looks again for over a minute.
     """
     as_of = datetime.fromtimestamp(system.as_of_ms() / 1000, UTC)
     expected: set[tuple[str, str, str]] = set()
