@@ -19,6 +19,7 @@ WALL_SECONDS = 60
 """A virtual second is a minute of the wall clock: a minute of a world crosses an hour and a day."""
 ORGS = "ab"
 TYPES = ("message.sent", "message.delivered")
+CHARGE_EVERY = 4
 
 
 @dataclass
@@ -63,6 +64,8 @@ class Log:
             "channel": "sms",
             "occurred_at": at.isoformat(),
         }
+        if len(self._events) % CHARGE_EVERY == 0:
+            event |= {"type": "message.charged", "cost_cents": "-1"}
         self._events.append(event)
         return event
 
@@ -70,7 +73,8 @@ class Log:
         at_ms = milliseconds(datetime.fromisoformat(event["occurred_at"]))
         identity = (Grain.MINUTE.floor_ms(at_ms), event["org_id"], event["event_id"], TYPE_CODES[event["type"]])
         log.append(Record(len(log), now_ms, json.dumps(event).encode(), identity=identity))
-        self._sent_ms[event["org_id"], event["event_id"], TYPE_CODES[event["type"]], "sms", "", 0, at_ms] = now_ms
+        micros = int(event.get("cost_cents", 0)) * 1_000_000
+        self._sent_ms[event["org_id"], event["event_id"], TYPE_CODES[event["type"]], "sms", "", micros, at_ms] = now_ms
 
     def truth(self, erasures: Mapping[str, int]) -> list[Fact]:
         """The facts that must be there in the end."""
