@@ -1,7 +1,7 @@
 """``make bench``: one table of what this system does on this machine, beside what else one would take.
 
-Parts: ingest, envelopes, closing, freshness, endpoint, growth, view (``ARGS="ingest endpoint"``). ``--scale 1`` is 5 M
-events through the worker, a backfill of 5 M into 20 M facts and an endpoint on up to 50 M; the default is a tenth.
+Parts: ingest, envelopes, closing, freshness, charges, endpoint, growth, view (``ARGS="ingest endpoint"``). ``--scale 1``
+is 5 M events through the worker, a backfill of 5 M into 20 M facts and an endpoint on up to 50 M; the default is a tenth.
 """
 
 import argparse
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import closing, endpoint, envelopes, freshness, growth, ingest, view
+from tests.bench import charges, closing, endpoint, envelopes, freshness, growth, ingest, view
 from tests.bench.figures import Figures
 from tests.bench.peers import PEERS
 from tests.bench.picture import draw
 from tests.support.system import ROOT
 
-PARTS = ("ingest", "envelopes", "closing", "freshness", "endpoint", "growth", "view")
+PARTS = ("ingest", "envelopes", "closing", "freshness", "charges", "endpoint", "growth", "view")
 SCALE = 0.1
 QUIET_LOAD = 0.5
 REMARK_CHARACTERS = 500
@@ -75,6 +75,8 @@ def _measure_part(figures: Figures, part: str, scale: float, peers: list[str]) -
             closing.measure(figures, scale)
         case "freshness":
             freshness.measure(figures, scale)
+        case "charges":
+            charges.measure(figures, scale)
         case "endpoint":
             endpoint.measure(figures, scale)
         case "growth":

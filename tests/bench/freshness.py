@@ -34,19 +34,20 @@ def measure(figures: Figures, scale: float) -> None:
                 [sys.executable, "-m", "tests.bench.steady", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True
             )
             time.sleep(SETTLE_SECONDS)
-            cpu, ages = cpu_seconds(worker.pid), _ages(system, seconds)
+            cpu, ages = cpu_seconds(worker.pid), ages_of(system, seconds)
             used = cpu_seconds(worker.pid) - cpu
             said = last_json(producer.communicate(timeout=120)[0]) or {"rate": 0.0}
             at_most = TARGET_SECONDS if rate == TARGET_RATE else None
             figures.add(PART, f"now - as_of at {rate:,} events/s, p50", statistics.median(ages), "s")
-            figures.add(PART, f"now - as_of at {rate:,} events/s, p99", _quantile(ages, 0.99), "s", at_most=at_most)
+            figures.add(PART, f"now - as_of at {rate:,} events/s, p99", quantile(ages, 0.99), "s", at_most=at_most)
             figures.add(PART, f"worker at {rate:,} events/s", used / seconds * 100, "% of a core")
             if said["rate"] < rate * MOST_MISSING:
                 figures.remark(f"the producer reached {said['rate']:,.0f} of {rate:,} events/s on this machine")
         assert worker.end(signal.SIGTERM) == 0
 
 
-def _ages(system: System, seconds: float) -> list[float]:
+def ages_of(system: System, seconds: float) -> list[float]:
+    """The age of ``as_of`` in seconds, looked at for a while."""
     ages, deadline = [], time.monotonic() + seconds
     while time.monotonic() < deadline:
         as_of_ms = system.as_of_ms()
@@ -55,6 +56,7 @@ def _ages(system: System, seconds: float) -> list[float]:
     return ages
 
 
-def _quantile(values: list[float], share: float) -> float:
+def quantile(values: list[float], share: float) -> float:
+    """The value below which that share of the values is."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
