@@ -1,7 +1,8 @@
 """``make bench``: one table of what this system does on this machine, beside what else one would take.
 
-Parts: ingest, envelopes, closing, freshness, charges, endpoint, growth, view (``ARGS="ingest endpoint"``). ``--scale 1``
-is 5 M events through the worker, a backfill of 5 M into 20 M facts and an endpoint on up to 50 M; the default is a tenth.
+Parts: ingest, envelopes, closing, freshness, charges, endpoint, growth, view (``ARGS="ingest endpoint"``). ``--scale
+1`` is 5 M events through the worker, a backfill of 5 M into 20 M facts and an endpoint on up to 50 M; the default is a
+tenth.
 """
 
 import argparse
