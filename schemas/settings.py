@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from schemas import setting_values as value
 from schemas.endpoint import Endpoint
-from schemas.limits import FACTS_RETENTION_DAYS, LONGEST_STATEMENT_SECONDS
+from schemas.limits import FACTS_RETENTION_DAYS, LATE_PAUSE_SECONDS, LONGEST_STATEMENT_SECONDS
 from schemas.registry_access import Access
 from schemas.token_file import read_token
 
@@ -116,6 +116,11 @@ class Settings:
     )
     lateness_seconds: float = setting(
         "10", value.seconds(0, 3600), "how long a bucket stays open for events that are under way"
+    )
+    late_pause_seconds: float = setting(
+        f"{LATE_PAUSE_SECONDS:g}",
+        value.seconds(5, 600),
+        "longest pause between two recomputes of a bucket that late events keep coming for",
     )
     facts_retention_days: int = setting(
         str(FACTS_RETENTION_DAYS), value.whole(1, 3650), "days facts are kept; later corrections are dead letters"

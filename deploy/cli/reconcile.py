@@ -46,7 +46,9 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
 
         result = with_store(
             context,
-            lambda store, _: Reconciler(store, org, _wait, show).run(span.start, span.end),
+            lambda store, settings: Reconciler(store, org, _wait, show, settings.late_pause_seconds).run(
+                span.start, span.end
+            ),
             org=org,
         )
     say(*([safe_json(as_document(result))] if as_json else as_text(result)))

@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 from pipeline.core.late_keys import LateKeys, Numbers, joined, minutes_of, renumbered
 from schemas.grain import MS_PER_SECOND, Grain
+from schemas.limits import LATE_PAUSE_SECONDS
 
 MAX_PENDING_KEYS = 2_000_000
 """Beyond this the worker stops fetching until a recompute has run."""
 PAUSES_OF_AN_AGE = 360
 """One (minute, organization) is recomputed at most so many times in the time that has passed since its minute."""
 SHORTEST_PAUSE_SECONDS = 5.0
-LONGEST_PAUSE_SECONDS = 60.0
-"""Between these bounds, whatever a clock says: it is reached at an age of six hours."""
+"""The shortest, whatever a clock says. The longest is a setting."""
 KEYS_A_TABLE = 500_000
 """Tables of keys are merged up to so many: to merge or to look through one takes milliseconds of the event loop."""
 SPARE_ORGS = 1_000
@@ -50,10 +50,10 @@ class Pace(Enum):
     """There is more to read than a few flushes take."""
 
 
-def pauses(minutes: Numbers, wall_ms: int) -> Seconds:
+def pauses(minutes: Numbers, wall_ms: int, longest: float) -> Seconds:
     """Seconds between two recomputes of a key, by its minute (a count since the epoch)."""
     ages = wall_ms / MS_PER_SECOND - minutes * Grain.MINUTE.seconds
-    return np.clip(ages / PAUSES_OF_AN_AGE, SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+    return np.clip(ages / PAUSES_OF_AN_AGE, SHORTEST_PAUSE_SECONDS, longest)
 
 
 @dataclass(slots=True)
@@ -105,10 +105,10 @@ class _Keys:
         self.flushes[is_taken], self.ready[is_taken] = 0, RUNS
         return self.codes[is_taken], lowest
 
-    def rest(self, now: float, wall_ms: int) -> "_Keys":
+    def rest(self, now: float, wall_ms: int, longest: float) -> "_Keys":
         """Those that are left when what ran has come to rest: that wait, or rest."""
         ran = self.ready == RUNS
-        self.ready[ran] = now + pauses(minutes_of(self.codes[ran]), wall_ms)
+        self.ready[ran] = now + pauses(minutes_of(self.codes[ran]), wall_ms, longest)
         return self.pick(self.waits | (self.ready > now))
 
 
@@ -123,6 +123,7 @@ class PendingRecomputes:
     keys, however many wait. ``_oldest`` and ``_ready`` are the lowest of all that waits.
     """
 
+    longest_pause_seconds: float = LATE_PAUSE_SECONDS
     _tables: list[_Keys] = field(default_factory=list)
     _places: dict[str, int] = field(default_factory=dict)
     _waiting: int = 0
@@ -182,7 +183,7 @@ class PendingRecomputes:
 
         Unless idle, the next one waits at least as long as this one took: half of the time is left to flushes.
         """
-        self._tables = _tidy(table.rest(now, wall_ms) for table in self._tables)
+        self._tables = _tidy(table.rest(now, wall_ms, self.longest_pause_seconds) for table in self._tables)
         if len(self._places) > SPARE_ORGS + 2 * sum(map(len, self._tables)):
             codes, self._places = renumbered([table.codes for table in self._tables], self._places)
             for table, its in zip(self._tables, codes, strict=True):

@@ -14,10 +14,11 @@ from typing import Any
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadState, State
-from pipeline.core.pending import LONGEST_PAUSE_SECONDS, Pace
+from pipeline.core.pending import Pace
 from pipeline.core.place import Place, stored_place
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
+from schemas.limits import LATE_PAUSE_SECONDS
 from schemas.message_event import OTHER_KEY
 
 MAX_DIFFERENCES = 10_000
@@ -25,8 +26,13 @@ MAX_DIFFERENCES = 10_000
 FACTS_A_PORTION = 1_000_000
 STATEMENTS_SECONDS = 5.0
 """Time that the statements of a recompute take, about."""
-SETTLE_SECONDS = LONGEST_PAUSE_SECONDS + max(pace.value for pace in Pace) + STATEMENTS_SECONDS
-"""A late event is in the rollups by then: its bucket may have been recomputed a moment ago, and there be a backlog."""
+
+
+def settle_seconds(late_pause_seconds: float) -> float:
+    """The time by which a late event is counted, though its bucket was recomputed a moment ago, under a backlog."""
+    return late_pause_seconds + max(pace.value for pace in Pace) + STATEMENTS_SECONDS
+
+
 FIRST_LOOK_SECONDS = 5.0
 """After so long it is looked again, and then each time after twice as long as before: most late events take seconds."""
 STEP_SECONDS = {
@@ -101,6 +107,7 @@ class Reconciler:
     org_id: str
     wait: Callable[[float], None]
     on_progress: Callable[[str, int, int], None] = lambda *_: None
+    late_pause_seconds: float = LATE_PAUSE_SECONDS
 
     def run(self, start: int, end: int) -> Reconciliation:
         """Compare the whole, closed buckets that [start, end) touches. Raises SinkUnavailable or Stop."""
@@ -121,8 +128,9 @@ class Reconciler:
     def _settled(self, suspects: dict[Step, set[Found]]) -> list[Difference]:
         """Those of these wrong numbers that stay as they are, found again until what was under way has ended."""
         waited, pause, left = 0.0, FIRST_LOOK_SECONDS, list[Difference]()
-        while suspects and waited < SETTLE_SECONDS:
-            pause = min(pause, SETTLE_SECONDS - waited)
+        longest = settle_seconds(self.late_pause_seconds)
+        while suspects and waited < longest:
+            pause = min(pause, longest - waited)
             self.wait(pause)
             waited, pause, left = waited + pause, 2 * pause, []
             for step, before in list(suspects.items()):

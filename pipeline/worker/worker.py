@@ -16,9 +16,11 @@ from aiokafka.errors import KafkaError
 from pipeline import metrics
 from pipeline.clickhouse.store import Store
 from pipeline.clock import running_ms, this_moment
+from pipeline.core.commits import Commits
 from pipeline.core.effects import ReadState, Synchronise
 from pipeline.core.flush import FlushPolicy, Rules
 from pipeline.core.ledger import Ledger
+from pipeline.core.pending import PendingRecomputes
 from pipeline.core.place import Place
 from pipeline.core.start import Gap, Offsets, Start
 from pipeline.core.waiting import Waiting
@@ -182,6 +184,7 @@ class Worker:
         s = self.settings
         return Lanes(
             ledger=self.ledger,
+            commits=Commits(PendingRecomputes(s.late_pause_seconds)),
             kafka=kafka,
             listed=frozenset(s.topics),
             runner=Threads(Retrying(self._store.perform, self.health.sink, self._abandon.wait)),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx2
 
-from pipeline.core.pending import LONGEST_PAUSE_SECONDS
+from schemas.limits import LATE_PAUSE_SECONDS
 from tests.bench.events import ORGANIZATIONS
 from tests.bench.figures import Figures
 from tests.bench.freshness import ages_of, quantile
@@ -36,8 +36,11 @@ _PENDING = re.compile(r"^msgmetrics_worker_pending_recomputes (\S+)$", re.MULTIL
 
 def measure(figures: Figures, scale: float) -> None:
     """Live traffic alone, then with a charge to two messages, for longer than the longest pause between recomputes."""
-    seconds = max(1.5 * LONGEST_PAUSE_SECONDS, 600 * scale)
-    with tempfile.TemporaryDirectory() as directory, System(Path(directory)) as system:
+    seconds = max(1.5 * LATE_PAUSE_SECONDS, 600 * scale)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        System(Path(directory), late_pause_seconds=f"{LATE_PAUSE_SECONDS:g}") as system,
+    ):
         worker = system.start_worker("charges")
         wait_for("the first as_of", lambda: system.as_of_ms() > 0, 60)
         alone, _ = _phase(figures, system, worker, 30.0)

@@ -15,16 +15,17 @@ from pipeline.core.place import Place
 from pipeline.repair.reconcile import (
     ASKED_SECONDS,
     FIRST_LOOK_SECONDS,
-    SETTLE_SECONDS,
     STEP_SECONDS,
     Reconciler,
     Reconciliation,
     Step,
     plan,
+    settle_seconds,
 )
 from schemas import tables
 from schemas.connection import connect
 from schemas.grain import MS_PER_SECOND, Grain
+from schemas.limits import LATE_PAUSE_SECONDS
 from tests.support.stores import DAY, NOW, Case, close_all, facts
 
 FIRST = 946_684_800  # 2000-01-01, the first instant that an event may name
@@ -169,7 +170,7 @@ def test_what_differs_is_looked_at_again_until_every_recompute_has_ended(store: 
     put(client, Grain.DAY, "wrong", DAY)
     waits = Waits({})
     assert differing(Reconciler(store, "", waits).run(DAY, END)) == {(Grain.DAY, "wrong", DAY)}
-    assert sum(waits.seconds) == SETTLE_SECONDS
+    assert sum(waits.seconds) == settle_seconds(LATE_PAUSE_SECONDS)
     assert waits.seconds[0] == FIRST_LOOK_SECONDS
     assert len(waits.seconds) < 6
 
@@ -195,4 +196,4 @@ def test_a_number_that_changes_meanwhile_is_not_told_though_another_one_stays(
     names = ["org_id", "bucket", "sent", "facts", "generation"]
     waits = Waits({2: lambda: client.insert("rollup_day", more, column_names=names)})
     assert differing(Reconciler(store, "", waits).run(DAY, END)) == {(Grain.DAY, "stays", DAY)}
-    assert sum(waits.seconds) == SETTLE_SECONDS
+    assert sum(waits.seconds) == settle_seconds(LATE_PAUSE_SECONDS)

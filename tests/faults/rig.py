@@ -26,6 +26,7 @@ HOUR, DAY = 3600, 86_400
 CLOCK_STEPS = (-HOUR, HOUR, -20 * DAY, 20 * DAY, -40 * DAY, 40 * DAY)
 SETTINGS: dict[str, Any] = {
     "lateness_seconds": str(LATENESS_SECONDS),
+    "late_pause_seconds": "10",
     "kafka_session_timeout_seconds": str(SESSION_SECONDS),
     "kafka_heartbeat_seconds": "1",
     "clickhouse_insert_timeout_seconds": "5",

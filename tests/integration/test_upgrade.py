@@ -19,7 +19,7 @@ from tests.support.kafka_broker import free_port
 from tests.support.ledger import CHARGE, Ledger, Produced
 from tests.support.places import TOPIC
 from tests.support.recount import FORMAT, check_everything, check_facts, check_tables
-from tests.support.system import ROOT, Process, System, require_kafka, wait_until
+from tests.support.system import LATE_PAUSE, ROOT, Process, System, require_kafka, wait_until
 
 IDENTITY, TOPICS, CHARGES = 7, 8, 9
 """The numbers of the migrations by which facts have a type, workers know of several topics, and charges are counted."""
@@ -234,7 +234,8 @@ def use_database_of_before(system: System, number: int, monkeypatch: pytest.Monk
 
 def worker_of(tree: Path, system: System, name: str) -> Process:
     """A worker that runs the code of another tree."""
-    environment = {**system.environment, "MSGMETRICS_ADMIN_PORT": str(free_port()), "PYTHONPATH": str(tree)}
+    known = {name: text for name, text in system.environment.items() if name != LATE_PAUSE}  # of this version alone
+    environment = {**known, "MSGMETRICS_ADMIN_PORT": str(free_port()), "PYTHONPATH": str(tree)}
     found = subprocess.run(
         [sys.executable, "-c", "import pipeline; print(pipeline.__file__)"],
         env=environment, cwd=tree, capture_output=True, text=True, check=True,

@@ -17,8 +17,8 @@ from tests.sim.loops.worker import BATCH_BEHIND_A_HOLE, OLD_BATCH, REPEATED_BATC
 from tests.sim.loops.world import World
 from tests.support.engine import ROOT
 
-SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "400"))
-CHUNK = 100
+SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "200"))
+CHUNK = 50
 SEEDS_UNTIL_ALL_HAS_HAPPENED = 2000
 FAULTS = {
     *("_kill", "_freeze", "_replace", "_rebalance", "_outage", "_add_partition", "_erase", "_set_clock", "_lose_topic"),

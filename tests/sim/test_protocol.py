@@ -11,8 +11,8 @@ from tests.sim.stage import Flaw
 from tests.sim.topics import world as topics
 from tests.sim.world import play, run, verdict_of
 
-SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "400"))
-CHUNK = 100
+SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "200"))
+CHUNK = 50
 CRASHING_SEEDS = 500
 SEEDS_TO_NOTICE = 4000
 LIKELY = (1231, 301, 350, 661, 58, 82, 100, 932)

@@ -8,8 +8,8 @@ import pytest
 from tests.sim.topics.actors import Missing
 from tests.sim.topics.world import Change, play, run
 
-SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "400"))
-CHUNK = 100
+SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "200"))
+CHUNK = 50
 SEEDS_UNTIL_ALL_HAS_HAPPENED = 200
 SEEDS_TO_NOTICE = 2000
 LIKELY = (12, 13, 9, 111, 837)

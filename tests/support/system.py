@@ -22,6 +22,7 @@ from tests.support.system_log import SystemLog
 
 ROOT = Path(__file__).parents[2]
 NO_SKIP = "MSGMETRICS_TEST_NO_SKIP"
+LATE_PAUSE = "MSGMETRICS_LATE_PAUSE_SECONDS"
 
 
 def require_kafka() -> None:
@@ -133,6 +134,7 @@ class System(SystemLog):
         self.environment = {
             **clean_environment(),
             "MSGMETRICS_KAFKA_TOPIC": ",".join(topics),
+            LATE_PAUSE: "5",  # else whoever waits for all offsets to be committed waits for a minute
             "MSGMETRICS_CLICKHOUSE_URL": clickhouse_url or f"http://127.0.0.1:{self.clickhouse_port}/default",
             **{f"MSGMETRICS_{name.upper()}": value for name, value in settings.items()},
         }

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from pipeline.core import pending as module
 from pipeline.core.late_keys import Key, LateKeys
 from pipeline.core.pending import (
-    LONGEST_PAUSE_SECONDS,
     PAUSES_OF_AN_AGE,
     SHORTEST_PAUSE_SECONDS,
     Pace,
     PendingRecomputes,
 )
+from schemas.limits import LATE_PAUSE_SECONDS
 
 WALL_MS = 10**12
 MINUTE_MS = 60_000
@@ -105,8 +105,8 @@ def test_a_key_that_is_ready_waits_for_none_that_rests() -> None:
     assert not pending.due(SHORTEST_PAUSE_SECONDS, Pace.IDLE), "all that waits rests: looking would find nothing"
     assert pending.due(2 + SHORTEST_PAUSE_SECONDS, Pace.IDLE)
     assert recomputed(pending, 2 + SHORTEST_PAUSE_SECONDS) == {(YOUNG, "a")}
-    assert not pending.due(LONGEST_PAUSE_SECONDS, Pace.IDLE)
-    assert recomputed(pending, 1 + LONGEST_PAUSE_SECONDS) == {(OLD, "a")}
+    assert not pending.due(LATE_PAUSE_SECONDS, Pace.IDLE)
+    assert recomputed(pending, 1 + LATE_PAUSE_SECONDS) == {(OLD, "a")}
 
 
 def test_who_leaves_takes_also_what_rests() -> None:
@@ -139,7 +139,7 @@ def test_organizations_that_no_key_refers_to_are_forgotten(monkeypatch: pytest.M
     pending = PendingRecomputes()
     pending.add(one((5, "stays")), flush=1, now=10**6)
     for number in range(50):
-        now = number * 2 * LONGEST_PAUSE_SECONDS
+        now = number * 2 * LATE_PAUSE_SECONDS
         pending.add(one((number, f"org-{number}")), flush=number + 1, now=now)
         assert recomputed(pending, now) == {(number, f"org-{number}")}
         assert len(pending._places) <= 3 + 2 * 2 + 1
@@ -198,7 +198,7 @@ def play(story: list[tuple[str, object]]) -> None:
                 pending.done(now, 0.0, WALL_MS)
                 for minute, org in model.running:
                     age_seconds = (NOW - minute) * 60 + WALL_MS % MINUTE_MS / 1000
-                    pause = min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, age_seconds / PAUSES_OF_AN_AGE))
+                    pause = min(LATE_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, age_seconds / PAUSES_OF_AN_AGE))
                     model.ran[minute, org] = now, pause
                 model.running, is_running = {}, False
             case "pass", float(seconds):
