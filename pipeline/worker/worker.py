@@ -273,7 +273,9 @@ class Worker:
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
                 lanes.stop()
-                await asyncio.wait(loops)
+                ended, _ = await asyncio.wait(loops)
+                if any(loop.exception() for loop in ended):
+                    return  # the last commit would pass over what that one has left undone
                 await lanes.drain()
                 await app.stop()
         except TimeoutError:
