@@ -35,7 +35,7 @@ _VALID: Final = {"event_id": "e", "type": TYPES[0], "org_id": "o", "channel": "c
 class Decoded:
     """The dead letters of a batch, and its candidate: the largest min(occurred_at, record time) of its rows.
 
-    Of a charge it is the record's own time alone.
+    Of charges it is their records' own time, and only in a batch without any other row.
     """
 
     letters: list[DeadLetter]
@@ -56,7 +56,7 @@ def decode_batch(
     A dead letter never feeds the candidate, so that a wrong time cannot move the watermark.
     """
     letters: list[DeadLetter] = []
-    candidate_ms, latest_ms = -1, now_ms + future_skew_ms
+    candidate_ms, charged_ms, latest_ms = -1, -1, now_ms + future_skew_ms
     add_org, add_id, add_type = into.org_id.append, into.event_id.append, into.type.append
     add_channel, add_code, add_cost = into.channel.append, into.error_code.append, into.cost_micros.append
     add_time, add_record, add_offset = into.occurred_ms.append, into.record_ms.append, into.offset.append
@@ -101,11 +101,12 @@ def decode_batch(
         add_offset(record.offset)
         known_ms = occurred_ms if occurred_ms < record_ms else record_ms
         if kind == CHARGED:
-            known_ms = _known_by_charge(record, latest_ms)
-        if known_ms > candidate_ms:
+            charged_ms = max(charged_ms, _known_by_charge(record, latest_ms))
+        elif known_ms > candidate_ms:
             candidate_ms = known_ms
     into.place += [place] * (len(into) - before)
-    return Decoded(letters, candidate_ms if candidate_ms >= 0 else None)
+    known_ms = candidate_ms if candidate_ms >= 0 else charged_ms  # beside messages a charge tells nothing
+    return Decoded(letters, known_ms if known_ms >= 0 else None)
 
 
 def _known_by_charge(record: RawRecord, latest_ms: int) -> int:

@@ -25,6 +25,9 @@ PAUSES_OF_AN_AGE = 360
 """One (minute, organization) is recomputed at most so many times in the time that has passed since its minute."""
 SHORTEST_PAUSE_SECONDS = 5.0
 """The shortest, whatever a clock says. The longest is a setting."""
+HURRY_SECONDS = 120.0
+"""After a rebalance no key rests for longer than the shortest pause, for so long: offsets wait for keys, and the next
+rebalance has everything read again that is not committed by then."""
 KEYS_A_TABLE = 500_000
 """Tables of keys are merged up to so many: to merge or to look through one takes milliseconds of the event loop."""
 SPARE_ORGS = 1_000
@@ -105,6 +108,10 @@ class _Keys:
         self.flushes[is_taken], self.ready[is_taken] = 0, RUNS
         return self.codes[is_taken], lowest
 
+    def hurry(self, now: float) -> None:
+        """End the rest of all that rest."""
+        self.ready[(self.ready > now) & (self.ready < RUNS)] = now
+
     def rest(self, now: float, wall_ms: int, longest: float) -> "_Keys":
         """Those that are left when what ran has come to rest: that wait, or rest."""
         ran = self.ready == RUNS
@@ -132,6 +139,7 @@ class PendingRecomputes:
     _running: int = 0
     _running_since_flush: int = 0
     _not_before: float = 0.0
+    _hurried_until: float = 0.0
 
     def __len__(self) -> int:
         """Number of keys that wait, and of those that run: a key that waits again while it runs counts twice."""
@@ -178,12 +186,20 @@ class PendingRecomputes:
         self._look()
         return keys
 
+    def hurry(self, now: float) -> None:
+        """Have no key rest for long: a rebalance has begun other readings, and there may be more of them."""
+        for table in self._tables:
+            table.hurry(now)
+        self._hurried_until = now + HURRY_SECONDS
+        self._look()
+
     def done(self, now: float, took_seconds: float, wall_ms: int) -> None:
         """Let the running batch rest, which is in the rollups now; ``wall_ms`` tells how old its keys are.
 
         Unless idle, the next one waits at least as long as this one took: half of the time is left to flushes.
         """
-        self._tables = _tidy(table.rest(now, wall_ms, self.longest_pause_seconds) for table in self._tables)
+        longest = SHORTEST_PAUSE_SECONDS if now < self._hurried_until else self.longest_pause_seconds
+        self._tables = _tidy(table.rest(now, wall_ms, longest) for table in self._tables)
         if len(self._places) > SPARE_ORGS + 2 * sum(map(len, self._tables)):
             codes, self._places = renumbered([table.codes for table in self._tables], self._places)
             for table, its in zip(self._tables, codes, strict=True):

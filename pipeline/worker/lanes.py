@@ -72,6 +72,7 @@ class Lanes:
     _sweep: asyncio.Event = field(default_factory=asyncio.Event)
     _is_stopping: bool = False
     _next_progress: float = 0.0
+    _readings: Mapping[Place, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._rolling = Rolling(self.listed, self.kafka, self.seen.health)
@@ -196,6 +197,9 @@ class Lanes:
         Runs beside the flushes, which would otherwise wait for Kafka's answers.
         """
         readings = self.ledger.readings()  # before Kafka is asked: what begins meanwhile is the next tick's
+        if readings != self._readings:
+            self._readings = readings
+            self.commits.pending.hurry(self.monotonic())
         idle = await self.kafka.caught_up()
         if (now := self.seen.now()) is None:
             idle = {}

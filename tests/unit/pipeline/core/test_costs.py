@@ -58,6 +58,14 @@ def test_a_charge_moves_the_candidate_by_its_records_time_and_not_by_that_of_its
     assert (len(rows), decoded.candidate_ms) == (1, NOW_MS + SKEW_MS)
 
 
+def test_beside_messages_a_charge_moves_no_candidate() -> None:
+    """Messages that are published five minutes late hold as_of there; by a charge of just now it would pass them."""
+    message = event(occurred_at="2026-05-05T11:55:00Z")
+    assert decode(message)[1].candidate_ms == NOW_MS - 300_000
+    for order in ((message, event(**HOURS_AGO)), (event(**HOURS_AGO), message)):
+        assert decode(*order)[1].candidate_ms == NOW_MS - 300_000
+
+
 @pytest.mark.parametrize("timestamp", [None, -1, -(2**62), NOW_MS * 1000, NOW_MS + SKEW_MS + 1])
 def test_a_charge_whose_record_has_no_time_to_believe_moves_no_candidate(timestamp: int | None) -> None:
     rows, decoded = decode(event(**HOURS_AGO), timestamp=timestamp)

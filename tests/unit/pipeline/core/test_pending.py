@@ -7,14 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.core import pending as module
+from pipeline.core.commits import Commits, Reached
 from pipeline.core.late_keys import Key, LateKeys
 from pipeline.core.pending import (
+    HURRY_SECONDS,
     PAUSES_OF_AN_AGE,
     SHORTEST_PAUSE_SECONDS,
     Pace,
     PendingRecomputes,
 )
 from schemas.limits import LATE_PAUSE_SECONDS
+from tests.support.places import P0
 
 WALL_MS = 10**12
 MINUTE_MS = 60_000
@@ -107,6 +110,42 @@ def test_a_key_that_is_ready_waits_for_none_that_rests() -> None:
     assert recomputed(pending, 2 + SHORTEST_PAUSE_SECONDS) == {(YOUNG, "a")}
     assert not pending.due(LATE_PAUSE_SECONDS, Pace.IDLE)
     assert recomputed(pending, 1 + LATE_PAUSE_SECONDS) == {(OLD, "a")}
+
+
+def test_after_a_rebalance_nothing_rests_for_long_and_later_it_does_again() -> None:
+    pending = PendingRecomputes()
+    pending.add(one((OLD, "a")), flush=1, now=0)
+    pending.take(1)
+    pending.add(one((OLD, "a")), flush=2, now=2)
+    pending.done(3, 0, WALL_MS)
+    pending.hurry(4)
+    assert pending.due(5, Pace.IDLE)
+    assert recomputed(pending, 5) == {(OLD, "a")}
+    pending.add(one((OLD, "a")), flush=3, now=6)
+    assert recomputed(pending, 5 + SHORTEST_PAUSE_SECONDS) == {(OLD, "a")}
+    pending.add(one((OLD, "a")), flush=4, now=4 + HURRY_SECONDS)
+    assert recomputed(pending, 4 + HURRY_SECONDS) == {(OLD, "a")}
+    pending.add(one((OLD, "a")), flush=5, now=5 + HURRY_SECONDS)
+    assert not recomputed(pending, 4 + HURRY_SECONDS + SHORTEST_PAUSE_SECONDS)
+
+
+@pytest.mark.parametrize("interval", [15, 45, 60])
+def test_what_is_read_is_committed_however_often_there_is_a_rebalance(interval: int) -> None:
+    """Each reads again from what was committed; as in the lanes, nothing rests long after one."""
+    commits, position, committed, epoch, running = Commits(), 0, 0, 1, False
+    for now in range(1, 600):
+        if now % interval == 0:
+            epoch, position = epoch + 1, committed
+            commits.pending.hurry(now)
+        if position < now:  # a record a second, each for one of two hundred old buckets
+            ahead = range(position, min(now, position + 5))
+            position = ahead.stop
+            commits.flushed(one(*((OLD + n % 200, "a") for n in ahead)), {P0: Reached(epoch, position)}, now)
+        if running:
+            commits.pending.done(now, 1, WALL_MS)
+        running = commits.pending.due(now, Pace.LIVE) and len(commits.pending.take(now)) > 0
+        committed = max([committed, *(reached.next_offset for reached in commits.take({P0: epoch}).values())])
+    assert committed > 570
 
 
 def test_who_leaves_takes_also_what_rests() -> None:
