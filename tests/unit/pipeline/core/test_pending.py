@@ -137,10 +137,10 @@ def test_what_is_read_is_committed_however_often_there_is_a_rebalance(interval: 
         if now % interval == 0:
             epoch, position = epoch + 1, committed
             commits.pending.hurry(now)
-        if position < now:  # a record a second, each for one of two hundred old buckets
+        if position < now:  # a record a second, each for one of twenty old buckets
             ahead = range(position, min(now, position + 5))
             position = ahead.stop
-            commits.flushed(one(*((OLD + n % 200, "a") for n in ahead)), {P0: Reached(epoch, position)}, now)
+            commits.flushed(one(*((OLD + n % 20, "a") for n in ahead)), {P0: Reached(epoch, position)}, now)
         if running:
             commits.pending.done(now, 1, WALL_MS)
         running = commits.pending.due(now, Pace.LIVE) and len(commits.pending.take(now)) > 0
