@@ -26,7 +26,7 @@ run: setup ## the whole system in one process, with demo traffic (ARGS="--port 8
 	@exec $(BIN)/msgmetrics dev --data .data $(ARGS)
 
 test: setup ## all tests (ARGS="-k name")
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## format, lint, types
 	$(BIN)/ruff format --check .

@@ -43,6 +43,7 @@ class Live(Background):
             at = now()
             for record in self._ledger.records(iter([at] * (RATE // 10)), at):
                 topic = self._system.topic_of(record.value)
+                topic = SENT if topic == PARTNER else topic  # charges: the partner's topic is not theirs
                 if topic == FAILED:
                     self.held.append(record)
                 else:
