@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -24,6 +25,7 @@ from tests.support.system import LATE_PAUSE, ROOT, Process, System, require_kafk
 IDENTITY, TOPICS, CHARGES = 7, 8, 9
 """The numbers of the migrations by which facts have a type, workers know of several topics, and charges are counted."""
 pytestmark = pytest.mark.timeout(240)
+QUICK: dict[str, Any] = {"lateness_seconds": "1", "kafka_session_timeout_seconds": "6", "kafka_heartbeat_seconds": "1"}
 OF_THE_NEXT_VERSION = Migration(
     9999, "9999_of_the_next_version.sql", ("ALTER TABLE facts ADD COLUMN template_id LowCardinality(String)",), "x"
 )
@@ -88,9 +90,7 @@ def test_a_rolling_deploy_loses_and_doubles_nothing(
     tmp_path: Path, version_before: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_kafka()
-    with System(
-        tmp_path, 4, lateness_seconds="1", kafka_session_timeout_seconds="6", kafka_heartbeat_seconds="1"
-    ) as system:
+    with System(tmp_path, 4, **QUICK) as system:
         ledger, started = Ledger(seed=41, orgs=10), datetime.now(UTC)
 
         def some(count: int) -> None:
@@ -152,15 +152,9 @@ def test_from_one_topic_to_several_comes_migrate_then_all_workers_then_the_list_
     tmp_path: Path, version_before: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_kafka()
-    with System(
-        tmp_path, 2, lateness_seconds="1", kafka_session_timeout_seconds="6", kafka_heartbeat_seconds="1"
-    ) as system:
+    with System(tmp_path, 2, **QUICK) as system:
         use_database_of_before(system, TOPICS, monkeypatch)
         ledger = Ledger(seed=44, orgs=5)
-
-        def some(count: int) -> None:
-            now = datetime.now(UTC)
-            system.produce(ledger.records((now - timedelta(seconds=n % 3000) for n in range(count)), now))
 
         def replaced(old: Process, name: str, *topics: str) -> Process:
             new = system.start_worker(name, kafka_topic=",".join(topics))
@@ -169,18 +163,18 @@ def test_from_one_topic_to_several_comes_migrate_then_all_workers_then_the_list_
             assert old.end() == 0
             return new
 
-        some(1000)
+        produce_late(system, ledger, 1000)
         worker = worker_of(version_before, system, "old")
         system.run("migrate")
         wait_until("facts", lambda: system.query("SELECT count() FROM facts")[0][0] > 500, 30)
         worker = replaced(worker, "new", TOPIC)
-        some(500)
+        produce_late(system, ledger, 500)
         added = {"message-delivered": 1, "message-failed": 3}
         for topic, partitions in added.items():
             system.broker.create_topic(topic, partitions)
         worker = replaced(worker, "several", TOPIC, *added)
         system.partitions |= added
-        some(1000)
+        produce_late(system, ledger, 1000)
         check_everything(system, ledger, datetime.now(UTC))
         assert set(system.query("SELECT DISTINCT topic::String FROM facts")) == {(topic,) for topic in (TOPIC, *added)}
         assert worker.end() == 0
@@ -191,17 +185,11 @@ def test_charges_begin_with_a_stop_and_what_was_sent_of_them_before_is_sent_back
 ) -> None:
     """An older worker that comes back ends: it would close buckets without them."""
     require_kafka()
-    with System(
-        tmp_path, 2, lateness_seconds="1", kafka_session_timeout_seconds="6", kafka_heartbeat_seconds="1"
-    ) as system:
+    with System(tmp_path, 2, **QUICK) as system:
         use_database_of_before(system, CHARGES, monkeypatch)
         ledger = Ledger(seed=45, orgs=5)
 
-        def some(count: int) -> None:
-            now = datetime.now(UTC)
-            system.produce(ledger.records((now - timedelta(seconds=n % 3000) for n in range(count)), now))
-
-        some(1000)
+        produce_late(system, ledger, 1000)
         old = worker_of(version_without_charges, system, "old")
         refused = "SELECT count() FROM dead_letters FINAL WHERE position(value, 'message.charged') > 0"
         charges = sum(kind == CHARGE for _, _, kind in ledger.events)
@@ -211,7 +199,7 @@ def test_charges_begin_with_a_stop_and_what_was_sent_of_them_before_is_sent_back
         system.run("migrate")
         assert worker_of(version_without_charges, system, "old again").wait(30) == EXIT_REFUSED
         new = system.start_worker("new")
-        some(500)
+        produce_late(system, ledger, 500)
         system.run("dead-letters", "redrive", "--reason", "invalid_field")
         system.wait_until_done(120)
         system.wait_for_as_of(int(datetime.now(UTC).timestamp() * 1000), 60)
@@ -219,6 +207,12 @@ def test_charges_begin_with_a_stop_and_what_was_sent_of_them_before_is_sent_back
         check_facts(system, ledger)
         check_tables(system, ledger, as_of)
         assert new.end() == 0
+
+
+def produce_late(system: System, ledger: Ledger, count: int) -> None:
+    """Produce events of the last fifty minutes."""
+    now = datetime.now(UTC)
+    system.produce(ledger.records((now - timedelta(seconds=n % 3000) for n in range(count)), now))
 
 
 def use_database_of_before(system: System, number: int, monkeypatch: pytest.MonkeyPatch) -> None:

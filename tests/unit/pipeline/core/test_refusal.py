@@ -20,18 +20,11 @@ from pipeline.core.event import decode_event
 from pipeline.core.records import Columns, DeadLetter
 from pipeline.core.refusal import explain
 from schemas.message_event import MAX_EVENT_BYTES, MAX_RECORD_BYTES, TYPES, DeadLetterReason
+from tests.support import decoding
 from tests.support.places import P0
 from tests.support.record import NOW_MS, Record
 
-GOOD: dict[str, Any] = {
-    "event_id": "e1",
-    "type": "message.failed",
-    "org_id": "acme",
-    "channel": "sms",
-    "occurred_at": "2026-05-05T11:59:59.123Z",
-    "error_code": "E1",
-    "cost_cents": "0.75",
-}
+GOOD: dict[str, Any] = {**decoding.GOOD, "error_code": "E1", "cost_cents": "0.75"}
 TEXT = json.dumps(GOOD)
 JSON = TEXT.encode()
 HALVES = [r"\ud83d", r"\udc00", r"\uD83D", r"\ud83d\ud83d\ude00", r"\ud83d\u0041", r"\\\ud83d", r"\ud83d\\u0041"]
