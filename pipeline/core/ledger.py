@@ -23,14 +23,19 @@ from pipeline.core.flush import Batch, Chunk
 from pipeline.core.place import Place
 from pipeline.core.records import DeadLetter, RawRecord
 
+MOST_DOUBLINGS = 2
+"""Of the patience. Longer, a partition that stands still is the watchdog's, who ends the process."""
+
 
 @dataclass(slots=True)
 class _Reading:
     epoch: int
+    began: int
     taken: int
     admitted: int
     durable: int
     waiting_since: float
+    again: int = 0
     has_hole: bool = False
     under_way_bytes: int = 0
 
@@ -45,10 +50,12 @@ class Ledger:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, place: Place, offset: int, now: float) -> None:
-        """Start reading a partition at an offset."""
+        """Start reading a partition at an offset; again, where it is being read and nothing has arrived since."""
         with self._lock:
             self._epoch += 1
-            self._readings[place] = _Reading(self._epoch, offset, offset, offset, now)
+            before = self._readings.get(place)
+            again = before.again + 1 if before and before.admitted == before.began == offset else 0
+            self._readings[place] = _Reading(self._epoch, offset, offset, offset, offset, now, again)
 
     def stop(self, places: Iterable[Place]) -> None:
         """Forget partitions until ``begin`` is called for them again."""
@@ -154,11 +161,17 @@ class Ledger:
     def lost(self, now: float, patience_seconds: float) -> Mapping[Place, int]:
         """Partitions whose taken records never arrived at the flush, with the offset to go back to.
 
-        The framework in between may drop what it carries while it rebalances; reading again is always safe.
+        The framework in between may drop what it carries while it rebalances; reading again is always safe. But where
+        it is only slow, what is read again is dropped each time just before it arrives: so the patience is doubled each
+        time that nothing arrived, up to MOST_DOUBLINGS times.
         """
         with self._lock:
             return {
                 p: r.admitted
                 for p, r in self._readings.items()
-                if r.has_hole or (r.taken != r.admitted and now - r.waiting_since > patience_seconds)
+                if r.has_hole
+                or (
+                    r.taken != r.admitted
+                    and now - r.waiting_since > patience_seconds * 2 ** min(r.again, MOST_DOUBLINGS)
+                )
             }

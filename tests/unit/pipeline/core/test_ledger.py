@@ -50,6 +50,23 @@ def test_a_steady_flow_does_not_hide_that_nothing_arrives() -> None:
     assert ledger.lost(now=12.0, patience_seconds=10) == {P0: 0}
 
 
+def test_each_time_that_nothing_arrived_it_waits_twice_as_long() -> None:
+    """Else what needs longer than the patience would be read again for ever: each reading drops the one before."""
+    ledger = Ledger()
+    ledger.begin(P0, 5, now=0)
+    waited = []
+    for _ in range(4):
+        batch(ledger, 9)
+        waited.append(next(s for s in range(100) if ledger.lost(now=s, patience_seconds=10)))
+        ledger.begin(P0, 5, now=0)
+    assert waited == [11, 21, 41, 41]
+    arrives = batch(ledger, 9)
+    assert ledger.admit(arrives, now=0)
+    ledger.begin(P0, 9, now=0)
+    batch(ledger, 12)
+    assert ledger.lost(now=11, patience_seconds=10) == {P0: 9}, "something has arrived: it is as quick as at first"
+
+
 def test_what_is_in_a_chunk_counts_until_it_is_durable_even_after_a_seek() -> None:
     ledger = Ledger()
     for start in range(3):  # a blocked sink, and one rebalance after the other
