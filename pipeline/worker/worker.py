@@ -274,9 +274,8 @@ class Worker:
             async with asyncio.timeout(LEAVE_SECONDS):
                 lanes.stop()
                 ended, _ = await asyncio.wait(loops)
-                if any(loop.exception() for loop in ended):
-                    return  # the last commit would pass over what that one has left undone
-                await lanes.drain()
+                if not any(loop.exception() for loop in ended):  # else the last commit passed over what it left undone
+                    await lanes.drain()
                 await app.stop()
         except TimeoutError:
             log.warning("could not finish within %g s; what is uncommitted will be delivered again", LEAVE_SECONDS)

@@ -27,14 +27,16 @@ class Migrated(ClickHouse):
 
 
 async def leave(lanes: Lanes, loop: Coroutine[Any, Any, None], *, until: ClickHouse) -> BaseException | None:
-    """Stop a worker with one loop, which goes on meanwhile; returns what has ended it."""
+    """Stop a worker with one loop, which goes on meanwhile, and leaves the group; returns what has ended it."""
     worker = Worker(read_settings({}))
     worker._loop = asyncio.get_running_loop()
     worker._fatal = worker._loop.create_future()
     loops = [worker._guarded(loop)]
     assert await asyncio.to_thread(until.waits.wait, 10)
     until.let.set()
-    await worker._leave(MagicMock(stop=AsyncMock()), lanes, loops)
+    app = MagicMock(stop=AsyncMock())
+    await worker._leave(app, lanes, loops)
+    app.stop.assert_awaited_once()
     return worker._fatal.result() if worker._fatal.done() else None
 
 
