@@ -39,6 +39,11 @@ class _Reading:
     has_hole: bool = False
     under_way_bytes: int = 0
 
+    def is_overdue(self, now: float, patience_seconds: float) -> bool:
+        """Whether what was taken has not arrived within the patience, doubled for each time that nothing did."""
+        patience_seconds *= 2 ** min(self.again, MOST_DOUBLINGS)
+        return self.taken != self.admitted and now - self.waiting_since > patience_seconds
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -162,16 +167,9 @@ class Ledger:
         """Partitions whose taken records never arrived at the flush, with the offset to go back to.
 
         The framework in between may drop what it carries while it rebalances; reading again is always safe. But where
-        it is only slow, what is read again is dropped each time just before it arrives: so the patience is doubled each
-        time that nothing arrived, up to MOST_DOUBLINGS times.
+        it is only slow, what is read again is dropped each time just before it arrives: so the patience grows.
         """
         with self._lock:
             return {
-                p: r.admitted
-                for p, r in self._readings.items()
-                if r.has_hole
-                or (
-                    r.taken != r.admitted
-                    and now - r.waiting_since > patience_seconds * 2 ** min(r.again, MOST_DOUBLINGS)
-                )
+                p: r.admitted for p, r in self._readings.items() if r.has_hole or r.is_overdue(now, patience_seconds)
             }
