@@ -94,6 +94,8 @@ TOPIC = TopicType()
 DIRECTORY = DirectoryType()
 ORG = choice("--org", ORGANIZATION, "only this organization")
 ORG_ARGUMENT = click.argument("org", type=ORGANIZATION)
+ANY_ORG_ARGUMENT = click.argument("org", type=ORGANIZATION, required=False, callback=_or_empty)
+"""The command is given '' where it was left out, for all."""
 
 
 def parse_offsets(text: str) -> tuple[Place, int, int | None] | None:

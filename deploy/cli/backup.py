@@ -26,6 +26,7 @@ from deploy.cli.topic_progress import read_stored
 from deploy.errors import CommandError, Refused, Usage
 from deploy.migrations.apply import half_applied, ledger
 from deploy.sql import sql
+from pipeline.clickhouse.client import sql as pipeline_sql
 from pipeline.core.place import Place
 from schemas import tables
 from schemas.settings import Settings
@@ -135,6 +136,8 @@ def restore(
     database = str(client.query(sql("cli/database")).result_rows[0][0])
     for source in (data, _destination(place, name, "progress")):
         client.command(f"RESTORE DATABASE `{database}`{everywhere(cluster)} FROM {source}")
+    if tables.RESYNCS in _tables(client):  # else `migrate` makes it, and says the same
+        client.command(pipeline_sql("state/resync"), parameters={"org": ""})
     tell("restored; run `msgmetrics migrate`, then workers, which read on from where the backup stands")
 
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "rebuild": ("rebuild", "Compute rollups anew from facts."),
     "reconcile": ("reconcile", "Prove that rollups are right."),
     "replay": ("replay", "Read a span of all topics once more."),
+    "resync": ("resync", "Have clients that keep copies read every number again."),
     "skip": ("skip", "Accept that records are lost, so that their partition goes on."),
     "status": ("status", "How far aggregation has come, by partition."),
     "topics": ("topics", "Topics that are read, and whether as_of waits for them."),

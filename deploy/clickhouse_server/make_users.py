@@ -32,12 +32,12 @@ WRITTEN_BY_WORKERS = (
     tables.CLOSINGS,
     tables.ACCEPTED_GAPS,
 )
-KEPT_BY_OPERATORS_AND_WORKERS = (tables.ERASURES,)
-"""Workers look up which organizations were erased, and resume an interrupted erasure."""
+KEPT_BY_OPERATORS_AND_WORKERS = (tables.ERASURES, tables.RESYNCS)
+"""Workers look up which organizations were erased, resume an interrupted erasure, and tell copies of it."""
 ERASED_FROM = (tables.FACTS, *ROLLUPS, tables.DEAD_LETTERS)
 VIEWS = (tables.MUTATIONS, tables.SYNCHRONISED)
 """Over the servers of a cluster. Who reads them needs no right to reach these."""
-READ_BY_API = (*ROLLUPS, tables.WATERMARK, tables.API_KEYS, tables.ORGS, tables.SECRETS)
+READ_BY_API = (*ROLLUPS, tables.WATERMARK, tables.RESYNCS, tables.API_KEYS, tables.ORGS, tables.SECRETS)
 
 GIB = 1 << 30
 

@@ -15,7 +15,7 @@ from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.erasing import ErasingStore
 from pipeline.clickhouse.progress import PROGRESS
 from pipeline.clickhouse.schema import check_schema
-from pipeline.clock import this_moment
+from pipeline.clock import running_ms, this_moment
 from pipeline.core.clocks import ClockReading
 from pipeline.core.effects import (
     CloseBuckets,
@@ -33,13 +33,16 @@ from pipeline.core.effects import (
     StageKeys,
     State,
     Synchronise,
+    WriteResync,
 )
 from pipeline.core.holding import Marks
 from pipeline.core.late import KEYS_A_STATEMENT
 from pipeline.core.progress import ReadMarks, RetireTopic, WriteProgress, WriteStarts
 from pipeline.core.watermark import RETENTION_MARGIN_SECONDS
+from pipeline.errors import TooMuchAtOnce
 from schemas import tables
 from schemas.grain import MS_PER_SECOND, Grain
+from schemas.limits import LONGEST_INSERT_SECONDS
 from schemas.message_event import OTHER_KEY
 
 MAX_PAIRS = 1000
@@ -198,9 +201,9 @@ class Store(ErasingStore):
             "other": OTHER_KEY,
         }
         if grain.source is None:
-            self.write(doing, sql("rollup/minute"), **asked)
+            self._write_rows(doing, sql("rollup/minute"), **asked)
             return
-        self.write(
+        self._write_rows(
             doing,
             sql("rollup/coarser"),
             target=tables.rollup_table(grain),
@@ -209,6 +212,25 @@ class Store(ErasingStore):
             closing=closing_ms // MS_PER_SECOND,
             **asked,
         )
+
+    def _write_rows(self, doing: str, statement: str, **asked: Any) -> None:
+        """Run a statement that writes rows of a rollup.
+
+        They carry the time at which it began, and are seen when it has ended. By that time copies know what they lack,
+        so what took longer than any insert may is computed again, though it was taken. Raises TooMuchAtOnce then.
+        """
+        began_ms = running_ms()
+        self.write(doing, statement, **asked)
+        if (took_ms := running_ms() - began_ms) > LONGEST_INSERT_SECONDS * MS_PER_SECOND:
+            raise TooMuchAtOnce(
+                f"{doing} took {took_ms // MS_PER_SECOND} s, longer than any insert may; doing it again"
+            )
+
+    # -- copies -------------------------------------------------------------------------------------------------
+
+    @perform.register
+    def _write_resync(self, effect: WriteResync) -> None:
+        self.write(PROGRESS, sql("state/resync"), org=effect.org_id)
 
     # -- erasures -----------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
 
-from pipeline.core.effects import Computing, Effect, ReadState, State, Steps, Synchronise
+from pipeline.core.effects import Computing, Effect, ReadState, State, Steps, Synchronise, WriteResync
 from schemas.grain import Grain
 
 MAX_MINUTES_SECONDS, MAX_HOURS_SECONDS = Grain.HOUR.seconds, 6 * Grain.HOUR.seconds
@@ -46,6 +46,18 @@ def halves(effect: Effect) -> tuple[Computing, ...]:
     return (replace(effect, end=middle), replace(effect, start=middle)) if buckets > 1 else ()
 
 
+def read_state_steps() -> Steps[State]:
+    """Read the state, as whoever writes rows of rollups does before and behind them.
+
+    A row carries the time by ClickHouse's clock, and by that it is known whether a copy has it. Where the clock fell,
+    new rows look older than numbers that were read before: so all copies are to be read anew.
+    """
+    state: State = yield ReadState()
+    if state.clock_fell:
+        yield WriteResync()
+    return state
+
+
 def compute_steps(computed: Computing) -> Steps[None]:
     """Compute buckets of one grain, in as many parts as it takes."""
     left = [computed]
@@ -62,5 +74,4 @@ def upward_steps(computed: Iterable[Computing]) -> Steps[State]:
         for each in of_a_grain:
             yield from compute_steps(each)
         yield Synchronise()
-    state: State = yield ReadState()
-    return state
+    return (yield from read_state_steps())

@@ -21,6 +21,10 @@ Erasures = Mapping[str, int]
 """Organization to the instant (epoch ms) up to which its records were erased."""
 
 
+FALL_MS = 1000
+"""ClickHouse's clock fell if `as_of` is ahead of it by more: its servers may differ by less."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """The scalars of the ``watermark`` table, each only ever rising, and ClickHouse's clock as it was then.
@@ -34,6 +38,11 @@ class State:
     facts_floor_ms: int = 0
     generation: int = 0
     clock: ClockReading = field(default=NOT_READ, compare=False)
+
+    @property
+    def clock_fell(self) -> bool:
+        """Whether ClickHouse's clock was later than it is: `as_of` never gets ahead of it."""
+        return self.clock is not NOT_READ and self.as_of_ms - self.clock.theirs_ms > FALL_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +245,16 @@ class AwaitInserts:
     under_way: UnderWay
 
 
+@dataclass(frozen=True, slots=True)
+class WriteResync:
+    """Have whoever keeps a copy of an organization's numbers, or of all where none is named, read every bucket again.
+
+    For what a row does not tell by the time at which it was computed: it was deleted, or that time is wrong.
+    """
+
+    org_id: str = ""
+
+
 Computing = CloseBuckets | RecomputeLate | RebuildBuckets
 """Effects that compute buckets. Of more than one bucket they answer whether that was too much at once for the time or
 the memory of a statement: then some of them may be computed, and all are to be computed in smaller parts."""
@@ -265,6 +284,7 @@ Effect = (
     | EraseRollups
     | ReadInserts
     | AwaitInserts
+    | WriteResync
 )
 
 T = TypeVar("T")

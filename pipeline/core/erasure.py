@@ -16,6 +16,7 @@ from pipeline.core.effects import (
     Steps,
     Synchronise,
     UnderWay,
+    WriteResync,
 )
 from pipeline.core.protocol import rebuild_steps
 from schemas.grain import MS_PER_SECOND, Grain
@@ -39,6 +40,9 @@ def erase_steps(org_id: str, at_ms: int) -> Steps[None]:
     those alone that were computed before the erasure was ordered: a customer may have come back since. The rebuild
     begins at the same floor, though a later one may hold by then, since facts outlast it by the margin.
 
+    Of what was deleted no row is left to tell it, so copies of the organization's numbers are to be read anew: when all
+    is written that stays, and before the erasure is finished, so that one which is interrupted here is gone on with.
+
     The state is read before anything is deleted, and before it is called finished: a database that is being migrated
     may have its facts where nobody looks for them, and then this ends.
     """
@@ -57,6 +61,7 @@ def erase_steps(org_id: str, at_ms: int) -> Steps[None]:
         state = yield ReadState()
         closing = state.closing_ms // MS_PER_SECOND
         yield from rebuild_steps(earliest, closing, org_id, since_ms=floor_ms)
+    yield WriteResync(org_id)
     yield ReadState()
     yield FinishErasure(org_id, announcement)
 

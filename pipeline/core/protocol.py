@@ -9,7 +9,7 @@ in ``tests/sim`` interleaves these very functions with crashes, zombies and each
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
-from pipeline.core.computing import compute_steps, spans, upward_steps
+from pipeline.core.computing import compute_steps, read_state_steps, spans, upward_steps
 from pipeline.core.effects import (
     CloseBuckets,
     CountStaged,
@@ -121,7 +121,7 @@ def _recompute_staged(batch: str, keys: LateKeys) -> Steps[None]:
     one of the new one that another writer computed without these facts. What was there before the generation rose is
     seen by all who carry the new one.
     """
-    state: State = yield ReadState()
+    state = yield from read_state_steps()
     before = None
     while before != state.generation:
         before = state.generation
@@ -129,7 +129,7 @@ def _recompute_staged(batch: str, keys: LateKeys) -> Steps[None]:
             for start, end in late_spans(grain, keys):
                 yield from compute_steps(RecomputeLate(grain, batch, start, end, state.closing_ms, before))
             yield Synchronise()
-            state = yield ReadState()
+            state = yield from read_state_steps()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def roll_steps(listed: Set[str], existing: Mapping[str, Set[Place]]) -> Steps[Ro
     topics, watermarks = marks.topics(listed), marks.watermarks
     expected = sorted(marks.holders(topics, existing))
     target = frontier(watermarks, expected)
-    state: State = yield ReadState()
+    state = yield from read_state_steps()
     if not topics <= existing.keys():
         return Rolled(state.as_of_ms, topics, more=True)
     if target is None or target <= state.as_of_ms:
@@ -260,7 +260,7 @@ def rebuild_steps(start: int, end: int, org_id: str = "", *, since_ms: int | Non
     ``since_ms`` takes the place of the floor of facts: of a moment ago, from which on rows were deleted.
     """
     yield Synchronise()
-    state: State = yield ReadState()
+    state = yield from read_state_steps()
     highest: int = yield ReadHighestGeneration()
     yield RaiseState(State(generation=next_generation(state.generation, highest)))
     yield Synchronise()

@@ -87,8 +87,10 @@ def test_what_came_after_the_backup_is_read_again_and_every_number_is_right(syst
     check_everything(system, ledger, begun)
     assert worker.end() == 0
 
+    lost = datetime.now(UTC)
     lose_clickhouse(system, "second")
     restore(system.database, settings, "first", where, print)
+    assert resynced(system) > lost, "copies have numbers that are newer than the backup's"
     restored = system.query("SELECT count() FROM facts FINAL")[0][0]
     assert 0 < restored < len(ledger.events), "the backup must be older than the end"
     with pytest.raises(Refused, match="already"):
@@ -109,14 +111,22 @@ def test_what_came_after_the_backup_is_read_again_and_every_number_is_right(syst
     admin = system.broker.admin()  # must outlive the futures
     for future in admin.delete_records(ends).values():
         future.result(30)
+    lost = datetime.now(UTC)
     lose_clickhouse(system, "third")
     restore(system.database, settings, "second", where, print, facts_only=True)
     migrate(system.database, 35, 90)
+    assert resynced(system) > lost
     assert system.query("SELECT count() FROM rollup_minute") == [(0,)]
     worker = system.start_worker("facts-only")
     system.wait_for_as_of(int(datetime.strptime(as_of, FORMAT).replace(tzinfo=UTC).timestamp() * 1000), 60)
     check_tables(system, ledger, as_of)
     assert worker.end() == 0
+
+
+def resynced(system: System) -> datetime:
+    """Since when all copies are to be read anew."""
+    (milliseconds,) = system.query("SELECT toUnixTimestamp64Milli(max(at)) FROM resyncs WHERE org_id = ''")[0]
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def wait_until_recomputed(system: System) -> None:

@@ -10,6 +10,8 @@ from pipeline.core.progress import Progress, Started
 from pipeline.core.protocol import flush_steps, progress_steps, rebuild_steps, recompute_steps, roll_steps, start_steps
 from pipeline.core.start import Offsets, Start, choose_start
 from pipeline.core.watermark import partition_watermark
+from schemas.grain import Grain
+from tests.sim.copies import Copy
 from tests.sim.log import START, STEP, STEPS, Log, milliseconds
 from tests.sim.stage import CLOCK_SECONDS, EPOCH, RULES, Desk, Flaw, Moves, Stage, read_erasures
 from tests.support.places import P0, TOPIC
@@ -26,6 +28,7 @@ class Actors(Stage):
         self.committed = dict.fromkeys(self.log.partitions)
         self.owner = dict.fromkeys(self.log.partitions, 0)
         self.partitions = [P0]
+        self.copies = [Copy(org, grain) for org in "ab" for grain in Grain]
 
     def worker(self, place: Place, mine: int, desk: Desk) -> Moves:
         """The owner of a partition, or its zombie: what flushes and commits."""
@@ -78,6 +81,12 @@ class Actors(Stage):
             yield
             if self.random.random() < 0.01 and self.flaw is not Flaw.ERASE_UNSEEN:
                 yield from self.perform(sweep_steps())
+
+    def reader(self) -> Moves:
+        """A client that keeps copies of everything."""
+        while True:
+            yield from self.random.choice(self.copies).ask(self.store)
+            yield
 
     def replay(self) -> Moves:
         """Everything that is visible of a partition, flushed once more without a claim."""

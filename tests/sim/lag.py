@@ -37,7 +37,7 @@ LAG = 0.5
 """How often a server is asked that lags."""
 TABLES = (
     *("facts", "record_times", "rollups", "staged", "state", "progress", "retired"),
-    *("erasures", "announced", "finished", "ordered_at"),
+    *("erasures", "announced", "finished", "ordered_at", "resyncs"),
 )
 
 

@@ -21,13 +21,18 @@ from tests.sim.log import START, STEP, STEPS, Record, milliseconds
 from tests.sim.stage import Desk, EarlyCommits, Flaw, Moves, RunningSkipped
 from tests.sim.verdict import verdict
 from tests.support.fake_rows import Row
+from tests.support.fake_store import to_the_end
 from tests.support.places import P0, P1
+
+MOVE_MS, FALL_MS = 1000, 2 * STEP // timedelta(milliseconds=1)
+"""Each move takes a second; rarely ClickHouse's clock falls by so much."""
 
 
 class Role(StrEnum):
     """An actor that has no partition."""
 
     ROLLER = "roller"
+    READER = "reader"
     OPERATOR = "operator"
 
 
@@ -52,6 +57,7 @@ class World(Actors):
         self.has_operators = seed % 2 == 1  # in every other world, since what they do mends what others break
         self.cast: Cast[Place | Role] = Cast(self.random, to_crash_at)
         self.cast.add(Role.ROLLER, 0, self.roller(), self.roller())
+        self.cast.add(Role.READER, 0, self.reader())
         self.hire(P0)
 
     # -- who comes ----------------------------------------------------------------------------------------------
@@ -94,10 +100,13 @@ class World(Actors):
         """One random thing happens."""
         pick = self.random
         dice = pick.random()
+        self._pass(MOVE_MS)
+        if pick.random() < 0.002:
+            self.now_ms -= FALL_MS
         if pick.random() < 0.02:
             pick.choice(self.servers).catch_up()
         if dice < 0.05:
-            self.now_ms = min(milliseconds(START + STEP * (STEPS + 1)), self.now_ms + STEP // timedelta(milliseconds=1))
+            self._pass(STEP // timedelta(milliseconds=1))
         elif dice < 0.12:
             self._publish(pick.choice(list(self.log.partitions)))
         elif dice < 0.13:
@@ -115,6 +124,10 @@ class World(Actors):
         else:
             self._step(self.cast.choose()[2])
         self._watch()
+
+    def _pass(self, ms: int) -> None:
+        """Time passes."""
+        self.now_ms = min(milliseconds(START + STEP * (STEPS + 1)), self.now_ms + ms)
 
     def _step(self, moves: Moves) -> None:
         """One step of an actor; now and then it runs ahead while all others stand still."""
@@ -165,7 +178,7 @@ class World(Actors):
         if whose is Role.OPERATOR:
             self._interrupted(mine)
         elif isinstance(whose, Role):
-            self.cast.add(whose, 0, self.roller())
+            self.cast.add(whose, 0, self.reader() if whose is Role.READER else self.roller())
         elif mine == self.owner[whose]:
             self.hire(whose)
 
@@ -190,6 +203,8 @@ class World(Actors):
                 break
         while self.strays:
             self.stray()
+        for copy in self.copies:
+            to_the_end(copy.ask(self.store))
 
     def is_done(self) -> bool:
         """Whether everything is committed and closed, and nothing was left in the middle."""
@@ -220,4 +235,5 @@ def verdict_of(world: World) -> str | None:
         return f"unfinished: {world.committed} committed, as_of {world.store.state.as_of_ms}"
     erasures = world.store.erasures
     truth = [fact for fact in world.log.truth.values() if fact[6] > erasures.get(fact[0], 0)]
-    return verdict(truth, world.log.broken, world.store)
+    wrong = [problem for copy in world.copies if (problem := copy.problem(world.store))]
+    return verdict(truth, world.log.broken, world.store) or next(iter(wrong), None)

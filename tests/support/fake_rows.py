@@ -24,6 +24,9 @@ class Row:
     version: Version
     facts: frozenset[Fact]
     computed_at: int = 0
+    """Ticks at the beginning of its statement, by which deletions tell it from others."""
+    began_ms: int = 0
+    """The same by the store's clock, by which readers know what has changed."""
 
     @property
     def generation(self) -> int:

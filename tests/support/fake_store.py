@@ -34,6 +34,7 @@ from pipeline.core.effects import (
     State,
     Synchronise,
     UnderWay,
+    WriteResync,
 )
 from pipeline.core.generation import counted, stamp
 from pipeline.core.late_keys import NO_KEYS, LateKeys
@@ -75,6 +76,8 @@ class FakeStore(FakeProgress):
     record_times: dict[Identity, int] = field(default_factory=dict)
     under_way: set[str] = field(default_factory=set)
     staged: dict[str, LateKeys] = field(default_factory=dict)
+    resyncs: dict[str, int] = field(default_factory=dict)
+    """By organization, '' for all: epoch milliseconds."""
     last_wins: bool = False
     content_ignored: bool = False
     bare_generation: bool = False
@@ -168,6 +171,9 @@ class FakeStore(FakeProgress):
                 late = {(org, grain.floor(minute * Grain.MINUTE.seconds)) for minute, org in keys}
                 wanted = [(org, b) for org, b in late if start <= b < end and grain.is_closed(b, closing_ms)]
                 yield from self._compute(grain, wanted, generation)
+            case WriteResync(org_id):
+                newest = max(self.clock_ms(), self.state.as_of_ms)
+                self.resyncs[org_id] = max(newest, self.resyncs.get(org_id, 0))
             case Synchronise() | LogClosing():
                 pass
         return None
@@ -225,19 +231,20 @@ class FakeStore(FakeProgress):
     ) -> Generator[None, None, None]:
         """One INSERT SELECT: everything is read first, then rows become visible one by one."""
         with self._statement():
-            began = self._tick()
-            nothing = Row((stamp(generation), 0, 0), frozenset(), began) if empty_rows else None
-            rows = [(key, self._row(grain, key, generation, began) or nothing) for key in sorted(wanted)]
+            began, began_ms = self._tick(), self.clock_ms()
+            nothing = Row((stamp(generation), 0, 0), frozenset()) if empty_rows else None
+            rows = [(key, self._row(grain, key, generation) or nothing) for key in sorted(wanted)]
             yield
             for key, row in rows:
                 if row is None:
                     continue
+                row = replace(row, computed_at=began, began_ms=began_ms)
                 old = self.rollups[grain].get(key)
                 if old is None or self.last_wins or row.version >= old.version:
                     self.rollups[grain][key] = row
                 yield
 
-    def _row(self, grain: Grain, key: tuple[str, int], generation: int, began: int) -> Row | None:
+    def _row(self, grain: Grain, key: tuple[str, int], generation: int) -> Row | None:
         """What is computed of a bucket, or None where there is nothing to compute it from."""
         org, bucket = key
         current_below = 0
@@ -253,4 +260,4 @@ class FakeStore(FakeProgress):
             if not self.bare_generation:
                 current_below = sum(counted(r.version[0], generation) for r in finer)
         ranks = 0 if self.content_ignored else sum(map(rank_of, facts))
-        return Row((stamp(generation, current_below), len(facts), ranks), facts, began)
+        return Row((stamp(generation, current_below), len(facts), ranks), facts)

@@ -38,6 +38,7 @@ BY_NUMBER = {
     "pipeline/peer.py: dict[int, int]": "by the number of a question",
     "deploy/migrations/apply.py: dict[tuple[int, int], tuple[str, str]]": "by migration and statement",
     "tests/sim/world.py: dict[int, Order]": "by the number of an order",
+    "tests/sim/copies.py: dict[int, frozenset[Fact]]": "by the start of a bucket",
 }
 """What is kept by numbers that are no partitions, with the numbers' meaning."""
 WITHOUT_TOPIC: dict[str, str] = {}

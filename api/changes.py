@@ -1,0 +1,63 @@
+"""Buckets that have changed since a client last asked, so that it can keep a copy up to date. Pure.
+
+A client asks with ``updated_since``, and next time with the ``next_updated_since`` of the answer. Of the buckets that
+have a number, those are listed whose number it may not have::
+
+    window  ├──────────────────────────────┼──────────────┤ as_of
+             a bucket here is listed if its  every bucket
+             row was computed since          is listed
+                                           since
+
+``since`` lies MARGIN_SECONDS before what was asked for. A row has the time at which its statement *began*: it is seen
+only when that ends, on a cluster when a quorum has it, and servers' clocks differ. The longest insert takes
+LONGEST_INSERT_SECONDS, and one that took longer is repeated (``pipeline/clickhouse/store.py``); the rest is for clocks.
+
+What changes without a row being written is told by a *resync*: an erasure, a restored backup, a clock that fell. From
+then on every bucket is listed.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from schemas.grain import MS_PER_SECOND, Grain
+
+MARGIN_SECONDS = 600
+
+
+class Pinned(msgspec.Struct, frozen=True):
+    """Instants that the first page of a question saw and all pages keep to, in epoch seconds.
+
+    ``resynced_at`` is the newest resync, 0 before the first. ``next_updated_since`` is what to ask with next time, None
+    before the first watermark.
+    """
+
+    resynced_at: int
+    next_updated_since: int | None
+
+
+def pinned(as_of_ms: int, now_ms: int, resynced_ms: int) -> Pinned:
+    """Pin three instants that were read in one statement, before any number was."""
+    following = min(as_of_ms, now_ms) // MS_PER_SECOND if as_of_ms else None
+    return Pinned(resynced_ms // MS_PER_SECOND, following)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The rule by which buckets are listed, in epoch seconds: those whose row was computed at or after ``since``, and
+    all that start at or after ``whole_from``, with or without a row."""
+
+    since: int
+    whole_from: int
+
+    def lists(self, start: int, computed_at: int | None) -> bool:
+        """Whether a bucket with a number is listed; ``computed_at`` is that of its row, None where it has none."""
+        return start >= self.whole_from or (computed_at is not None and computed_at >= self.since)
+
+
+def listing(grain: Grain, first: int, updated_since: int, resynced_at: int) -> Listing:
+    """The rule of a question about buckets from ``first`` on."""
+    since = updated_since - MARGIN_SECONDS
+    if resynced_at >= since:
+        return Listing(since, first)
+    return Listing(since, grain.floor(since))  # the first that ends after it
