@@ -1,5 +1,7 @@
 """The meaning of an answer: buckets, exact numbers, and null for what is not aggregated yet. Pure.
 
+An answer about what has changed has the buckets that are listed, each with the time its number was computed.
+
 The structs are the shape of a JSON answer: they are what is written, and the published schema is made from them.
 """
 
@@ -55,12 +57,29 @@ class GroupedBucket(Shape, frozen=True):
     groups: list[Group] | None
 
 
+UpdatedAt = Annotated[
+    Time | None,
+    msgspec.Meta(description="When the number was computed; null where there never was anything to compute it from."),
+]
+
+
+class ChangedBucket(Bucket, frozen=True):
+    updated_at: UpdatedAt
+
+
+class ChangedGroupedBucket(GroupedBucket, frozen=True):
+    updated_at: UpdatedAt
+
+
+BUCKETS = (Bucket, GroupedBucket, ChangedBucket, ChangedGroupedBucket)
+
+
 BucketList = Annotated[
     list[Any],  # all of one kind, but msgspec has no unions of structs without tags
     msgspec.Meta(
-        description="Ascending, half-open, without holes. null is not aggregated yet, 0 and [] are known. A group that "
-        "is missing among groups is 0.",
-        extra_json_schema={"items": {"oneOf": [{"$ref": REF.format(name=n)} for n in ("Bucket", "GroupedBucket")]}},
+        description="Ascending, half-open, without holes, except where updated_since lists some alone. null is not "
+        "aggregated yet, 0 and [] are known. A group that is missing among groups is 0.",
+        extra_json_schema={"items": {"oneOf": [{"$ref": REF.format(name=kind.__name__)} for kind in BUCKETS]}},
     ),
 ]
 
@@ -85,12 +104,29 @@ class Meta(Shape, frozen=True):
     as_of: Annotated[Time | None, msgspec.Meta(description="How far aggregation has come.")]
     limit: int
     next_cursor: str | None
+    next_updated_since: Annotated[
+        Time | msgspec.UnsetType | None,
+        msgspec.Meta(
+            description="Only with updated_since: what to ask with next time, once all pages are read. null before "
+            "anything is aggregated: ask with the same again."
+        ),
+    ] = msgspec.UNSET
 
 
 class Metrics(Shape, frozen=True):
     success: Annotated[bool, msgspec.Meta(extra_json_schema={"const": True})]
     data: Data
     meta: Meta
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What an answer about what has changed has besides, in epoch seconds: the buckets that are listed, when their rows
+    were computed, and what to ask with next time."""
+
+    starts: Sequence[int]
+    computed_at: Mapping[int, int]
+    next_updated_since: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +140,21 @@ class Answer:
     as_of: int | None
     limit: int
     next_cursor: str | None
+    changed: Changed | None = None
 
     @property
     def is_grouped(self) -> bool:
         return self.question.group_by is not None
 
     def buckets(self) -> list[Any]:
-        """The page's buckets."""
-        return buckets(self.page, self.rows, self.as_of, grouped=self.is_grouped)
+        """The page's buckets, or those of them that are listed."""
+        if self.changed is None:
+            return buckets(self.page, self.rows, self.as_of, grouped=self.is_grouped)
+        return changed_buckets(self.changed, self.rows, grouped=self.is_grouped)
+
+    @property
+    def bucket_count(self) -> int:
+        return self.page.count if self.changed is None else len(self.changed.starts)
 
     def prior_buckets(self) -> list[Any] | None:
         """The buckets of the prior period, index by index beside the page's; None where not asked for."""
@@ -133,7 +176,8 @@ class Answer:
 
     def meta(self) -> Meta:
         """The ``meta`` of a JSON answer."""
-        return Meta(None if self.as_of is None else second(self.as_of), self.limit, self.next_cursor)
+        following = msgspec.UNSET if self.changed is None else instant(self.changed.next_updated_since)
+        return Meta(instant(self.as_of), self.limit, self.next_cursor, following)
 
     def _comparison(self) -> Comparison | msgspec.UnsetType:
         prior, before = self.prior_buckets(), self.question.window.before()
@@ -145,6 +189,11 @@ class Answer:
 def as_of_seconds(as_of_ms: int) -> int | None:
     """``as_of`` cut to whole seconds; None before the first watermark."""
     return as_of_ms // MS_PER_SECOND if as_of_ms else None
+
+
+def instant(seconds: int | None) -> str | None:
+    """An instant as text; None stays None."""
+    return None if seconds is None else second(seconds)
 
 
 def number(value: Value) -> msgspec.Raw:
@@ -174,4 +223,17 @@ def buckets(window: Window, rows: Rows, as_of: int | None, *, grouped: bool) -> 
             answer.append(GroupedBucket(second(start), _groups(row or ()) if start <= known_until else None))
         else:
             answer.append(Bucket(second(start), number(row or 0) if start <= known_until else None))
+    return answer
+
+
+def changed_buckets(changed: Changed, rows: Rows, *, grouped: bool) -> list[Any]:
+    """The buckets that are listed, as ChangedBuckets or ChangedGroupedBuckets. All have a number."""
+    answer: list[ChangedBucket | ChangedGroupedBucket] = []
+    for start in changed.starts:
+        row: Any = rows.get(start)
+        updated_at = instant(changed.computed_at.get(start))
+        if grouped:
+            answer.append(ChangedGroupedBucket(second(start), _groups(row or ()), updated_at))
+        else:
+            answer.append(ChangedBucket(second(start), number(row or 0), updated_at))
     return answer

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from api import cursor
+from api.changes import Pinned
 from api.cursor import Cursor
 from api.negotiate import accepts_gzip, media_type
 from api.params import Query
@@ -25,6 +26,8 @@ class CacheKey(msgspec.Struct, frozen=True):
     limit: int
     media_type: str
     is_gzipped: bool
+    pinned: Pinned | None = None
+    """By a cursor, of a question about what has changed."""
 
 
 def decide(
@@ -37,7 +40,7 @@ def decide(
     """
     start = _start(query, org_id, tier, cursor_secret, now)
     kind, is_gzipped = media_type(headers.get("accept", "")), accepts_gzip(headers.get("accept-encoding", ""))
-    return CacheKey(org_id, start.question, start.position, query.limit, kind, is_gzipped)
+    return CacheKey(org_id, start.question, start.position, query.limit, kind, is_gzipped, start.pinned)
 
 
 def _start(query: Query, org_id: str, tier: Tier, cursor_secret: bytes, now: Instant) -> Cursor:

@@ -15,7 +15,7 @@ from api.errors import ApiError, MethodNotAllowed, respond
 from api.negotiate import is_not_modified
 from api.params import parse_query
 from api.reader import Reader
-from api.reading import fit_page, read_page
+from api.reading import begin
 from api.render import render
 from api.slots import Slots
 from api.threads import Threads
@@ -86,9 +86,10 @@ class MessageMetrics:
 
     def _read(self, key: CacheKey) -> CachedAnswer:
         with self._queries.taken(key.org_id), metrics.IN_FLIGHT.track_inprogress():
-            page, cells = fit_page(self._reader, key, self._page_cells)
+            reading = begin(self._reader, key)
+            page, cells = reading.fit(self._page_cells)
             with self._cells.taken("all", cells):  # before it is read, until it is bytes
-                return write(read_page(self._reader, key, page), key)
+                return write(reading.read(page), key)
 
 
 def write(answer: Answer, key: CacheKey) -> CachedAnswer:
@@ -101,14 +102,16 @@ def write(answer: Answer, key: CacheKey) -> CachedAnswer:
     raw = Response(body, media_type=key.media_type, headers=headers).raw_headers
     about: RawHeaders = tuple(header for header in raw if header[0] not in CONTENT_HEADERS)
     content: RawHeaders = tuple(header for header in raw if header[0] in CONTENT_HEADERS)
-    return CachedAnswer(body, about, content, etag, answer.page.count, answer.as_of)
+    return CachedAnswer(body, about, content, etag, answer.bucket_count, answer.as_of)
 
 
 def _page_headers(answer: Answer) -> dict[str, str]:
-    """`as_of` and `next_cursor` as headers, for CSV and NDJSON, whose bodies have no envelope."""
+    """The fields of `meta` as headers, for CSV and NDJSON, whose bodies have no envelope."""
     headers = {}
     if answer.as_of is not None:
         headers["X-As-Of"] = second(answer.as_of)
     if answer.next_cursor is not None:
         headers["X-Next-Cursor"] = answer.next_cursor
+    if answer.changed is not None and answer.changed.next_updated_since is not None:
+        headers["X-Next-Updated-Since"] = second(answer.changed.next_updated_since)
     return headers

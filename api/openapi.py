@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from api.answer import REF, Answer, Bucket, GroupedBucket, Groups, Metrics
+from api.answer import BUCKETS, REF, Answer, Changed, Groups, Metrics
 from api.errors import (
     ApiError,
     BadRequest,
@@ -28,7 +28,7 @@ from api.errors import (
 from api.negotiate import CSV, JSON, NDJSON
 from api.params import COMPARISONS, DEFAULT_LIMIT, ENDPOINT, GROUPS, MAX_LIMIT, URL_TIME_RULE, Metric
 from api.render import render
-from api.window import MAX_BUCKETS, PAGE_CELLS, Question, Window
+from api.window import MAX_BUCKETS, MAX_COPIED_BUCKETS, PAGE_CELLS, Question, Window
 from schemas.grain import Grain
 
 EXAMPLE_START = 1_777_939_200  # 2026-05-05T00:00:00Z
@@ -72,9 +72,16 @@ PARAMETERS: tuple[Mapping[str, Any], ...] = (
         "schema": {"type": "string", "enum": list(COMPARISONS)},
     },
     {
+        "name": "updated_since",
+        "description": "Lists only the buckets whose number was computed or corrected since, and perhaps some more, "
+        "each with `updated_at`: what a copy has to replace, groups included. Send `meta.next_updated_since` of the "
+        f"last answer, 2000-01-01T00:00:00Z at first. It {URL_TIME_RULE}. Requires `from`; not with `compare_to`.",
+        "schema": INSTANT,
+    },
+    {
         "name": "limit",
-        "description": "At most so many buckets a page. One with `group_by` ends before its groups, of both sides of a "
-        f"comparison, are more than {PAGE_CELLS}.",
+        "description": "At most so many buckets a page, with `updated_since` so many that are listed. One with "
+        f"`group_by` ends before its groups, of both sides of a comparison, are more than {PAGE_CELLS}.",
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
     },
     {
@@ -96,6 +103,10 @@ OK_HEADERS: Mapping[str, Any] = {
     "X-As-Of": {"description": "meta.as_of, absent before the first watermark.", "schema": INSTANT},
     "X-Granularities": {"description": "What this key's plan tier may ask for.", "schema": {"type": "string"}},
     "X-Next-Cursor": {"description": "meta.next_cursor, absent on the last page.", "schema": {"type": "string"}},
+    "X-Next-Updated-Since": {
+        "description": "meta.next_updated_since: only with updated_since, and absent before the first watermark.",
+        "schema": INSTANT,
+    },
 }
 ERRORS: tuple[tuple[str, ApiError], ...] = (
     ("unauthorized", Unauthorized()),
@@ -115,7 +126,7 @@ ERRORS: tuple[tuple[str, ApiError], ...] = (
 
 
 def _schemas() -> dict[str, Any]:
-    _, schemas = msgspec.json.schema_components([Metrics, Bucket, GroupedBucket, Error], ref_template=REF)
+    _, schemas = msgspec.json.schema_components([Metrics, *BUCKETS, Error], ref_template=REF)
     schemas["Problem"]["properties"]["code"]["enum"] = sorted({e.code for _, e in ERRORS} | {BadRequest.code})
     return schemas
 
@@ -134,6 +145,9 @@ def _examples() -> dict[str, Any]:
         "groups": Answer(Question(Metric.FAILED, window, "error_code", None), window, groups, None, as_of, 1000, None),
         "comparison": Answer(Question(Metric.SENT, window, None, "prior_period"), window, {}, {}, as_of, 1000, None),
     }
+    since = Question(Metric.SENT, window, None, None, as_of)
+    changed = Changed([first], {first: as_of + 9}, as_of + 61)
+    made["changes"] = Answer(since, window, {first: 7}, None, as_of + 61, 1000, None, changed)
     return {name: {"value": msgspec.json.decode(render(answer, JSON)[0])} for name, answer in made.items()}
 
 
@@ -168,7 +182,8 @@ def openapi() -> dict[str, Any]:
         "operationId": "getMessageMetrics",
         "summary": "Counts and costs of messages",
         "description": "Per UTC minute, hour or day. Everything below as_of has a number, which late events may "
-        f"correct; everything else is null. At most {MAX_BUCKETS} buckets a window.",
+        f"correct; everything else is null. At most {MAX_BUCKETS} buckets a window, {MAX_COPIED_BUCKETS} with "
+        "updated_since.",
         "parameters": [{**p, "in": "query"} for p in PARAMETERS]
         + [{"name": "If-None-Match", "in": "header", "schema": {"type": "string"}}],
         "responses": {

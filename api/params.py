@@ -41,6 +41,7 @@ class Query:
     granularity: Grain | None
     group_by: str | None
     compare_to: str | None
+    updated_since: Instant | None
     cursor: str | None
     limit: int
 
@@ -72,6 +73,7 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
     "granularity": _one_of(Grain, tuple(Grain)),
     "group_by": _one_of(str, GROUPS),
     "compare_to": _one_of(str, COMPARISONS),
+    "updated_since": _instant,
     "cursor": str,
     "limit": _limit,
 }
@@ -101,6 +103,7 @@ def _query(values: Mapping[str, Any], found: Mapping[str, str], now: Instant) ->
         granularity=values.get("granularity"),
         group_by=values.get("group_by"),
         compare_to=values.get("compare_to"),
+        updated_since=values.get("updated_since"),
         cursor=values.get("cursor"),
         limit=values.get("limit", DEFAULT_LIMIT),
     )
@@ -133,6 +136,11 @@ def _check_together(values: Mapping[str, Any], problems: dict[str, str], now: In
         until = now
     if since is not None and until is not None and since >= until:
         problems["from"] = "must be before `to`" + ("" if "to" in values else ", which is now unless sent")
+    if "updated_since" in values:
+        if since is None and not has_cursor and "from" not in problems:
+            problems["from"] = "is required with `updated_since`: the start of your copy"
+        if "compare_to" in values:
+            problems["updated_since"] = "cannot be sent with `compare_to`; keep a copy of both periods"
 
 
 def _parse_one(name: str, text: str, values: dict[str, Any], problems: dict[str, str]) -> None:

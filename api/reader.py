@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.answer import Groups, Rows, Value
+from api.changes import Listing
 from api.errors import Unavailable
 from api.known_keys import KeyHashes
 from api.params import Metric
@@ -95,6 +96,11 @@ class Reader:
         (as_of_ms,) = self._row("as_of")
         return int(as_of_ms)
 
+    def moment(self, org_id: str) -> tuple[int, int, int]:
+        """`as_of`, ClickHouse's now and the newest resync of an organization, in epoch milliseconds; 0 for none."""
+        as_of_ms, now_ms, resynced_ms = self._row("moment", org_id=org_id)
+        return int(as_of_ms), int(now_ms), int(resynced_ms)
+
     def cursor_secret(self) -> bytes:
         """The secret that signs cursors, made by `migrate` and never changed. Raises Unavailable without one."""
         if self._secret is None:
@@ -111,14 +117,33 @@ class Reader:
         if group_by is None:
             (totals,) = self._row("totals", metric=metric.value, **where)
             return dict(totals)
-        (groups,) = self._row("groups", keys=f"groups.{group_by}", values=f"groups.{metric.value}", **where)
+        (groups,) = self._row("groups", **_columns(metric, group_by), **where)
         return _by_bucket(groups)
 
     def cells(self, org_id: str, metric: Metric, window: Window, group_by: str) -> Mapping[int, int]:
         """Per bucket start how many groups ``values`` has there, also those that add up to 0, which an answer leaves
         out; a bucket without a row is missing."""
-        keys, values = f"groups.{group_by}", f"groups.{metric.value}"
-        (counts,) = self._row("cells", keys=keys, values=values, **_where(org_id, window))
+        (counts,) = self._row("cells", **_columns(metric, group_by), **_where(org_id, window))
+        return dict(counts)
+
+    def changed(
+        self, org_id: str, metric: Metric, window: Window, group_by: str | None, rule: Listing, limit: int
+    ) -> tuple[Rows, Mapping[int, int]]:
+        """The first ``limit`` of the rows that ``rule`` lists: as ``values`` has them, and when they were computed."""
+        where = _where(org_id, window) | _listed(rule, limit)
+        if group_by is None:
+            (totals,) = self._row("changed_totals", metric=metric.value, **where)
+            return {start: value for start, _, value in totals}, {start: updated for start, updated, _ in totals}
+        (groups,) = self._row("changed_groups", **_columns(metric, group_by), **where)
+        rows = _by_bucket([(start, key, value) for start, _, key, value in groups])
+        return rows, {start: updated for start, updated, *_ in groups}
+
+    def changed_cells(
+        self, org_id: str, metric: Metric, window: Window, group_by: str, rule: Listing, limit: int
+    ) -> Mapping[int, int]:
+        """``cells`` of the first ``limit`` of the rows that ``rule`` lists."""
+        where = _where(org_id, window) | _listed(rule, limit)
+        (counts,) = self._row("changed_cells", **_columns(metric, group_by), **where)
         return dict(counts)
 
 
@@ -129,6 +154,16 @@ class _ForeignAnswer(Exception):
 def _where(org_id: str, window: Window) -> dict[str, Any]:
     """The parameters that choose an organization's buckets."""
     return {"org_id": org_id, "table": rollup_table(window.grain), "start": window.start, "end": window.end}
+
+
+def _columns(metric: Metric, group_by: str) -> dict[str, str]:
+    """The parameters that choose the columns of groups."""
+    return {"keys": f"groups.{group_by}", "values": f"groups.{metric.value}"}
+
+
+def _listed(rule: Listing, limit: int) -> dict[str, int]:
+    """The parameters that choose the rows that are listed."""
+    return {"since": rule.since, "whole_from": rule.whole_from, "limit": limit}
 
 
 def _by_bucket(rows: Sequence[Sequence[Any]]) -> dict[int, Groups]:

@@ -34,12 +34,13 @@ def _ndjson(answer: Answer) -> tuple[bytes, bytes]:
 def _csv(answer: Answer) -> tuple[bytes, bytes]:
     out = io.StringIO()
     writer = csv.writer(out)
-    compared = ["prior_value"] if answer.prior is not None else []
-    writer.writerow(["bucket_start", *(["key"] if answer.is_grouped else []), "value", *compared])
-    priors: Sequence[Any] = answer.prior_buckets() or [None] * answer.page.count
+    more = ["prior_value"] if answer.prior is not None else ["updated_at"] if answer.changed is not None else []
+    writer.writerow(["bucket_start", *(["key"] if answer.is_grouped else []), "value", *more])
+    priors: Sequence[Any] = answer.prior_buckets() or [None] * answer.bucket_count
     lines: Callable[[Any, Any], Iterator[list[str]]] = _grouped_lines if answer.is_grouped else _plain_lines
     for bucket, prior in zip(answer.buckets(), priors, strict=True):
-        writer.writerows(lines(bucket, prior))
+        updated = [bucket.updated_at or ""] if answer.changed is not None else []
+        writer.writerows([*line, *updated] for line in lines(bucket, prior))
     body = out.getvalue().encode()
     return body, body
 
@@ -71,10 +72,13 @@ RENDERERS: Mapping[str, Callable[[Answer], tuple[bytes, bytes]]] = {JSON: _json,
 
 
 def render(answer: Answer, media_type: str) -> tuple[bytes, str]:
-    """Body and weak ETag. The tag covers question, numbers and cursor, but not ``as_of``, which moves every second."""
+    """Body and weak ETag. The tag covers question, numbers and cursor, but neither ``as_of`` nor
+    ``next_updated_since``, which move every second."""
     body, content = RENDERERS[media_type](answer)
     question, window = answer.question, answer.question.window
     asked = [question.metric, window.grain, window.start, window.end, question.group_by, question.compare_to]
+    if question.updated_since is not None:
+        asked.append(question.updated_since)
     identity = msgspec.json.encode([media_type, *asked, answer.page.start, answer.limit])
     cursor = (answer.next_cursor or "").encode()
     digest = hashlib.sha256()

@@ -4,6 +4,7 @@ import pytest
 
 from api import cursor
 from api.cache_key import CacheKey, decide
+from api.changes import Pinned
 from api.cursor import Cursor
 from api.errors import GranularityNotAvailable, InvalidInput
 from api.negotiate import CSV, JSON
@@ -33,6 +34,15 @@ def test_the_same_question_in_other_words_has_the_same_key() -> None:
 def test_another_answer_has_another_key() -> None:
     others = [key(HOURS, "b"), key(HOURS + "&limit=7"), key(HOURS, accept=CSV), key(HOURS, accept_encoding="gzip")]
     assert len({key(HOURS), *others}) == 5
+
+
+def test_what_is_asked_since_and_what_its_first_page_saw_are_part_of_the_key() -> None:
+    """Answers are reused by it: a copy must not be given what changed since another instant."""
+    since = [key(f"{HOURS}&updated_since=2026-05-05T00:00:0{second}Z") for second in "0011"]
+    assert len({key(HOURS), *since}) == 3
+    question = since[0].question
+    texts = [cursor.encode(Cursor(question, question.window.start, Pinned(n, 7)), "a", SECRET) for n in (0, 1)]
+    assert len({since[0], *(key(f"cursor={text}") for text in texts)}) == 3
 
 
 def test_a_cursor_leads_to_the_key_of_its_page() -> None:

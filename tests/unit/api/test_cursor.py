@@ -2,11 +2,13 @@
 
 import base64
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api import cursor
+from api.changes import Pinned
 from api.cursor import Cursor
 from api.errors import InvalidInput
 from api.params import Metric, parse_query
@@ -27,6 +29,22 @@ def test_a_cursor_round_trips(window: Window, metric: Metric, group_by: str | No
     assert cursor.decode(cursor.encode(made, org, SECRET), org, SECRET) == made
 
 
+@given(windows(), st.integers(0, 2**40), st.none() | st.integers(0, 2**40), st.integers(-(2**40), 2**40))
+def test_a_cursor_of_what_has_changed_round_trips(
+    window: Window, resynced_at: int, following: int | None, since: int
+) -> None:
+    question = Question(Metric.SENT, window, "channel", None, since)
+    made = Cursor(question, window.start, Pinned(resynced_at, following))
+    assert cursor.decode(cursor.encode(made, "org", SECRET), "org", SECRET) == made
+
+
+def test_a_cursor_of_all_buckets_is_as_it_was_before_there_were_others() -> None:
+    """Processes of the version before run beside this one while it is deployed, and answer its clients' next pages."""
+    text = cursor.encode(Cursor(QUESTION, 3_600_000), "org", SECRET)
+    body = b'[1,"org","sent","hour",3600000,7200000,null,"prior_period",3600000]'
+    assert base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))[cursor.SIGNATURE_BYTES :] == body
+
+
 def test_any_altered_character_of_a_cursor_is_noticed() -> None:
     text = cursor.encode(Cursor(QUESTION, 3_600_000), "org", SECRET)
     altered = {text[:i] + c + text[i + 1 :] for i in range(len(text)) for c in "A9_-z" if text[i] != c}
@@ -38,7 +56,7 @@ def test_any_altered_character_of_a_cursor_is_noticed() -> None:
 
 
 def test_a_cursor_of_another_version_is_refused_though_it_is_signed() -> None:
-    body = b'[2,"org","sent",{"grain":"week"}]'
+    body = b'[3,"org","sent",{"grain":"week"}]'
     text = base64.urlsafe_b64encode(cursor._sign(SECRET, body) + body).rstrip(b"=").decode()
     with pytest.raises(InvalidInput):
         cursor.decode(text, "org", SECRET)
@@ -69,6 +87,17 @@ def test_a_parameter_beside_a_cursor_must_agree_with_it(query: str, wrong: str |
         cursor.check_agrees(parsed, QUESTION)
     assert error.value.details is not None
     assert list(error.value.details) == [wrong]
+
+
+def test_what_is_asked_since_must_agree_to_the_second() -> None:
+    pinned = msgspec.structs.replace(QUESTION, compare_to=None, updated_since=1_777_939_200)
+    cursor.check_agrees(parse_query(b"cursor=x&updated_since=2026-05-05T00:00:00.5Z", NOW), pinned)
+    cursor.check_agrees(parse_query(b"cursor=x", NOW), pinned)
+    for query in (b"updated_since=2026-05-05T00:00:01Z", b"compare_to=prior_period"):
+        with pytest.raises(InvalidInput):
+            cursor.check_agrees(parse_query(query + b"&cursor=x", NOW), pinned)
+    with pytest.raises(InvalidInput):
+        cursor.check_agrees(parse_query(b"cursor=x&updated_since=2026-05-05T00:00:00Z", NOW), QUESTION)
 
 
 def test_agreement_is_on_resolved_values() -> None:

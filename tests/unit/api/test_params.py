@@ -33,6 +33,13 @@ def problems(query: str) -> dict[str, str]:
         ("metric=sent&granularity=week", {"granularity"}),
         ("metric=sent&group_by=org", {"group_by"}),
         ("metric=sent&compare_to=last_year", {"compare_to"}),
+        ("metric=sent&updated_since=2000-01-01T00:00:00Z", {"from"}),
+        ("metric=sent&from=2026-05-05T00:00:00Z&updated_since=yesterday", {"updated_since"}),
+        (
+            "metric=sent&from=2026-05-05T00:00:00Z&updated_since=2000-01-01T00:00:00Z&compare_to=prior_period",
+            {"updated_since"},
+        ),
+        ("cursor=x&updated_since=2000-01-01T00:00:00Z&compare_to=prior_period", {"updated_since"}),
         *(
             (f"metric=sent&limit={limit}", {"limit"})
             for limit in ("0", "5001", "-1", "1.0", "1_000", "%D9%A1", "", "1e3")

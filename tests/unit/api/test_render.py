@@ -7,7 +7,7 @@ from decimal import Context, Decimal
 
 import pytest
 
-from api.answer import Answer, Groups, Rows
+from api.answer import Answer, Changed, Groups, Rows
 from api.negotiate import CSV, JSON, NDJSON
 from api.params import Metric
 from api.render import render
@@ -110,6 +110,54 @@ def test_the_text_of_a_cost_is_the_one_that_was_stored(kind: str, grouped: bool,
     body = render(Answer(question, HOURS, *rows, 7200, 1000, None), kind)[0].decode()
     numbers = re.findall(r'"value":([^,}]+)', body) if kind != CSV else body.splitlines()[1].split(",")[-2:]
     assert [number for number in numbers if number not in ("0", "null")] == ([text] * 2 if text != "0" else [])
+
+
+def changed(*stamps: int, since: int = 0, following: int | None = 7200) -> Answer:
+    """Hours that have changed, the first of them empty, computed at these times."""
+    starts = [3600 * n for n in range(len(stamps))]
+    question = Question(Metric.SENT, HOURS, "channel", None, since)
+    rows: dict[int, Groups] = {start: [("sms", 2), ("=1", 0)] for start in starts[1:]}
+    known = {start: at for start, at in zip(starts, stamps, strict=True) if at}
+    return Answer(question, HOURS, rows, None, 7200, 1000, None, Changed(starts, known, following))
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (
+            CSV,
+            [
+                "bucket_start,key,value,updated_at",
+                "1970-01-01T00:00:00Z,,0,",
+                "1970-01-01T01:00:00Z,sms,2,1970-01-01T02:03:20Z",
+            ],
+        ),
+        (
+            NDJSON,
+            [
+                '{"bucket_start":"1970-01-01T00:00:00Z","groups":[],"updated_at":null}',
+                '{"bucket_start":"1970-01-01T01:00:00Z","groups":[{"key":"sms","value":2}],'
+                '"updated_at":"1970-01-01T02:03:20Z"}',
+            ],
+        ),
+    ],
+)
+def test_what_has_changed_says_when(kind: str, expected: list[str]) -> None:
+    assert lines(changed(0, 7400), kind) == expected
+
+
+def test_an_answer_says_what_to_ask_with_next_time_only_where_it_was_asked_since() -> None:
+    metas = [render(answer, JSON)[0].partition(b'"meta":')[2] for answer in (changed(5), changed(5, following=None))]
+    assert [b'"next_updated_since":"1970-01-01T02:00:00Z"' in metas[0], b'"next_updated_since":null' in metas[1]] == [
+        True,
+        True,
+    ]
+    assert b"next_updated_since" not in render(Answer(PLAIN, HOURS, VALUES, None, 7200, 1000, None), JSON)[0]
+
+
+def test_a_tag_covers_what_was_asked_since_and_when_it_was_computed_but_not_what_to_ask_with_next_time() -> None:
+    tags = [render(answer, CSV)[1] for answer in (changed(5), changed(5, following=9), changed(6), changed(5, since=1))]
+    assert (tags[0] == tags[1], len(set(tags))) == (True, 3)
 
 
 def test_a_tag_covers_the_numbers_and_the_page_but_not_as_of() -> None:
