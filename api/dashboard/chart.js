@@ -66,6 +66,7 @@ function readPalette(metric) {
 function showLegend(shown, palette) {
   const entries = seriesOf(shown, palette).map(({ name, colour: tint }) => entry(name, "swatch", tint));
   entries.push(entry("prior period", "swatch dotted", palette.prior));
+  if (shown.corrected.size) entries.push(entry("corrected", "swatch ring"));
   if (pendingRuns(shown.total.buckets).length) entries.push(entry("pending", "swatch hatched"));
   byId("legend").replaceChildren(...entries);
 }

@@ -7,6 +7,7 @@ import { downloadCsv } from "./download.js";
 import { byId, make } from "./elements.js";
 import { hideFreshness, markUnrefreshed, showFreshness } from "./freshness.js";
 import { askForKey, hideKeyForm, startKeyForm } from "./key_form.js";
+import { Memory } from "./memory.js";
 import { RANGES, WIDTHS, usable, windowOf } from "./period.js";
 import { prefillCustom, showSelection, startPickers } from "./pickers.js";
 import { showErrors } from "./ranking.js";
@@ -14,7 +15,7 @@ import { METRICS, readSelection, stored, writeSelection } from "./state.js";
 import { atOneMoment, compare, totalOf } from "./summary.js";
 import { showTable } from "./table.js";
 import { startTheme } from "./theme.js";
-import { METRIC_WORDS, counted, failureWords, span } from "./words.js";
+import { METRIC_WORDS, correctedSentence, counted, failureWords, span } from "./words.js";
 
 const REFRESH_MS = 10_000;
 const MANY_BUCKETS = 2_000; // beyond this the server is asked less often
@@ -24,7 +25,7 @@ const COARSEST_FIRST = ["day", "hour", "minute"];
 const KEY_FAILURES = ["UNAUTHORIZED", "FORBIDDEN"];
 
 let selection = readSelection(location.hash);
-let session = null; // {client, granularities, skew}: what is known once a key has been accepted
+let session = null; // {client, memory, granularities, skew}: what is known once a key has been accepted
 let shown = null; // the answers on the page
 let asking = new AbortController();
 let timer = null;
@@ -60,7 +61,8 @@ async function ask(signal) {
   const answers = atOneMoment(await Promise.all(questions), WIDTHS[width]);
   const totals = Object.fromEntries(METRICS.map((name, i) => [name, totalOf(answers[i])]));
   const grouped = group === "total" ? null : (answers[METRICS.length] ?? answers[METRICS.indexOf(metric)]);
-  return { chosen, totals, errors: answers[METRICS.indexOf("failed")], grouped };
+  const corrected = Object.fromEntries(METRICS.map((name) => [name, session.memory.corrected(name, totals[name])]));
+  return { chosen, totals, corrected, errors: answers[METRICS.indexOf("failed")], grouped };
 }
 
 /** Ask for everything that is chosen, and show it. A newer question makes an older one void. */
@@ -101,16 +103,16 @@ function noteHead({ answeredAt, granularities }) {
 // -- what is shown -------------------------------------------------------------------------------------------------
 
 function show() {
-  const { chosen, totals, errors, grouped } = shown;
+  const { chosen, totals, corrected, errors, grouped } = shown;
   const { metric, group, granularity: width } = chosen;
   const total = totals[metric];
-  const content = { answer: grouped ?? total, total, metric, group, granularity: width };
+  const content = { answer: grouped ?? total, total, corrected: corrected[metric], metric, group, granularity: width };
   showSelection(selection, granularity(), session.granularities, now());
   showFreshness(totals.sent);
   showCards(totals, metric);
   showErrors(errors);
   byId("chart-title").textContent = titleOf(metric, group, width);
-  byId("chart-caption").textContent = captionOf(total, chosen.range) + chartSentence(content);
+  byId("chart-caption").textContent = captionOf(total, chosen.range) + chartSentence(content) + correctedSentence(content);
   showView(content);
 }
 
@@ -187,7 +189,7 @@ async function enter(key) {
 }
 
 async function begin(client, granularities, skew) {
-  session = { client, granularities, skew };
+  session = { client, memory: new Memory(), granularities, skew };
   hideKeyForm();
   // A plan with days only has little to show of one day.
   if (!location.hash && granularities.length === 1) selection = { ...selection, range: "30d" };

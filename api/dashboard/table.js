@@ -2,12 +2,12 @@
 
 import { make, byId } from "./elements.js";
 import { seriesByKey, valueOf } from "./summary.js";
-import { METRIC_WORDS, amount, bucketName, groupName } from "./words.js";
+import { METRIC_WORDS, amount, beforeWords, bucketName, groupName } from "./words.js";
 
 const STRETCH = 200;
 
 /** Show an answer: with its prior period, or by group where it is grouped. */
-export function showTable({ answer, total, metric, group, granularity }) {
+export function showTable({ answer, total, corrected, metric, group, granularity }) {
   const columns = group === "total" ? plainColumns(total, metric) : groupColumns(answer, metric, group);
   const body = make("tbody");
   const more = make("button", { type: "button", class: "quiet more" });
@@ -15,7 +15,10 @@ export function showTable({ answer, total, metric, group, granularity }) {
 
   function extend() {
     const last = Math.max(-1, next - STRETCH);
-    for (; next > last; next -= 1) body.append(row(answer.buckets[next].start, next, columns, metric, granularity));
+    for (; next > last; next -= 1) {
+      const { start } = answer.buckets[next];
+      body.append(row(start, next, columns, metric, granularity, corrected.get(start)));
+    }
     more.hidden = next < 0;
     more.textContent = `Show ${Math.min(STRETCH, next + 1)} more of ${next + 1}`;
   }
@@ -40,8 +43,9 @@ function groupColumns(answer, metric, group) {
   return [{ title: METRIC_WORDS[metric].title, values: answer.buckets.map(valueOf) }, ...groups];
 }
 
-function row(start, index, columns, metric, granularity) {
+function row(start, index, columns, metric, granularity, correction) {
   const cells = columns.map(({ values }) => cell(values[index], metric));
+  if (correction) cells[0].prepend(make("span", { class: "corrected" }, beforeWords(metric, correction)), " ");
   return make("tr", {}, make("th", { scope: "row" }, bucketName(start, granularity)), ...cells);
 }
 

@@ -3,7 +3,7 @@
 import { toNumber } from "./decimal.js";
 import { WIDTHS } from "./period.js";
 import { hasCredits, pendingRuns, seriesByKey, valueOf } from "./summary.js";
-import { groupName } from "./words.js";
+import { beforeWords, groupName } from "./words.js";
 
 const MOST_BARS = 200;
 const SERIES_COLOURS = 8;
@@ -39,9 +39,10 @@ export function tracesOf(shown, palette) {
   const format = (number) => `%{${number}:,.6~f}${unit}`;
   const now = series.flatMap((one) => draw(one, at, shown.granularity, format));
   const prior = priorLine(shown.total, at, format("y"), palette);
+  const corrected = correctedMarks(shown, at, palette);
   const pending = pendingBars(shown.total.buckets, shown.granularity, palette);
   // The last one is on top: a line over bars can be read, one over thousands of points would hide them.
-  return isFew ? [...now, prior, ...pending] : [prior, ...now, ...pending];
+  return [...(isFew ? [...now, prior] : [prior, ...now]), ...corrected, ...pending];
 }
 
 function bars({ name, colour, values }, at, granularity, format) {
@@ -92,6 +93,25 @@ function priorLine(total, at, format, palette) {
     hovertemplate: format,
     ...placed(total.granularity),
   };
+}
+
+/** A mark at the number of each bucket that was corrected, which tells what it was. */
+function correctedMarks({ total, corrected, metric }, at, palette) {
+  const marked = total.buckets.map((bucket, i) => ({ ...bucket, at: at[i], correction: corrected.get(bucket.start) }));
+  const found = marked.filter(({ correction }) => correction);
+  if (!found.length) return [];
+  const trace = {
+    type: "scatter",
+    mode: "markers",
+    name: "corrected",
+    x: found.map((bucket) => bucket.at),
+    y: found.map((bucket) => toNumber(valueOf(bucket))),
+    text: found.map(({ correction }) => beforeWords(metric, correction)),
+    marker: { color: palette.ink, symbol: "circle-open", size: 9, line: { width: 2 } },
+    hovertemplate: "%{text}",
+    ...placed(total.granularity),
+  };
+  return [trace];
 }
 
 /** A value stands for its whole bucket, so it is drawn in the middle and named by its start. */

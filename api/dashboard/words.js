@@ -25,6 +25,18 @@ export function sumsSentence(metric, now, before, isBalance) {
   return `On balance ${told(now)}, against ${told(before)} in the prior period.`;
 }
 
+/** How many buckets were corrected since the page first read them; nothing where there are none. */
+export function correctedSentence({ corrected, granularity }) {
+  if (!corrected.size) return "";
+  const since = Math.min(...[...corrected.values()].map(({ at }) => at));
+  return ` ${counted(corrected.size, granularity)} corrected since ${timeOfDay(since)} UTC.`;
+}
+
+/** What a bucket was before it was corrected. */
+export function beforeWords(metric, { before, at }) {
+  return `was ${amount(metric, before)} at ${timeOfDay(at)} UTC`;
+}
+
 export function percent(share) {
   const size = Math.abs(share * 100);
   if (size >= 1000) return `${Math.round(share + Math.sign(share)).toLocaleString("en")}×`;

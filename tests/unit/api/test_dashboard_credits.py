@@ -32,6 +32,7 @@ DRAWN = (
     + """
     const group = given.groups ? "channel" : "total";
     const shown = { answer: answer(given), metric: given.metric ?? "cost_cents", group, granularity: "hour" };
+    shown.corrected = new Map();
     shown.total = group === "total" ? shown.answer : summary.totalOf(shown.answer);
     const palette = { series: ["a", "b", "c", "d", "e", "f", "g", "h"], cost_cents: "z", muted: "m" };
     const axis = traces.layoutOf(shown, palette, { fine: true, narrow: false }).yaxis;
