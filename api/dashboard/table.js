@@ -45,7 +45,7 @@ function groupColumns(answer, metric, group) {
 
 function row(start, index, columns, metric, granularity, correction) {
   const cells = columns.map(({ values }) => cell(values[index], metric));
-  if (correction) cells[0].prepend(make("span", { class: "corrected" }, beforeWords(metric, correction)), " ");
+  if (correction) cells[0].append(make("span", { class: "corrected" }, beforeWords(metric, correction)));
   return make("tr", {}, make("th", { scope: "row" }, bucketName(start, granularity)), ...cells);
 }
 

@@ -58,6 +58,11 @@ class Site:
     def new_key(self, org: str) -> str:
         return create_key(self.client, org, (READ_SCOPE,), None, datetime.now(UTC) - timedelta(seconds=1))
 
+    def arrive(self, org: str, *late: Event) -> None:
+        """Late events are counted, and the oracle knows."""
+        self.oracles[org] = replace(self.oracles[org], events=[*self.oracles[org].events, *late])
+        store_rollups(self.client, org, self.oracles[org].events)
+
     def raise_as_of(self, as_of: int) -> None:
         """Aggregation has come this far (epoch seconds), and the oracles know."""
         self.as_of, self.oracles = as_of, {org: replace(one, as_of=as_of) for org, one in self.oracles.items()}
@@ -84,6 +89,7 @@ def stories(now: int) -> dict[str, list[Event]]:
         "credited": credited,
         "refunded": charges(7, now - 62 * DAY, now, 400, ("-0.75", "-999999999999.999999", "-3.5")),
         "cancelling": cancelling,
+        "corrected": traffic(8, now - 2 * DAY, now, 900),
     }
 
 

@@ -7,15 +7,10 @@ from playwright.sync_api import Browser, expect
 from deploy.cli.accounts import revoke_key, set_tier
 from schemas.tiers import Tier
 from tests.browser.chromium import visit
-from tests.browser.dashboard import ENDPOINT, cards, choose, enter, settled
+from tests.browser.dashboard import ENDPOINT, HASTE, cards, choose, enter, settled
 from tests.browser.site import Site
 
 REQUEST_ID = r"request id [0-9A-Z]{26}"
-HASTE = """(() => {
-    const real = window.setTimeout;
-    window.setTimeout = (act, ms, ...more) => real(act, ms >= 10_000 ? 1_000 : ms, ...more);
-})()"""
-"""The ten seconds after which the page asks again are one."""
 
 
 def test_a_key_that_looks_wrong_is_not_even_sent(browser: Browser, site: Site) -> None:
