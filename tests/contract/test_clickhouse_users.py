@@ -141,6 +141,7 @@ def test_the_worker_does_its_work_and_sees_no_key(place: Path, secrets: Path) ->
             WriteProgress((Progress(P0, 1, end * 1000),)),
             ReadMarks(),
             e.LogClosing(0, end * 1000, 0),
+            e.WriteResync("a"),
         )
         for effect in effects:
             store.perform(effect)
@@ -166,6 +167,7 @@ def test_the_operator_manages_keys_and_deletes_but_drops_nothing(place: Path, se
         revoke_key(client, list_keys(client)[0].id)
         store = Store(url, "cluster", "erase", 10)
         Deletions(store).delete("erasure/delete_rows", tables.FACTS, org="nobody", at_ms=1)
+        store.perform(e.WriteResync())
         refused(client, "DROP TABLE facts", "TRUNCATE TABLE facts", "ALTER TABLE facts DROP COLUMN channel")
         refused(
             client, "ALTER TABLE facts MODIFY TTL minute + toIntervalDay(1)", "CREATE USER x", "DROP DATABASE default"
@@ -191,7 +193,10 @@ def test_the_api_answers_and_can_neither_write_nor_see_an_event_nor_raise_its_li
                 assert response.status_code == 200, response.text
                 query["cursor"] = response.json()["meta"]["next_cursor"]
             grouped = {"metric": "sent", "group_by": "channel"}
-            assert http.get(PATH, params=grouped, headers={"Authorization": f"Bearer {key}"}).status_code == 200
+            changed = {"from": "2026-05-05T00:00:00Z", "updated_since": "2000-01-01T00:00:00Z"}
+            for asked in (grouped, {"metric": "sent", **changed}, {**grouped, **changed}):
+                response = http.get(PATH, params=asked, headers={"Authorization": f"Bearer {key}"})
+                assert response.status_code == 200, response.text
         client = connect(url, timeout_seconds=QUERY_SECONDS)
         refused(client, "SELECT * FROM facts", "SELECT * FROM dead_letters", "SELECT * FROM system.users")
         refused(client, "SELECT * FROM url('http://127.0.0.1:1/', 'TSV', 'a Int8')")

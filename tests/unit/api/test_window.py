@@ -57,6 +57,16 @@ def test_ten_thousand_buckets_pass_and_one_more_does_not() -> None:
     assert error.value.details == {"bucket_count": 10_001, "max_buckets": 10_000}
 
 
+def test_a_hundred_thousand_pass_where_only_what_has_changed_is_listed() -> None:
+    start = "metric=sent&granularity=minute&updated_since=2026-05-01T00:00:00Z&from=2026-01-01T00:00:00Z"
+    assert question(start + "&to=2026-03-11T10:40:00Z").window.count == 100_000
+    with pytest.raises(WindowTooLarge) as error:
+        question(start + "&to=2026-03-11T10:40:01Z")
+    assert error.value.details == {"bucket_count": 100_001, "max_buckets": 100_000}
+    with pytest.raises(GranularityNotAvailable):
+        question(start + "&to=2026-01-01T00:01:00Z", Tier.GROWTH)
+
+
 def test_the_tier_is_checked_before_the_size() -> None:
     with pytest.raises(GranularityNotAvailable):
         question("metric=sent&granularity=minute&from=2001-01-01T00:00:00Z", Tier.PAYG)
