@@ -7,10 +7,11 @@ that the copies are kept without a margin: else all that a test does would be li
 import itertools
 import random
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -46,6 +47,10 @@ START, NOW_AHEAD = Grain.HOUR.floor(REAL_NOW) - 5 * HOUR, REAL_NOW + 2 * HOUR
 WINDOW = {"metric": "sent", "from": second(START), "to": second(START + 7 * HOUR)}
 
 
+Event = tuple[str, str, int, int, int]
+"""(organization, event id, type, cost, epoch seconds)"""
+
+
 class Scene:
     """Five hours that are closed up to now, and copies of them in every grain, grouped and not."""
 
@@ -69,8 +74,8 @@ class Scene:
         self.arrive()
 
     def ask(self, org: str, query: Mapping[str, str]) -> Any:
-        words = "&".join(f"{name}={value}" for name, value in query.items())
-        answer = request(self._http, self._keys[org], query=words + f"&limit={self.random.choice((50, 5000))}")
+        query = {"limit": str(self.random.choice((50, 5000))), **query}
+        answer = request(self._http, self._keys[org], query=urlencode(query))
         assert answer.status_code == 200, answer.text
         return exact_json(answer.text)
 
@@ -95,9 +100,18 @@ class Scene:
             self.events += 1
             at = self.random.randrange(START, START + 5 * HOUR - 60)
             rows.append((self.random.choice(ORGS), f"e{self.events}", self.random.randint(1, 4), 5, at))
+        self.count(rows)
+
+    def count(self, rows: Sequence[Event]) -> None:
         self.perform(InsertFacts(facts(*rows)))
         keys = LateKeys.of(np.array([at // 60 for *_, at in rows]), [org for org, *_ in rows])
         drive(recompute_steps(str(uuid.uuid4()), keys), self.perform)
+
+    def pass_a_second(self) -> None:
+        """Wait until `as_of` is in another second than now."""
+        began_ms = self.store.clock_ms()
+        wait_until("the next second", lambda: self.store.clock_ms() // 1000 > began_ms // 1000, 5)
+        self.roll()
 
     def rebuild(self) -> None:
         drive(rebuild_steps(START, START + 5 * HOUR), self.perform)
@@ -127,14 +141,32 @@ def test_only_what_has_changed_is_listed(url: str, client: Client) -> None:
     org, copy = scene.copies[0]
     copy.sync(partial(scene.ask, org))
     assert copy.listed >= 5 * 60
-    began_ms = scene.store.clock_ms()
-    wait_until("the next second", lambda: scene.store.clock_ms() // 1000 > began_ms // 1000, 5)
-    scene.roll()
+    scene.pass_a_second()
     copy.sync(partial(scene.ask, org))
     copy.listed = 0
     scene.arrive()
     copy.sync(partial(scene.ask, org))
     assert copy.listed <= 3 + 1, "three late events at most, and a minute that may have ended"
+
+
+def test_what_changes_while_pages_are_read_is_listed_by_the_next_question(url: str, client: Client) -> None:
+    """What to ask with next time is of before the first page, whatever the last one sees."""
+    scene, org = Scene(url, client, 0), ORGS[0]
+    copy = KeptCopy(**WINDOW, granularity="minute")
+    pages = 0
+
+    def ask(query: Mapping[str, str]) -> Any:
+        nonlocal pages
+        if pages == 1:
+            scene.count([(org, "in between", 1, 5, START)])
+            scene.pass_a_second()
+        pages += 1
+        return scene.ask(org, {**query, "limit": "100"})
+
+    copy.sync(ask)
+    assert (copy.buckets[second(START)], pages > 2) == (0, True)
+    copy.sync(partial(scene.ask, org))
+    assert (copy.buckets[second(START)], copy.problem(partial(scene.ask, org))) == (1, None)
 
 
 def test_an_erasure_tells_copies_what_no_row_is_left_to_tell(url: str, client: Client) -> None:

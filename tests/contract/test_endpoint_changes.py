@@ -32,9 +32,9 @@ FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 MARGIN = timedelta(minutes=10)
 KNOWN, OPEN = 7, 2
 """Buckets of a window before ``AS_OF``, and behind it."""
-STAMPS = [AS_OF - timedelta(days=30) + n * timedelta(days=4) for n in range(8)]
-"""When rows were computed: 2 days behind the last of them is as_of."""
-RESYNCED = AS_OF - timedelta(days=15, minutes=3)
+STAMPS = [AS_OF + n * timedelta(days=1) for n in range(-2, 6)]
+"""When rows were computed: most of them later than as_of, so that of no grain every bucket is listed for its end."""
+RESYNCED = AS_OF + timedelta(days=2, minutes=3)
 COLUMNS = ("channel", "error_code", "sent", "cost_cents")
 
 Rows = dict[Grain, dict[datetime, "Stored"]]
@@ -59,6 +59,7 @@ def fill(client: Client, org: str, pick: random.Random) -> Rows:
     """Rows of every grain: some buckets have none, some an empty one, some an older one that was computed later."""
     stored: Rows = {grain: {} for grain in Grain}
     for grain in Grain:
+        client.command(f"SYSTEM STOP MERGES {rollup_table(grain)}")  # which would leave none of the older ones
         for start in starts(grain):
             if pick.random() < 0.25:
                 continue
