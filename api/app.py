@@ -46,7 +46,13 @@ MAX_URI_BYTES = 32 * 1024
 MAX_BODY_BYTES = 8 * 1024
 MAX_LOGGED_CHARACTERS = 256
 EXPOSED_HEADERS = [
-    *("ETag", "X-Request-Id", "X-Next-Cursor", "X-Next-Updated-Since", "X-As-Of", "X-Granularities", "Retry-After")
+    "ETag",
+    "X-Request-Id",
+    "X-Next-Cursor",
+    "X-Next-Updated-Since",
+    "X-As-Of",
+    "X-Granularities",
+    "Retry-After",
 ]
 
 

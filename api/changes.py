@@ -36,23 +36,22 @@ class Pinned(msgspec.Struct, frozen=True):
     next_updated_since: int | None
 
 
-def pinned(as_of_ms: int, now_ms: int, resynced_ms: int) -> Pinned:
-    """Pin three instants that were read in one statement, before any number was."""
-    following = min(as_of_ms, now_ms) // MS_PER_SECOND if as_of_ms else None
+def pinned(as_of_ms: int, now_ms: int, resynced_ms: int, end: int) -> Pinned:
+    """Pin three instants that were read in one statement, before any number was, of a window up to ``end``.
+
+    Of what ends later the copy has nothing, and the next window may end there.
+    """
+    following = min(as_of_ms // MS_PER_SECOND, now_ms // MS_PER_SECOND, end) if as_of_ms else None
     return Pinned(resynced_ms // MS_PER_SECOND, following)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The rule by which buckets are listed, in epoch seconds: those whose row was computed at or after ``since``, and
-    all that start at or after ``whole_from``, with or without a row."""
+    """The rule by which buckets with a number are listed, in epoch seconds: those whose row was computed at or after
+    ``since``, and all that start at or after ``whole_from``, with or without a row."""
 
     since: int
     whole_from: int
-
-    def lists(self, start: int, computed_at: int | None) -> bool:
-        """Whether a bucket with a number is listed; ``computed_at`` is that of its row, None where it has none."""
-        return start >= self.whole_from or (computed_at is not None and computed_at >= self.since)
 
 
 def listing(grain: Grain, first: int, updated_since: int, resynced_at: int) -> Listing:

@@ -10,14 +10,15 @@ from typing import Protocol
 from api import cursor
 from api.answer import Answer, Changed, as_of_seconds
 from api.cache_key import CacheKey
-from api.changes import listing, pinned
+from api.changes import MARGIN_SECONDS, listing, pinned
 from api.cursor import Cursor
+from api.errors import InvalidInput
 from api.reader import Reader
 from api.window import Window
 
 FIRST_COUNTED = 100
 """Buckets that are counted at first, and then twice as many each time. A crowded page ends before many are counted, and
-the largest of few groups takes six statements."""
+the largest of few groups takes six statements. Where few of them have changed, one."""
 
 
 class Reading(Protocol):
@@ -39,15 +40,21 @@ def begin(reader: Reader, key: CacheKey) -> Reading:
     return PageReading(reader, key) if key.question.updated_since is None else ChangesReading(reader, key)
 
 
-def _fit(page: Window, limit: int, most: int, count: Callable[[Window], Mapping[int, int]]) -> tuple[Window, int]:
-    """The first buckets of a page whose cells fit, at most about ``limit`` that have any; see Reading.fit."""
+Count = Callable[[int, int], tuple[Mapping[int, int], int]]
+"""Given a bucket's start and a number, counts the cells of so many buckets from there on: by the start of the bucket,
+and where the next one begins."""
+
+
+def _fit(page: Window, limit: int, most: int, count: Count) -> tuple[Window, list[int]]:
+    """The first buckets of a page whose cells fit, and the cells of those that have any row, ``limit`` at most; see
+    Reading.fit."""
     cells, counted, buckets = Counter[int](), page.start, FIRST_COUNTED
-    while counted < page.end and cells.total() <= most and len(cells) <= limit:
-        part = page.page(counted, buckets)
-        cells.update(count(part))
-        counted, buckets = part.end, 2 * buckets
+    while counted < page.end and cells.total() <= most and len(cells) < limit:
+        found, counted = count(counted, buckets)
+        cells.update(found)
+        buckets *= 2
     page = Window(page.grain, page.start, counted).within(cells, most)
-    return page, min(most, sum(cells[start] for start in page.bucket_starts))
+    return page, [cells[start] for start in sorted(cells) if start < page.end][:limit]
 
 
 class PageReading:
@@ -61,7 +68,13 @@ class PageReading:
         group_by = self._question.group_by
         if group_by is None:
             return page, 0
-        return _fit(page, self._key.limit, most, lambda part: self._cells(part, group_by))
+
+        def count(start: int, buckets: int) -> tuple[Mapping[int, int], int]:
+            part = page.page(start, buckets)
+            return self._cells(part, group_by), part.end
+
+        page, cells = _fit(page, self._key.limit, most, count)
+        return page, min(most, sum(cells))
 
     def _cells(self, part: Window, group_by: str) -> Mapping[int, int]:
         """Cells by the start of the bucket."""
@@ -90,7 +103,8 @@ class ChangesReading:
     """A page of the buckets that have changed: ``Reading``.
 
     `as_of`, the time and the resyncs are read before any number, the latter two once for all pages: what changes after
-    that is listed by the next question.
+    that is listed by the next question. Raises InvalidInput where `as_of` fell between pages, as after a restore: these
+    would be too few for what the first one promised.
     """
 
     def __init__(self, reader: Reader, key: CacheKey) -> None:
@@ -98,32 +112,44 @@ class ChangesReading:
         assert self._question.updated_since is not None
         as_of_ms, now_ms, resynced_ms = reader.moment(key.org_id)
         self._as_of = as_of_seconds(as_of_ms)
-        self._pinned = key.pinned or pinned(as_of_ms, now_ms, resynced_ms)
         window, since = self._question.window, self._question.updated_since
+        self._pinned = key.pinned or pinned(as_of_ms, now_ms, resynced_ms, window.end)
+        if (self._as_of or 0) < (self._pinned.next_updated_since or 0) - MARGIN_SECONDS:
+            raise InvalidInput({"cursor": "less is aggregated than when it was made; ask again without a cursor"})
         self._rule = listing(window.grain, window.start, since, self._pinned.resynced_at)
+        self._most_rows = key.limit
 
     def fit(self, most: int) -> tuple[Window, int]:
         window, group_by = self._question.window, self._question.group_by
         page = Window(window.grain, self._key.position, window.end)
         if group_by is None:
             return page, 0
-        return _fit(page, self._key.limit, most, lambda part: self._cells(part, group_by))
 
-    def _cells(self, part: Window, group_by: str) -> Mapping[int, int]:
-        """Cells by the start of the bucket."""
-        org_id, metric, limit = self._key.org_id, self._question.metric, self._key.limit
-        return self._reader.changed_cells(org_id, metric, part, group_by, self._rule, limit + 1)
+        def count(start: int, rows: int) -> tuple[Mapping[int, int], int]:
+            part = Window(page.grain, start, page.end)
+            cells = self._reader.changed_cells(
+                self._key.org_id, self._question.metric, part, group_by, self._rule, rows
+            )
+            return cells, max(cells) + page.grain.seconds if len(cells) == rows else part.end
+
+        page, cells = _fit(page, self._key.limit, most, count)
+        self._most_rows = max(1, len(cells))
+        return page, min(most, sum(cells))
 
     def read(self, page: Window) -> Answer:
         org_id, question, limit = self._key.org_id, self._question, self._key.limit
-        most = limit + 1  # one more, where the next page begins
-        rows, computed_at = self._reader.changed(org_id, question.metric, page, question.group_by, self._rule, most)
-        closed = page.grain.floor(self._as_of or 0)  # buckets before this have a number
-        whole = range(max(page.start, self._rule.whole_from), min(page.end, closed), page.grain.seconds)
-        starts = sorted({*whole[:most], *(start for start in computed_at if start < closed)})
+        rows, computed_at = self._reader.changed(
+            org_id, question.metric, page, question.group_by, self._rule, self._most_rows + 1
+        )
+        if len(computed_at) > self._most_rows:  # the page ends before the last one, which may have been written since
+            page = Window(page.grain, page.start, max(computed_at))
+        known_until = page.grain.floor(self._as_of or 0)  # buckets from there on have no number
+        end = min(page.end, known_until)
+        whole = range(max(page.start, self._rule.whole_from), end, page.grain.seconds)
+        starts = sorted({*whole[: limit + 1], *(start for start in computed_at if start < end)})
         following = starts[limit] if len(starts) > limit else page.end
         next_cursor = None
-        if following < min(question.window.end, closed):
+        if following < min(question.window.end, known_until):
             pinned_there = Cursor(question, following, self._pinned)
             next_cursor = cursor.encode(pinned_there, org_id, self._reader.cursor_secret())
         changed = Changed(starts[:limit], computed_at, self._pinned.next_updated_since)

@@ -15,9 +15,10 @@ export class Memory {
     for (const bucket of answer.buckets) {
       const value = valueOf(bucket);
       if (value === null) continue;
-      const known = first.get(bucket.start);
-      if (known === undefined) first.set(bucket.start, { value, at: answer.answeredAt });
-      else if (known.value !== value) found.set(bucket.start, { before: known.value, at: known.at });
+      const known = first.get(bucket.start) ?? { value, at: answer.answeredAt };
+      if (known.value !== value) found.set(bucket.start, { before: known.value, at: known.at });
+      first.delete(bucket.start);
+      first.set(bucket.start, known); // behind all others: those that were not read for longest are forgotten first
     }
     while (first.size > KEPT) first.delete(first.keys().next().value);
     return found;

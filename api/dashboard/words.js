@@ -29,12 +29,12 @@ export function sumsSentence(metric, now, before, isBalance) {
 export function correctedSentence({ corrected, granularity }) {
   if (!corrected.size) return "";
   const since = Math.min(...[...corrected.values()].map(({ at }) => at));
-  return ` ${counted(corrected.size, granularity)} corrected since ${timeOfDay(since)} UTC.`;
+  return ` ${counted(corrected.size, granularity)} corrected since ${bucketName(since, "minute")} UTC.`;
 }
 
 /** What a bucket was before it was corrected. */
 export function beforeWords(metric, { before, at }) {
-  return `was ${amount(metric, before)} at ${timeOfDay(at)} UTC`;
+  return `was ${amount(metric, before)} on ${bucketName(at, "minute")} UTC`;
 }
 
 export function percent(share) {

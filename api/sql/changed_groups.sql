@@ -1,5 +1,5 @@
 -- Like changed_totals.sql, summed by channel or error code ('' is none): one entry per bucket and key that has any of it.
--- A bucket without any, as one that was emptied, has one entry, of the key '' and 0.
+-- The first pair of a row is kept whatever it has, so that a bucket that was emptied has an entry, of 0.
 SELECT {nonce:UInt64}, groupArray((start, updated, key, total))
 FROM
 (
@@ -9,10 +9,11 @@ FROM
         SELECT
             toUnixTimestamp(bucket) AS start,
             toUnixTimestamp(computed_at) AS updated,
-            arrayFilter((key, value) -> value != 0, {keys:Identifier}, {values:Identifier}) AS keys,
-            arrayFilter(value -> value != 0, {values:Identifier}) AS values
+            {keys:Identifier} AS keys,
+            {values:Identifier} AS values
         -- include pieces/changed_rows.sql
     )
-    LEFT ARRAY JOIN keys AS key, values AS value
+    LEFT ARRAY JOIN keys AS key, values AS value, arrayEnumerate(values) AS nth
+    WHERE value != 0 OR nth <= 1
     GROUP BY start, updated, key
 )

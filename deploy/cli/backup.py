@@ -125,7 +125,8 @@ def restore(
     if found:
         raise Refused(
             f"the database has {len(found)} tables already; a backup is restored into an empty one "
-            f"(DROP DATABASE, or another name in MSGMETRICS_CLICKHOUSE_URL)"
+            f"(DROP DATABASE, or another name in MSGMETRICS_CLICKHOUSE_URL). If they are of a restore that was "
+            f"interrupted, begin again likewise: the last thing it does is to have copies of the numbers read anew"
         )
     cluster = settings.clickhouse_cluster
     data = _destination(place, name, "data")

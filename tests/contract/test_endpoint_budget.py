@@ -17,6 +17,7 @@ from api.params import Metric
 from api.reader import Reader
 from api.window import Window
 from deploy.cli.accounts import create_key, set_tier
+from schemas.tables import RESYNCS
 from schemas.tiers import Tier
 from tests.support.endpoint import AS_OF, NOW, PATH, CheckedClient, Clock, request, store
 
@@ -49,6 +50,20 @@ class OvertakenReader(Reader):
     def cells(self, org_id: str, metric: Metric, window: Window, group_by: str) -> Mapping[int, int]:
         counted = super().cells(org_id, metric, window, group_by)
         store(self._writer, "a", "2026-05-05 07:00:00", 5, "0")
+        return counted
+
+
+class OvertakenChangesReader(Reader):
+    """While it counts for the first time, three hours change of which there was nothing."""
+
+    def __init__(self, url: str, client: Client) -> None:
+        super().__init__(url)
+        self._writer, self._hours = client, ["01", "02", "03"]
+
+    def changed_cells(self, *asked: Any) -> Mapping[int, int]:
+        counted = super().changed_cells(*asked)
+        while self._hours:
+            store(self._writer, "a", f"2026-05-05 {self._hours.pop()}:00:00", 1, "0")
         return counted
 
 
@@ -106,6 +121,20 @@ def test_what_grows_between_counting_and_reading_is_read_whole_and_nothing_twice
         first = request(http, key, query=BY_CHANNEL)
         then = request(http, key, query="cursor=" + first.headers["X-Next-Cursor"])
     assert groups(first) + groups(then) == [[1], [4, 1], [1], [1]]
+
+
+def test_what_changes_between_counting_and_reading_makes_no_page_longer(url: str, client: Client, key: str) -> None:
+    """Only as many rows are read as were counted, or one."""
+    client.command(f"TRUNCATE TABLE {RESYNCS}")
+    changed = "from=2026-05-05T01:00:00Z&to=2026-05-05T05:00:00Z&updated_since=2026-05-05T09:00:00Z"
+    query = f"metric=sent&granularity=hour&group_by=channel&{changed}"
+    pages = []
+    with TestClient(app(OvertakenChangesReader(url, client))) as http:
+        while query:
+            answer = request(http, key, query=query)
+            pages.append(groups(answer))
+            query = f"cursor={cursor}" if (cursor := answer.headers.get("X-Next-Cursor")) else ""
+    assert pages == [[[1]], [[1], [1]]]
 
 
 def test_a_page_of_another_limit_is_another_page_though_both_are_cached(url: str, key: str) -> None:

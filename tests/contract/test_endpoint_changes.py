@@ -34,6 +34,7 @@ KNOWN, OPEN = 7, 2
 """Buckets of a window before ``AS_OF``, and behind it."""
 STAMPS = [AS_OF + n * timedelta(days=1) for n in range(-2, 6)]
 """When rows were computed: most of them later than as_of, so that of no grain every bucket is listed for its end."""
+LATER_MS = int(STAMPS[-1].timestamp() * 1000)
 RESYNCED = AS_OF + timedelta(days=2, minutes=3)
 COLUMNS = ("channel", "error_code", "sent", "cost_cents")
 
@@ -196,7 +197,7 @@ def test_pages_followed_to_the_end_are_the_naive_recount_of_what_is_listed(
         f"metric={metric}&granularity={grain}&from={window[0]:{FORMAT}}&to={window[-1]:{FORMAT}}"
         f"&updated_since={since.isoformat().replace('+00:00', 'Z')}" + ("&group_by=channel" if grouped else "")
     )
-    with CheckedClient(create_app(reader, lambda: int(NOW.timestamp() * 1000), Clock(), page_cells=most)) as http:
+    with CheckedClient(create_app(reader, lambda: LATER_MS, Clock(), page_cells=most)) as http:
         pages = [buckets_of(answer, kind) for answer in walk(http, keys[org], question, kind, limits)]
     assert [bucket for page in pages for bucket in page] == expected
     for limit, page in zip(itertools.cycle(limits), pages, strict=False):

@@ -1,9 +1,12 @@
-"""Clients that keep copies of the numbers, by asking what has changed: read through the API's own rules."""
+"""Clients that keep copies of the numbers, by asking what has changed: by the API's own rules of what is listed.
+
+How its statements apply these is checked on the engine itself (``tests/contract/test_endpoint_changes.py``).
+"""
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from api.changes import Pinned, listing, pinned
+from api.changes import Listing, Pinned, listing, pinned
 from schemas.grain import MS_PER_SECOND, Grain
 from tests.sim.log import START, STEP, STEPS, milliseconds
 from tests.support.fake_rows import Fact
@@ -11,7 +14,14 @@ from tests.support.fake_store import FakeStore
 
 PAGE = 3
 """Buckets a page; the window is long where a page ends."""
+LAST = milliseconds(START + STEP * STEPS) // MS_PER_SECOND
+"""The bucket of this instant is the last in which anything happens."""
 NOTHING: frozenset[Fact] = frozenset()
+
+
+def _lists(rule: Listing, start: int, computed_at: int | None) -> bool:
+    """Whether a bucket with a number is listed; ``computed_at`` is that of its row, None where it has none."""
+    return start >= rule.whole_from or (computed_at is not None and computed_at >= rule.since)
 
 
 @dataclass
@@ -27,34 +37,34 @@ class Copy:
     updated_since: int = 0
     buckets: dict[int, frozenset[Fact]] = field(default_factory=dict)
 
-    def ask(self, store: FakeStore) -> Generator[None, None, None]:
-        """Ask what has changed, page by page, while others act."""
-        last = milliseconds(START + STEP * STEPS) // MS_PER_SECOND
+    def ask(self, store: FakeStore, last: int = LAST) -> Generator[None, None, None]:
+        """Ask what has changed in a window up to the bucket of ``last``, page by page, while others act."""
+        end = self.grain.floor(last) + self.grain.seconds
         first = position = self.grain.floor(milliseconds(START) // MS_PER_SECOND)
         seen: Pinned | None = None
-        while position <= last:
+        while position < end:
             as_of_ms = min(store.state.as_of_ms, store.clock_ms())
             resynced_ms = max(store.resyncs.get("", 0), store.resyncs.get(self.org_id, 0))
-            seen = seen or pinned(as_of_ms, store.clock_ms(), resynced_ms)
+            seen = seen or pinned(as_of_ms, store.clock_ms(), resynced_ms, end)
             rule = listing(self.grain, first, self.updated_since + self.margin_seconds, seen.resynced_at)
             yield
             rows = {bucket: row for (org, bucket), row in store.rollups[self.grain].items() if org == self.org_id}
             changed = []
-            for start in range(position, last + 1, self.grain.seconds):
+            for start in range(position, end, self.grain.seconds):
                 computed_at = rows[start].began_ms // MS_PER_SECOND if start in rows else None
-                if self.grain.is_closed(start, as_of_ms) and rule.lists(start, computed_at):
+                if self.grain.is_closed(start, as_of_ms) and _lists(rule, start, computed_at):
                     changed.append(start)
             for start in changed[:PAGE]:
                 self.buckets[start] = rows[start].facts if start in rows else NOTHING
-            position = changed[PAGE] if len(changed) > PAGE else last + 1
+            position = changed[PAGE] if len(changed) > PAGE else end
             yield
         if seen is not None and seen.next_updated_since is not None:
             self.updated_since = seen.next_updated_since
 
     def problem(self, store: FakeStore) -> str | None:
         """Where the copy is not what is stored; None where it is the same."""
-        last, grain = milliseconds(START + STEP * STEPS) // MS_PER_SECOND, self.grain
-        for start in range(grain.floor(milliseconds(START) // MS_PER_SECOND), last + 1, grain.seconds):
+        grain = self.grain
+        for start in range(grain.floor(milliseconds(START) // MS_PER_SECOND), LAST + 1, grain.seconds):
             if grain.is_closed(start, store.state.as_of_ms):
                 row = store.rollups[grain].get((self.org_id, start))
                 if self.buckets.get(start) != (row.facts if row else NOTHING):

@@ -7,3 +7,4 @@ PREWHERE org_id = {org_id:String}
 WHERE toUnixTimestamp(computed_at) >= {since:Int64} OR toUnixTimestamp(bucket) >= {whole_from:Int64}
 ORDER BY bucket
 LIMIT {limit:UInt32}
+SETTINGS optimize_move_to_prewhere_if_final = 0

@@ -23,29 +23,29 @@ def test_the_margin_is_longer_than_the_longest_insert_with_minutes_to_spare_for_
 def test_a_row_is_listed_that_was_computed_since_or_shortly_before() -> None:
     start = S - 30 * DAY
     computed = [S + 1, S, S - MARGIN_SECONDS, S - MARGIN_SECONDS - 1]
-    assert [rule().lists(start, at) for at in computed] == [True, True, True, False]
-    assert not rule().lists(start, None)
+    assert [at >= rule().since for at in computed] == [True, True, True, False]
+    assert start < rule().whole_from
 
 
-@given(st.sampled_from(Grain), st.integers(-5, 5), st.none() | st.integers(0, S - MARGIN_SECONDS - 1))
-def test_a_bucket_that_ends_since_is_listed_whatever_its_row(grain: Grain, n: int, computed_at: int | None) -> None:
+@given(st.sampled_from(Grain), st.integers(-5, 5))
+def test_a_bucket_that_ends_since_is_listed_whatever_its_row(grain: Grain, n: int) -> None:
     """It may have had no number before, and may have none in its row: then it is 0."""
     start = grain.floor(S - MARGIN_SECONDS) + n * grain.seconds
     ends_since = start + grain.seconds > S - MARGIN_SECONDS
-    assert rule(grain).lists(start, computed_at) is ends_since
+    assert (start >= rule(grain).whole_from) is ends_since
 
 
 @pytest.mark.parametrize(("resynced_at", "all_listed"), [(S - MARGIN_SECONDS, True), (S - MARGIN_SECONDS - 1, False)])
 def test_after_a_resync_everything_is_listed(resynced_at: int, all_listed: bool) -> None:
-    assert rule(resynced_at=resynced_at).lists(0, None) is all_listed
+    assert (rule(resynced_at=resynced_at).whole_from == 0) is all_listed
 
 
 @pytest.mark.parametrize(
-    ("as_of_ms", "now_ms", "following"),
-    [(0, 9_999, None), (5_999, 9_999, 5), (9_999, 5_999, 5), (5_000, 5_000, 5)],
+    ("as_of_ms", "now_ms", "end", "following"),
+    [(0, 9_999, 9, None), (5_999, 9_999, 9, 5), (9_999, 5_999, 9, 5), (5_000, 5_000, 5, 5), (9_999, 9_999, 3, 3)],
 )
-def test_next_time_is_asked_since_the_earlier_of_now_and_as_of(
-    as_of_ms: int, now_ms: int, following: int | None
+def test_next_time_is_asked_since_the_earliest_of_now_and_as_of_and_the_windows_end(
+    as_of_ms: int, now_ms: int, end: int, following: int | None
 ) -> None:
-    """What is not aggregated yet has no number in the copy, however long ago it ended."""
-    assert pinned(as_of_ms, now_ms, 0).next_updated_since == following
+    """What is not aggregated yet has no number in the copy, however long ago it ended; nor has what ends later."""
+    assert pinned(as_of_ms, now_ms, 0, end).next_updated_since == following

@@ -34,10 +34,24 @@ def test_a_bucket_is_corrected_when_it_is_other_than_when_it_was_first_complete(
     assert found == [[], [], [first, bucket_two], [first], [], []], "a pending bucket is no number that changes"
 
 
+def test_what_is_on_the_page_is_not_forgotten(js: Modules) -> None:
+    """However many other buckets were read before."""
+    function = """() => {
+        const kept = new memory.Memory();
+        const read = (from, value) => kept.corrected("sent", {
+            granularity: "minute", answeredAt: 0,
+            buckets: Array.from({ length: 10_000 }, (_, i) => ({ start: from + i, value: from + i ? 1n : value })),
+        });
+        return [[0, 1n], [10_000, 1n], [0, 2n], [20_000, 1n], [0, 2n], [30_000, 1n], [40_000, 1n], [0, 2n]]
+            .map(([from, value]) => read(from, value).size);
+    }"""
+    assert js.run(function, [], ("memory",)) == [0, 0, 1, 0, 1, 0, 0, 0]
+
+
 def test_it_says_how_many_there_are_and_what_they_were(js: Modules) -> None:
     function = """() => [
         words.correctedSentence({ corrected: new Map(), granularity: "hour" }),
-        words.correctedSentence({ corrected: new Map([[1, { at: 0 }], [2, { at: 61_000 }]]), granularity: "hour" }),
+        words.correctedSentence({ corrected: new Map([[1, { at: 86_400_000 }], [2, { at: 0 }]]), granularity: "hour" }),
         words.beforeWords("cost_cents", { before: -500000n, at: 3_600_000 }),
     ]"""
-    assert js.run(function) == ["", " 2 hours corrected since 00:00:00 UTC.", "was −0.5\u00a0¢ at 01:00:00 UTC"]
+    assert js.run(function) == ["", " 2 hours corrected since 1 Jan, 00:00 UTC.", "was −0.5\u00a0¢ on 1 Jan, 01:00 UTC"]
