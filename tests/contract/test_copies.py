@@ -79,17 +79,16 @@ class Scene:
         assert answer.status_code == 200, answer.text
         return exact_json(answer.text)
 
-    def ask_up_to_any_hour(self, org: str, query: Mapping[str, str]) -> Any:
+    def ask_up_to(self, hours: int, org: str, query: Mapping[str, str]) -> Any:
         """As whoever copies up to the last midnight, or has a clock that is behind."""
-        until = second(START + HOUR * self.random.randint(1, 7))
-        return self.ask(org, query if "cursor" in query else {**query, "to": until})
+        return self.ask(org, query if "cursor" in query else {**query, "to": second(START + hours * HOUR)})
 
     def sync(self, share: float = 1.0) -> None:
         """Bring each copy up to date: some of them up to any hour, or all up to the end."""
-        ask = self.ask if share == 1.0 else self.ask_up_to_any_hour
         for org, copy in self.copies:
             if self.random.random() < share:
-                copy.sync(partial(ask, org))
+                hours = 7 if share == 1.0 else self.random.randint(1, 7)
+                copy.sync(partial(self.ask_up_to, hours, org))
 
     @property
     def problems(self) -> list[str]:
@@ -140,6 +139,17 @@ def test_copies_equal_the_whole_after_any_history(url: str, client: Client, seed
         scene.sync(share=0.3)
     scene.sync()
     assert scene.problems == []
+
+
+def test_what_ends_behind_the_window_is_listed_once_the_window_has_moved_on(url: str, client: Client) -> None:
+    scene, org = Scene(url, client, 0), ORGS[0]
+    copy = KeptCopy(**WINDOW, granularity="minute")
+    for hours in (2, 4, 3, 7):
+        copy.sync(partial(scene.ask_up_to, hours, org))
+        scene.arrive()
+        scene.pass_a_second()
+    copy.sync(partial(scene.ask, org))
+    assert copy.problem(partial(scene.ask, org)) is None
 
 
 def test_only_what_has_changed_is_listed(url: str, client: Client) -> None:
