@@ -201,7 +201,7 @@ def test_an_erasure_tells_copies_what_no_row_is_left_to_tell(url: str, client: C
     assert scene.problems == []
 
 
-def test_what_took_longer_than_any_insert_may_is_computed_again_in_halves(
+def test_what_took_longer_than_any_insert_may_is_too_much_at_once_though_it_was_taken(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its rows were seen later than their time says."""
