@@ -10,13 +10,11 @@ from pipeline.core.progress import Progress, Started
 from pipeline.core.protocol import flush_steps, progress_steps, rebuild_steps, recompute_steps, roll_steps, start_steps
 from pipeline.core.start import Offsets, Start, choose_start
 from pipeline.core.watermark import partition_watermark
-from schemas.grain import MS_PER_SECOND, Grain
+from schemas.grain import Grain
 from tests.sim.copies import Copy
 from tests.sim.log import START, STEP, STEPS, Log, milliseconds
 from tests.sim.stage import CLOCK_SECONDS, EPOCH, RULES, Desk, Flaw, Moves, Stage, read_erasures
 from tests.support.places import P0, TOPIC
-
-QUARTER_SECONDS = Grain.HOUR.seconds // 4
 
 
 class Actors(Stage):
@@ -85,10 +83,9 @@ class Actors(Stage):
                 yield from self.perform(sweep_steps())
 
     def reader(self) -> Moves:
-        """A client that keeps copies of everything, up to the last quarter of an hour by its own clock."""
+        """A client that keeps copies of everything."""
         while True:
-            now = self.store.clock_ms() // MS_PER_SECOND
-            yield from self.random.choice(self.copies).ask(self.store, now - now % QUARTER_SECONDS)
+            yield from self.random.choice(self.copies).ask(self.store)
             yield
 
     def replay(self) -> Moves:

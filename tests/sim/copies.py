@@ -37,9 +37,9 @@ class Copy:
     updated_since: int = 0
     buckets: dict[int, frozenset[Fact]] = field(default_factory=dict)
 
-    def ask(self, store: FakeStore, last: int = LAST) -> Generator[None, None, None]:
-        """Ask what has changed in a window up to the bucket of ``last``, page by page, while others act."""
-        end = self.grain.floor(last) + self.grain.seconds
+    def ask(self, store: FakeStore) -> Generator[None, None, None]:
+        """Ask what has changed, page by page, while others act."""
+        end = self.grain.floor(LAST) + self.grain.seconds
         first = position = self.grain.floor(milliseconds(START) // MS_PER_SECOND)
         seen: Pinned | None = None
         while position < end:
