@@ -8,7 +8,7 @@ from tests.sim.loops.flaws import Flaw
 from tests.sim.loops.world import run
 
 SEEDS_TO_NOTICE = 2000
-LIKELY = (131, 180, 37, 17, 30, 130, 115, 151, 190)
+LIKELY = (131, 180, 37, 190, 151, 25, 225, 0)
 """Worlds that noticed what no earlier one did. Looked at first: they save half a minute, as long as they still do."""
 
 
