@@ -14,7 +14,7 @@ from pipeline.core.opening import NoEvent, open_record
 from pipeline.core.place import Place
 from pipeline.core.records import NO_TIMES, Columns, DeadLetter, RawRecord, Told, pairs_of, time_of
 from pipeline.core.refusal import Refused, excerpt
-from pipeline.core.shortcuts import Decode, shortcut
+from pipeline.core.shortcuts import Decode, Shortcuts
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import rfc3339, second
 from schemas.message_event import (
@@ -63,6 +63,7 @@ def decode_batch(
     before = len(into)
     around: tuple[Envelope, ...] = ()
     decode: Decode = decode_event
+    shortcuts: Shortcuts | None = None
     for record in records:
         try:
             event, micros, occurred_ms = decode(record.value)
@@ -75,7 +76,8 @@ def decode_batch(
             event, micros, occurred_ms = opened.event
             if opened.around != around:  # the next is probably like it
                 around = opened.around
-                decode = shortcut(around, records, readers)
+                shortcuts = shortcuts or Shortcuts(records, readers)
+                decode = shortcuts.behind(around)
         record_ms = record.timestamp
         is_early = occurred_ms > latest_ms
         if record_ms is None or not occurred_ms <= record_ms < LATEST_MS:  # rare: events precede their records

@@ -35,17 +35,30 @@ _OF_NO_OBJECTS: Final = ((Envelope.FRAME,), (Envelope.STRING,))
 _cloud_event = msgspec.json.Decoder(_CloudEvent).decode
 
 
-def shortcut(around: tuple[Envelope, ...], records: Sequence[RawRecord], readers: Readers | None) -> Decode:
-    """The way to try first for a record that comes behind one with these envelopes around its event."""
-    if around in _OF_NO_OBJECTS and any(_names_a_schema(record) for record in records):
-        return _none  # the header decides, and a shortcut sees the value alone
-    ways: dict[tuple[Envelope, ...], Decode] = {
-        (): decode_event,
-        (Envelope.STRUCTURED,): _of_cloud_event,
-        (Envelope.FRAME,): partial(_of_frame, readers),
-        (Envelope.STRING,): _of_string,
-    }
-    return ways.get(around, _none)
+class Shortcuts:
+    """The short ways for the records of one batch, whose envelopes may change with every record."""
+
+    def __init__(self, records: Sequence[RawRecord], readers: Readers | None) -> None:
+        self._records = records
+        self._names_schemas: bool | None = None
+        self._ways: dict[tuple[Envelope, ...], Decode] = {
+            (): decode_event,
+            (Envelope.STRUCTURED,): _of_cloud_event,
+            (Envelope.FRAME,): partial(_of_frame, readers),
+            (Envelope.STRING,): _of_string,
+        }
+
+    def behind(self, around: tuple[Envelope, ...]) -> Decode:
+        """The way to try first for a record that comes behind one with these envelopes around its event."""
+        if around in _OF_NO_OBJECTS and self._some_name_a_schema():
+            return _none  # the header decides, and a shortcut sees the value alone
+        return self._ways.get(around, _none)
+
+    def _some_name_a_schema(self) -> bool:
+        """Looked up once for all records: where envelopes alternate, each change would look at all of them again."""
+        if self._names_schemas is None:
+            self._names_schemas = any(_names_a_schema(record) for record in self._records)
+        return self._names_schemas
 
 
 def _names_a_schema(record: RawRecord) -> bool:
