@@ -1,19 +1,19 @@
 """One answer for each request and in their order, whatever comes before, between and behind them on a connection."""
 
 import socket
-import time
 
 import pytest
 
 import api.protocol
-from api.protocol import MAX_OVERHEAD_BYTES
-from tests.support.serving import Site, ask, connect_to, paths, read_all, statuses, until
+from api.protocol import MAX_OVERHEAD_BYTES, REQUEST_SECONDS
+from api.server import KEEP_ALIVE_SECONDS
+from tests.support.serving import Site, ask, connect_to, let_pass, paths, read_all, statuses, until
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n"
 CLOSE = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
 HELD = b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n"
-PATIENCE = 0.3
+LONG_SECONDS = 2 * (REQUEST_SECONDS + KEEP_ALIVE_SECONDS)
 
 
 def test_answers_come_in_the_order_of_their_requests_upgrades_or_not(site: Site) -> None:
@@ -93,17 +93,14 @@ def test_when_all_connections_are_being_answered_it_is_the_newest_that_is_refuse
 
 
 @pytest.mark.parametrize("whole", [1, 2])
-def test_deadlines_and_idleness_count_only_while_it_is_the_clients_turn(
-    site: Site, monkeypatch: pytest.MonkeyPatch, whole: int
-) -> None:
+def test_deadlines_and_idleness_count_only_while_it_is_the_clients_turn(site: Site, whole: int) -> None:
     """A head of which a part has come: with two requests before it the server does not read on, with one it does."""
-    monkeypatch.setattr(api.protocol, "REQUEST_SECONDS", PATIENCE)
-    monkeypatch.setattr(site.server.config, "timeout_keep_alive", PATIENCE)
     with connect_to(site.server.bound_port) as connection:
         connection.sendall(HELD * whole + HELD[:10])
         for nth in range(1, whole + 2):
             until(lambda count=nth: site.held == count)  # type: ignore[misc]
-            time.sleep(2 * PATIENCE if whole > 1 or nth > 1 else 0)
+            if whole > 1 or nth > 1:
+                let_pass(site.server, LONG_SECONDS)
             site.release()
             assert statuses(connection.recv(65_536)) == [200]
             if nth == 1:
@@ -111,11 +108,11 @@ def test_deadlines_and_idleness_count_only_while_it_is_the_clients_turn(
 
 
 def test_a_request_that_has_begun_is_no_idleness(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site.server.config, "timeout_keep_alive", PATIENCE)
+    monkeypatch.setattr(api.protocol, "REQUEST_SECONDS", 2 * LONG_SECONDS)
     with connect_to(site.server.bound_port) as connection:
         connection.sendall(GET + b"\r\n")
         assert statuses(connection.recv(65_536)) == [200]
         connection.sendall(GET)
-        time.sleep(2 * PATIENCE)
+        let_pass(site.server, LONG_SECONDS)
         connection.sendall(b"\r\n")
         assert statuses(connection.recv(65_536)) == [200]

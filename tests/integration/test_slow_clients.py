@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import socket
-import time
 from collections.abc import Iterator
 
 import httpx2
@@ -12,12 +10,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 import api.protocol
-import api.server
-from api.protocol import MAX_OVERHEAD_BYTES, Protocol
+from api.protocol import ANSWER_STALL_SECONDS, MAX_OVERHEAD_BYTES, REQUEST_SECONDS, Protocol
 from api.security import HEADERS
-from tests.support.serving import connect_to, serving
+from api.server import KEEP_ALIVE_SECONDS, Server
+from tests.support.serving import connect_to, let_pass, serving, until
 
-PATIENCE = 0.4
+STEP_SECONDS = 1.0
 LARGE = b"x" * 30_000_000
 
 
@@ -27,25 +25,28 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """The port of a server with little patience and room for twenty connections."""
-    monkeypatch.setattr(api.protocol, "REQUEST_SECONDS", PATIENCE)
-    monkeypatch.setattr(api.protocol, "ANSWER_STALL_SECONDS", PATIENCE)
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A server with room for twenty connections."""
     monkeypatch.setattr(api.protocol, "MAX_CONNECTIONS", 20)
-    monkeypatch.setattr(api.server, "KEEP_ALIVE_SECONDS", 2 * PATIENCE)
     with serving(app) as server:
         assert server.config.http is Protocol
-        yield server.bound_port
+        yield server
 
 
-def drip(port: int, request: bytes, first: int) -> tuple[bytes, float]:
-    """Send the first bytes, then one every tenth of the patience, until closed: what came back, and after how long."""
-    with connect_to(port) as connection:
-        began = time.monotonic()
+@pytest.fixture
+def port(server: Server) -> int:
+    return server.bound_port
+
+
+def drip(server: Server, request: bytes, first: int) -> tuple[bytes, float]:
+    """Send the first bytes, then one each second of the server, until closed: what came back, and after how long."""
+    with connect_to(server.bound_port) as connection:
         connection.sendall(request[:first])
-        connection.settimeout(PATIENCE / 10)
-        found = b""
+        connection.settimeout(0.02)
+        found, seconds = b"", 0.0
         for byte in request[first:]:
+            let_pass(server, STEP_SECONDS)
+            seconds += STEP_SECONDS
             try:
                 block = connection.recv(65_536)
             except TimeoutError:
@@ -59,7 +60,7 @@ def drip(port: int, request: bytes, first: int) -> tuple[bytes, float]:
             if not block:
                 break
             found += block
-        return found, time.monotonic() - began
+        return found, seconds
 
 
 SLOW = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-Slow: " + b"s" * 200
@@ -67,19 +68,19 @@ SLOW_BODY = b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n\r\n" + b"b" *
 
 
 @pytest.mark.parametrize("first", [0, 1, 20])
-def test_a_request_that_trickles_in_is_refused_in_the_envelope(port: int, first: int) -> None:
-    found, seconds = drip(port, SLOW, first)
+def test_a_request_that_trickles_in_is_refused_in_the_envelope(server: Server, first: int) -> None:
+    found, seconds = drip(server, SLOW, first)
     head, _, body = found.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408 ")
     assert json.loads(body)["error"]["code"] == "REQUEST_TIMEOUT"
     assert all(f"{name}: {value}".encode() in head for name, value in HEADERS.items())
-    assert seconds < 4 * PATIENCE
+    assert REQUEST_SECONDS - STEP_SECONDS < seconds < 2 * REQUEST_SECONDS
 
 
-def test_patience_counts_anew_for_each_request_of_a_connection(port: int) -> None:
-    with connect_to(port) as connection:
+def test_patience_counts_anew_for_each_request_of_a_connection(server: Server) -> None:
+    with connect_to(server.bound_port) as connection:
         for _ in range(3):
-            time.sleep(PATIENCE * 0.7)  # idle between requests is the keep-alive's affair
+            let_pass(server, 0.7 * REQUEST_SECONDS)  # idle between requests is the keep-alive's affair
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             found = b""
             while b"answer" not in found:
@@ -88,10 +89,10 @@ def test_patience_counts_anew_for_each_request_of_a_connection(port: int) -> Non
                 found += block
 
 
-def test_a_body_that_trickles_in_does_not_hold_the_connection(port: int) -> None:
-    found, seconds = drip(port, SLOW_BODY, len(SLOW_BODY) - 150)
+def test_a_body_that_trickles_in_does_not_hold_the_connection(server: Server) -> None:
+    found, seconds = drip(server, SLOW_BODY, len(SLOW_BODY) - 150)
     assert b"answer" in found
-    assert seconds < 4 * PATIENCE
+    assert REQUEST_SECONDS - STEP_SECONDS < seconds < 2 * REQUEST_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -104,12 +105,13 @@ def test_a_body_that_trickles_in_does_not_hold_the_connection(port: int) -> None
     ids=["an empty line", "the body, after the answer", "another protocol"],
 )
 def test_what_comes_after_the_answer_and_begins_no_request_does_not_hold_the_connection(
-    port: int, request_: bytes, more: bytes
+    server: Server, request_: bytes, more: bytes
 ) -> None:
-    with socket.create_connection(("127.0.0.1", port), timeout=10 * PATIENCE) as connection:
+    with connect_to(server.bound_port) as connection:
         connection.sendall(request_)
         assert b"answer" in connection.recv(65_536)
         connection.sendall(more)
+        let_pass(server, REQUEST_SECONDS + KEEP_ALIVE_SECONDS)
         with contextlib.suppress(ConnectionResetError):
             while connection.recv(65_536):  # a refusal perhaps; and a timeout is a connection that was held
                 pass
@@ -118,17 +120,22 @@ def test_what_comes_after_the_answer_and_begins_no_request_does_not_hold_the_con
 @pytest.mark.parametrize(
     "first", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["from the first", "after an answer"]
 )
-def test_empty_lines_again_and_again_hold_no_connection(port: int, first: bytes) -> None:
-    found, seconds = drip(port, first + b"\r\n" * 200, len(first))
+def test_empty_lines_again_and_again_hold_no_connection(server: Server, first: bytes) -> None:
+    found, seconds = drip(server, first + b"\r\n" * 200, len(first))
     assert found.count(b"answer") == (1 if first else 0)
-    assert seconds < 4 * PATIENCE
+    assert seconds < 2 * max(REQUEST_SECONDS, KEEP_ALIVE_SECONDS)
 
 
-def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(port: int) -> None:
-    with connect_to(port) as connection:
+def test_a_client_that_takes_nothing_of_its_answer_is_cut_off(server: Server) -> None:
+    with connect_to(server.bound_port) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(3 * PATIENCE)
-        taken = 0
+        taken = len(connection.recv(1))
+
+        def is_cut_off() -> bool:
+            let_pass(server, ANSWER_STALL_SECONDS)
+            return not server.server_state.connections
+
+        until(is_cut_off)
         try:
             while block := connection.recv(1 << 20):
                 taken += len(block)
