@@ -204,3 +204,22 @@ def test_pages_followed_to_the_end_are_the_naive_recount_of_what_is_listed(
         assert len(page) <= limit
         cells = [len(bucket["groups"]) for bucket in page] if grouped else [0]
         assert sum(cells) <= most or len(page) == 1
+
+
+@pytest.mark.parametrize(("fell", "status"), [(MARGIN, 200), (MARGIN + timedelta(seconds=1), 422)])
+def test_a_page_that_sees_less_than_the_first_one_promised_is_refused(url: str, fell: timedelta, status: int) -> None:
+    """Buckets that an older backup does not know would be missing from a copy that believes to be whole."""
+    client = connect(url)
+    set_tier(client, "org", Tier.SCALE)
+    client.command(f"INSERT INTO watermark (as_of) VALUES ('{AS_OF:%F %T}')")
+    key = create_key(client, "org", ("metrics:read",), None, NOW)
+    start = AS_OF - timedelta(hours=3)
+    question = f"metric=sent&granularity=hour&from={start:{FORMAT}}&updated_since={start:{FORMAT}}&limit=1"
+    with CheckedClient(create_app(Reader(url), lambda: LATER_MS, Clock())) as http:
+        cursor = request(http, key, query=question).headers["X-Next-Cursor"]
+        client.command("TRUNCATE TABLE watermark")  # what a restore brings back is older
+        client.command(f"INSERT INTO watermark (as_of) VALUES ('{AS_OF - fell:%F %T}')")
+        answer = request(http, key, query=f"cursor={cursor}")
+    assert answer.status_code == status
+    if status == 422:
+        assert list(answer.json()["error"]["details"]) == ["cursor"]
