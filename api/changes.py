@@ -13,7 +13,8 @@ only when that ends, on a cluster when a quorum has it, and servers' clocks diff
 LONGEST_INSERT_SECONDS, and one that took longer is repeated (``pipeline/clickhouse/store.py``); the rest is for clocks.
 
 What changes without a row being written is told by a *resync*: an erasure, a restored backup, a clock that fell. From
-then on every bucket is listed.
+then on every bucket is listed. So it is for a client that asks since later than now: its clock is its own, or ours was
+ahead, and since when it has everything is not known.
 """
 
 from dataclasses import dataclass
@@ -36,13 +37,15 @@ class Pinned(msgspec.Struct, frozen=True):
     next_updated_since: int | None
 
 
-def pinned(as_of_ms: int, now_ms: int, resynced_ms: int, end: int) -> Pinned:
+def pinned(as_of_ms: int, now_ms: int, resynced_ms: int, updated_since: int, end: int) -> Pinned:
     """Pin three instants that were read in one statement, before any number was, of a window up to ``end``.
 
     Of what ends later the copy has nothing, and the next window may end there.
     """
-    following = min(as_of_ms // MS_PER_SECOND, now_ms // MS_PER_SECOND, end) if as_of_ms else None
-    return Pinned(resynced_ms // MS_PER_SECOND, following)
+    now, resynced_at = now_ms // MS_PER_SECOND, resynced_ms // MS_PER_SECOND
+    if updated_since > now + MARGIN_SECONDS:
+        resynced_at = updated_since
+    return Pinned(resynced_at, min(as_of_ms // MS_PER_SECOND, now, end) if as_of_ms else None)
 
 
 @dataclass(frozen=True, slots=True)

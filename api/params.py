@@ -18,8 +18,6 @@ MAX_LIMIT, DEFAULT_LIMIT = 5000, 1000
 MAX_FIELDS = 100
 REMEMBERED_QUERIES, REMEMBERED_BYTES = 1024, 512
 """Clients repeat themselves: so many query strings, none longer than this, are parsed once."""
-MOST_AHEAD_SECONDS = 3600
-"""Servers' clocks differ by less, so that no answer had a later `next_updated_since`."""
 GROUPS = ("channel", "error_code")
 COMPARISONS = ("prior_period",)
 
@@ -120,7 +118,7 @@ def _parse_all(query_string: bytes) -> tuple[Mapping[str, Any], Mapping[str, str
     values: dict[str, Any] = {}
     for name, value in parse_qsl(text, keep_blank_values=True):
         _parse_one(name, value, values, problems)
-    is_timeless = "to" in values and "updated_since" not in values and not problems
+    is_timeless = "to" in values and not problems
     query = _query(values, problems, values["to"]) if is_timeless else None
     return MappingProxyType(values), MappingProxyType(problems), query
 
@@ -141,10 +139,6 @@ def _check_together(values: Mapping[str, Any], problems: dict[str, str], now: In
     if "updated_since" in values:
         if since is None and not has_cursor and "from" not in problems:
             problems["from"] = "is required with `updated_since`; send the start of your copy"
-        if values["updated_since"].seconds > now.seconds + MOST_AHEAD_SECONDS:
-            problems["updated_since"] = (
-                "is in the future; ask with `next_updated_since` of an answer, not your own clock"
-            )
         if "compare_to" in values:
             problems["updated_since"] = "cannot be sent with `compare_to`; keep a copy of both periods"
 

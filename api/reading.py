@@ -113,7 +113,7 @@ class ChangesReading:
         as_of_ms, now_ms, resynced_ms = reader.moment(key.org_id)
         self._as_of = as_of_seconds(as_of_ms)
         window, since = self._question.window, self._question.updated_since
-        self._pinned = key.pinned or pinned(as_of_ms, now_ms, resynced_ms, window.end)
+        self._pinned = key.pinned or pinned(as_of_ms, now_ms, resynced_ms, since, window.end)
         if (self._as_of or 0) < (self._pinned.next_updated_since or 0) - MARGIN_SECONDS:
             raise InvalidInput({"cursor": "less is aggregated than when it was made; ask again without a cursor"})
         self._rule = listing(window.grain, window.start, since, self._pinned.resynced_at)

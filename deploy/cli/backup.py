@@ -177,8 +177,11 @@ def check_cluster(stored: Mapping[str, object], ours: str, settings: Settings) -
 
 
 def wait_until_committed(settings: Settings, stored: Mapping[Place, int], clock: Callable[[], float]) -> None:
-    """Block until the group has committed these offsets. Raises CommandError after WAIT_SECONDS."""
-    deadline = clock() + WAIT_SECONDS
+    """Block until the group has committed these offsets.
+
+    Raises CommandError WAIT_SECONDS after the latest that a worker keeps them back in order to recompute rarely.
+    """
+    deadline = clock() + settings.late_pause_seconds + WAIT_SECONDS
     while behind := _behind(committed_offsets(settings, stored), stored):
         if clock() > deadline:
             places = ", ".join(map(str, behind))

@@ -76,6 +76,8 @@ def erasure_preview(store: Store, settings: Settings, org: str) -> list[str]:
         f"dead letters so broken that nobody can be named for them, or larger than {MAX_RECORD_BYTES >> 20} MiB, until "
         f"{settings.dead_letter_retention_days} days after they were seen; its id, in the list of erasures, by "
         "which its records are dropped wherever they turn up again; backups that were made before.",
+        "Copies that it keeps of its numbers (with updated_since) learn of the erasure only with a new key: tell it to "
+        "delete them, or give it one.",
         "What comes later counts: if prices (message.charged) of its messages are still to be published, stop whoever "
         "publishes them, or erase it again.",
     ]

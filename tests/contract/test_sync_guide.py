@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.app import create_app
 from api.reader import Reader
 from deploy.cli.accounts import create_key, set_tier
+from deploy.cli.erase import erase_organization
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import InsertFacts
 from pipeline.core.erasure import order_erasure_steps
@@ -119,7 +120,7 @@ def count(store: Store) -> None:
     drive(rebuild_steps(DAY, wall_clock_ms() // 1000), store.perform)
 
 
-def test_the_table_is_what_the_facts_say_whatever_happened(store: Store, guided: Client) -> None:
+def test_the_table_is_what_the_facts_say_whatever_happened(store: Store, client: Driver, guided: Client) -> None:
     store.perform(InsertFacts(facts(("a", "1", 1, 2 * CENT, DAY + 60), ("a", "2", 1, CENT // 2, DAY + 3 * HOUR))))
     count(store)
     assert guided.sync() == {(second(DAY), "sms"): 2, (second(DAY + 3 * HOUR), "sms"): HALF}
@@ -128,7 +129,10 @@ def test_the_table_is_what_the_facts_say_whatever_happened(store: Store, guided:
     count(store)
     assert guided.sync() == {(second(DAY), "sms"): 1}, "where it cancels out, a group goes"
     assert guided.listed <= 4, "those two, and an hour or two that have ended since"
-    drive(order_erasure_steps("a", wall_clock_ms()), store.perform)
+    erase_organization(store, "a", wall_clock_ms())
+    with pytest.raises(AssertionError, match="HTTP Error 401"):
+        guided.sync()
+    guided.key = create_key(client, "a", ("metrics:read",), None, NOW)
     assert guided.sync() == {}
 
 

@@ -45,8 +45,9 @@ class Copy:
         while position < end:
             as_of_ms = min(store.state.as_of_ms, store.clock_ms())
             resynced_ms = max(store.resyncs.get("", 0), store.resyncs.get(self.org_id, 0))
-            seen = seen or pinned(as_of_ms, store.clock_ms(), resynced_ms, end)
-            rule = listing(self.grain, first, self.updated_since + self.margin_seconds, seen.resynced_at)
+            since = self.updated_since + self.margin_seconds
+            seen = seen or pinned(as_of_ms, store.clock_ms(), resynced_ms, since, end)
+            rule = listing(self.grain, first, since, seen.resynced_at)
             yield
             rows = {bucket: row for (org, bucket), row in store.rollups[self.grain].items() if org == self.org_id}
             changed = []

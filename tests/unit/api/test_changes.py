@@ -48,4 +48,11 @@ def test_next_time_is_asked_since_the_earliest_of_now_and_as_of_and_the_windows_
     as_of_ms: int, now_ms: int, end: int, following: int | None
 ) -> None:
     """What is not aggregated yet has no number in the copy, however long ago it ended; nor has what ends later."""
-    assert pinned(as_of_ms, now_ms, 0, end).next_updated_since == following
+    assert pinned(as_of_ms, now_ms, 0, 0, end).next_updated_since == following
+
+
+@pytest.mark.parametrize(("ahead", "all_listed"), [(MARGIN_SECONDS, False), (MARGIN_SECONDS + 1, True)])
+def test_whoever_asks_since_later_than_now_gets_everything(ahead: int, all_listed: bool) -> None:
+    """Since when such a client has everything is not known. Clocks of servers may differ by a little."""
+    resynced_at = pinned(S * 1000, (S - ahead) * 1000, 1000, S, S).resynced_at
+    assert (listing(Grain.HOUR, 0, S, resynced_at).whole_from == 0) is all_listed

@@ -39,9 +39,13 @@ def test_a_partition_is_behind_until_what_is_stored_is_committed() -> None:
 
 def test_what_is_not_committed_is_named_by_topic_and_partition(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup, "committed_offsets", lambda *_: {})
-    clock = iter((0.0, backup.WAIT_SECONDS + 1))
+    settings = read_settings({"MSGMETRICS_LATE_PAUSE_SECONDS": "600"})
+    asked = list[object]()
+    monkeypatch.setattr("deploy.cli.backup.time.sleep", asked.append)
+    clock = iter((0.0, 600 + backup.WAIT_SECONDS, 601 + backup.WAIT_SECONDS))
     with pytest.raises(CommandError, match=r"^partitions message-events/1, sent/0 are not committed as far"):
-        wait_until_committed(read_settings({}), {Place("sent", 0): 1, P1: 4}, lambda: next(clock))
+        wait_until_committed(settings, {Place("sent", 0): 1, P1: 4}, lambda: next(clock))
+    assert len(asked) == 1, "what a worker keeps back for as long as it may is waited for"
 
 
 def test_listed_topics_are_waited_for_and_the_others_are_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from pipeline.core.effects import CountStaged, Effect, ReadErasures, ReadState, RecomputeLate, State
 from pipeline.core.flush import FlushPolicy, Rules
+from pipeline.core.late_keys import LateKeys
 from pipeline.core.ledger import Ledger
-from pipeline.core.pending import MAX_PENDING_KEYS, Pace
+from pipeline.core.pending import HURRY_SECONDS, MAX_PENDING_KEYS, SHORTEST_PAUSE_SECONDS, Pace
 from pipeline.core.place import Place
 from pipeline.core.progress import WriteProgress
 from pipeline.core.watermark import Idle
@@ -250,5 +251,30 @@ def test_a_log_that_ends_with_what_is_no_record_is_read_to_its_end() -> None:
         await read(lanes, BEGIN + 3)
         await lanes.flush()
         assert lanes.ledger.durable_offsets() == {P0: BEGIN + 4}
+
+    asyncio.run(story())
+
+
+def test_after_a_rebalance_no_late_key_rests_for_long() -> None:
+    """What was read and not committed is read again with each: offsets wait for keys, and keys must not for long."""
+
+    async def story() -> None:
+        now, old = 1000.0, LateKeys.listed((NOW_MS // 60_000 - 360, "a"))
+        lanes = lanes_on(Kafka(), ClickHouse())
+        lanes.monotonic = lambda: now
+        pending = lanes.commits.pending
+        await lanes.tick()
+        now += HURRY_SECONDS
+        pending.add(old, 1, now)
+        pending.take(now)
+        pending.done(now, 0, NOW_MS)
+        pending.add(old, 2, now)
+        await lanes.tick()
+        now += SHORTEST_PAUSE_SECONDS
+        assert not pending.due(now, Pace.IDLE), "it rests"
+        lanes.ledger.begin(P0, BEGIN, now)
+        await lanes.tick()
+        now += Pace.IDLE.value
+        assert pending.due(now, Pace.IDLE)
 
     asyncio.run(story())

@@ -1,4 +1,4 @@
-"""Progress of caught-up partitions: with every tick on one server, once a second on a cluster."""
+"""Paces that a worker is built with: of the progress of caught-up partitions, and of recomputes."""
 
 import asyncio
 
@@ -39,3 +39,10 @@ def test_the_pace_is_a_clusters_on_a_cluster_alone(
     worker = Worker(read_settings({"MSGMETRICS_CLICKHOUSE_CLUSTER": cluster}))
     monkeypatch.setattr(worker, "_store", Machine().store, raising=False)
     assert worker._build_lanes(Restarts({})).pauses == Pauses(progress=seconds)  # type: ignore[arg-type]
+
+
+def test_the_longest_pause_between_recomputes_is_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(read_settings({"MSGMETRICS_LATE_PAUSE_SECONDS": "7"}))
+    monkeypatch.setattr(worker, "_store", Machine().store, raising=False)
+    lanes = worker._build_lanes(Restarts({}))  # type: ignore[arg-type]
+    assert lanes.commits.pending.longest_pause_seconds == 7
