@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -21,7 +21,9 @@ from api.negotiate import CSV, JSON, NDJSON
 from api.reader import Reader
 from deploy.cli.accounts import create_key, set_tier
 from schemas.connection import connect
+from schemas.endpoint import Endpoint
 from schemas.grain import Grain
+from schemas.sharding import everywhere, local_name
 from schemas.tables import RESYNCS, rollup_table
 from schemas.tiers import Tier
 from tests.support.endpoint import NOW, CheckedClient, Clock, request
@@ -57,11 +59,12 @@ def starts(grain: Grain) -> list[datetime]:
     return [first + n * width for n in range(-KNOWN, OPEN)]
 
 
-def fill(client: Client, org: str, pick: random.Random) -> Rows:
+def fill(client: Client, cluster: str, org: str, pick: random.Random) -> Rows:
     """Rows of every grain: some buckets have none, some an empty one, some an older one that was computed later."""
     stored: Rows = {grain: {} for grain in Grain}
     for grain in Grain:
-        client.command(f"SYSTEM STOP MERGES {rollup_table(grain)}")  # which would leave none of the older ones
+        rows = local_name(rollup_table(grain), cluster)
+        client.command(f"SYSTEM STOP MERGES{everywhere(cluster)} {rows}")  # which would leave none of the older ones
         for start in starts(grain):
             if pick.random() < 0.25:
                 continue
@@ -86,27 +89,34 @@ def insert(client: Client, org: str, grain: Grain, start: datetime, row: Stored,
     client.insert(rollup_table(grain), [values], ["org_id", "bucket", *names])
 
 
+@pytest.fixture(scope="module", params=["server", "cluster"])
+def place(request: pytest.FixtureRequest) -> Endpoint:
+    if request.param == "cluster":
+        return cast("Endpoint", request.getfixturevalue("module_cluster"))
+    return Endpoint(request.getfixturevalue("module_url"))
+
+
 @pytest.fixture(scope="module")
-def stored(module_url: str) -> dict[str, Rows]:
+def stored(place: Endpoint) -> dict[str, Rows]:
     """Of organization "resynced" there was a resync, of "plain" none, as there was none of all."""
-    client, pick = connect(module_url), random.Random(5)
+    client, pick = connect(place), random.Random(5)
     client.command(f"TRUNCATE TABLE {RESYNCS}")  # the one of the migration
     client.insert(RESYNCS, [["resynced", RESYNCED], ["other", AS_OF]], ["org_id", "at"])
     client.command(f"INSERT INTO watermark (as_of) VALUES ('{AS_OF:%F %T}')")
     for org in ("plain", "resynced"):
         set_tier(client, org, Tier.SCALE)
-    return {org: fill(client, org, pick) for org in ("plain", "resynced")}
+    return {org: fill(client, place.cluster, org, pick) for org in ("plain", "resynced")}
 
 
 @pytest.fixture(scope="module")
-def keys(module_url: str, stored: dict[str, Rows]) -> dict[str, str]:
-    client = connect(module_url)
+def keys(place: Endpoint, stored: dict[str, Rows]) -> dict[str, str]:
+    client = connect(place)
     return {org: create_key(client, org, ("metrics:read",), None, NOW) for org in stored}
 
 
 @pytest.fixture(scope="module")
-def reader(module_url: str) -> Reader:
-    return Reader(module_url)
+def reader(place: Endpoint) -> Reader:
+    return Reader(place)
 
 
 def listed(rows: dict[datetime, Stored], grain: Grain, since: datetime, resynced: datetime | None) -> list[datetime]:

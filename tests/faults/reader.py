@@ -5,8 +5,9 @@
     as_of      never goes back, and never gets ahead of the time less the lateness
     a bucket   null … null 3 3 5 5     a number never becomes null again, and a count never falls
     the end    no count was ever above the recount; once nothing is late any more, numbers stand still
-    copies     kept by asking what has changed, of totals and of groups: in the end they are the whole answer. A chaos
-               of minutes lies within their margin, so this asks little; `tests/contract/test_copies.py` does without it
+    copies     kept by asking what has changed, of totals and of groups: in the end they are the whole answer. Within
+               their margin, which lasts longer than most chaos, every row written is listed again and again;
+               `tests/contract/test_copies.py` does without it
 """
 
 from collections.abc import Mapping
