@@ -48,6 +48,11 @@ def pinned(as_of_ms: int, now_ms: int, resynced_ms: int, updated_since: int, end
     return Pinned(resynced_at, min(as_of_ms // MS_PER_SECOND, now, end) if as_of_ms else None)
 
 
+def sees_less(as_of: int, seen: Pinned) -> bool:
+    """Whether at a page so much less is aggregated than the first one promised that its numbers would be too few."""
+    return as_of < (seen.next_updated_since or 0) - MARGIN_SECONDS
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The rule by which buckets with a number are listed, in epoch seconds: those whose row was computed at or after

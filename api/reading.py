@@ -10,7 +10,7 @@ from typing import Protocol
 from api import cursor
 from api.answer import Answer, Changed, as_of_seconds
 from api.cache_key import CacheKey
-from api.changes import MARGIN_SECONDS, listing, pinned
+from api.changes import listing, pinned, sees_less
 from api.cursor import Cursor
 from api.errors import InvalidInput
 from api.reader import Reader
@@ -114,7 +114,7 @@ class ChangesReading:
         self._as_of = as_of_seconds(as_of_ms)
         window, since = self._question.window, self._question.updated_since
         self._pinned = key.pinned or pinned(as_of_ms, now_ms, resynced_ms, since, window.end)
-        if (self._as_of or 0) < (self._pinned.next_updated_since or 0) - MARGIN_SECONDS:
+        if sees_less(self._as_of or 0, self._pinned):
             raise InvalidInput({"cursor": "less is aggregated than when it was made; ask again without a cursor"})
         self._rule = listing(window.grain, window.start, since, self._pinned.resynced_at)
         self._most_rows = key.limit

@@ -28,7 +28,8 @@ class Actors(Stage):
         self.committed = dict.fromkeys(self.log.partitions)
         self.owner = dict.fromkeys(self.log.partitions, 0)
         self.partitions = [P0]
-        self.copies = [Copy(org, grain) for org in "ab" for grain in Grain]
+        any_page = flaw is Flaw.PAGES_SHRINK
+        self.copies = [Copy(org, grain, takes_any_page=any_page) for org in "ab" for grain in Grain]
 
     def worker(self, place: Place, mine: int, desk: Desk) -> Moves:
         """The owner of a partition, or its zombie: what flushes and commits."""

@@ -6,7 +6,7 @@ How its statements apply these is checked on the engine itself (``tests/contract
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from api.changes import Listing, Pinned, listing, pinned
+from api.changes import Listing, Pinned, listing, pinned, sees_less
 from schemas.grain import MS_PER_SECOND, Grain
 from tests.sim.log import START, STEP, STEPS, milliseconds
 from tests.support.fake_rows import Fact
@@ -28,12 +28,14 @@ def _lists(rule: Listing, start: int, computed_at: int | None) -> bool:
 class Copy:
     """One client's copy of an organization's buckets of a grain: of each the very facts that its number counts.
 
-    ``margin_seconds`` are added to what it asks with, which a client never does.
+    ``margin_seconds`` are added to what it asks with, which a client never does. One that ``takes_any_page`` is given
+    pages that are refused to others.
     """
 
     org_id: str
     grain: Grain
     margin_seconds: int = 0
+    takes_any_page: bool = False
     updated_since: int = 0
     buckets: dict[int, frozenset[Fact]] = field(default_factory=dict)
 
@@ -47,6 +49,8 @@ class Copy:
             resynced_ms = max(store.resyncs.get("", 0), store.resyncs.get(self.org_id, 0))
             since = self.updated_since + self.margin_seconds
             seen = seen or pinned(as_of_ms, store.clock_ms(), resynced_ms, since, end)
+            if sees_less(as_of_ms // MS_PER_SECOND, seen) and not self.takes_any_page:
+                return  # refused: the same is asked again
             rule = listing(self.grain, first, since, seen.resynced_at)
             yield
             rows = {bucket: row for (org, bucket), row in store.rollups[self.grain].items() if org == self.org_id}

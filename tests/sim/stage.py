@@ -42,6 +42,11 @@ EPOCH = 1
 """A worker here reads its partition once; the next owner is another worker."""
 TOO_MUCH = 0.1
 """Share of statements over several buckets that are too much at once."""
+BRISK, OF_WORLDS = 4, 8
+"""Of so many worlds one is brisk: `as_of` keeps up with the time, statements hang, and clients ask often. Elsewhere it
+stays behind so far that what a client has not seen yet is always listed, whatever is forgotten."""
+HANGING, HANGS_MOVES = 0.2, 60
+"""In a brisk world such a share of statements takes so many moves more, which is no longer than any may take."""
 CLOCK_SECONDS = 20.0
 """A worker's clock goes on so far with each of its rounds: a late key rests for a few of them."""
 Moves = Generator[None, None, Any]
@@ -69,6 +74,7 @@ class Flaw(StrEnum):
     HALF_LOST = "of buckets that were too much at once the later half is not computed"
     RUNNING_SKIPPED = "a late key does not wait again for a fact that came while it ran"
     ERASURES_UNTOLD = "an erasure does not have copies read anew"
+    PAGES_SHRINK = "a page that sees less than the first one promised is answered"
     ERASE_UNSEEN = "who inserts does not look for erasures, and nobody sweeps"
 
 
@@ -106,6 +112,7 @@ class Stage:
     def __init__(self, seed: int, flaw: Flaw) -> None:
         self.random, self.flaw = random.Random(seed), flaw
         self._limits, self._lost = random.Random(f"limits of {seed}"), set[Computing]()
+        self.is_brisk, self.whims = seed % OF_WORLDS == BRISK, random.Random(f"whims of {seed}")
         self.store = FakeStore(
             last_wins=flaw is Flaw.LAST_WINS,
             content_ignored=flaw is Flaw.CONTENT_IGNORED,
@@ -179,6 +186,10 @@ class Stage:
         if isinstance(effect, Computing) and effect in self._lost:
             self._lost.discard(effect)
             return False
+        if self.is_brisk and isinstance(effect, Computing) and self.whims.random() < HANGING:
+            next(steps)
+            for _ in range(HANGS_MOVES):
+                yield
         if not halves(effect) or self._limits.random() > TOO_MUCH:
             return (yield from steps)
         for _ in range(self._limits.randint(1, 4)):  # it was sent: whoever looks for statements finds it

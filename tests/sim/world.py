@@ -26,6 +26,9 @@ from tests.support.places import P0, P1
 
 MOVE_MS, FALL_MS = 1000, 2 * STEP // timedelta(milliseconds=1)
 """Each move takes a second; rarely ClickHouse's clock falls by so much."""
+BRISK_STEPS, BEHIND_MS, ASKING = 8, 120_000, 0.05
+"""In a brisk world actors take so many steps with a move, time goes by quickly only while `as_of` is less behind, and a
+client asks so often."""
 
 
 class Role(StrEnum):
@@ -105,8 +108,11 @@ class World(Actors):
             self.now_ms -= FALL_MS
         if pick.random() < 0.02:
             pick.choice(self.servers).catch_up()
+        if self.is_brisk and self.whims.random() < ASKING:
+            to_the_end(self.whims.choice(self.copies).ask(self.store))
         if dice < 0.05:
-            self._pass(STEP // timedelta(milliseconds=1))
+            if not self.is_brisk or self.now_ms - self.store.state.as_of_ms < BEHIND_MS:
+                self._pass(STEP // timedelta(milliseconds=1))
         elif dice < 0.12:
             self._publish(pick.choice(list(self.log.partitions)))
         elif dice < 0.13:
@@ -122,7 +128,8 @@ class World(Actors):
         elif dice > 0.9 and self.store.staged:
             self.store.staged.clear()  # ClickHouse forgets what was staged, however long that took
         else:
-            self._step(self.cast.choose()[2])
+            for _ in range(BRISK_STEPS if self.is_brisk else 1):
+                self._step(self.cast.choose()[2])
         self._watch()
 
     def _pass(self, ms: int) -> None:
