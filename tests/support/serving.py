@@ -54,19 +54,21 @@ def running(server: uvicorn.Server) -> Iterator[None]:
         thread.join()
 
 
-def let_pass(server: uvicorn.Server, seconds: float) -> None:
+def let_pass(server: uvicorn.Server, seconds: float) -> float:
     """Move the clock of a running server on, when it has read what was sent to it; what is due then has been done.
+    Returns what it shows.
 
     A test that waits in real time for a deadline hopes to be quick enough itself wherever nothing may be overdue yet.
     """
     loop = cast("Loop", server.servers[0].get_loop())
 
-    async def move() -> None:
+    async def move() -> float:
         await asyncio.sleep(0)
         loop.ahead += seconds
         await asyncio.sleep(1e-6)  # behind all that is due
+        return loop.time()
 
-    asyncio.run_coroutine_threadsafe(move(), loop).result(10)
+    return asyncio.run_coroutine_threadsafe(move(), loop).result(10)
 
 
 class Site:
