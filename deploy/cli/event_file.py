@@ -46,13 +46,20 @@ def event_lines(name: str, longest: int = LONGEST_LINE) -> Iterator[Iterator[tup
 
     Of a line of more than ``longest`` bytes comes the beginning.
     """
+    with file_blocks(name) as blocks:
+        yield lines(blocks, longest)
+
+
+@contextmanager
+def file_blocks(name: str) -> Iterator[Iterator[bytes]]:
+    """The content of a file in blocks, uncompressed. Raises Usage where it cannot be read whole."""
     title = title_of(name)
     try:
         raw = _standard_input() if name == STANDARD_INPUT else FileIO(name)
     except (OSError, ValueError) as error:
         raise _unreadable(title, error) from None
     with raw:
-        yield lines(_telling(title, _content(name, raw)), longest)
+        yield _telling(title, _content(name, raw))
 
 
 def title_of(name: str) -> str:
@@ -103,8 +110,10 @@ def _content(name: str, raw: FileIO) -> Iterator[bytes]:
         case "zstd":
             yield from uncompressed(blocks, zstandard.ZstdDecompressor().decompressobj)
         case _:
+            spreadsheet = "; a spreadsheet (.xlsx, .ods) has to be saved as CSV" if found == "zip" else ""
             raise EOFError(
                 f"it looks like {found}; uncompress it first, and pipe it into this command, with - for the file"
+                + spreadsheet
             )
 
 

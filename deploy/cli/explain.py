@@ -72,7 +72,7 @@ def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: st
     ]
     if state.facts_floor_ms > start * MS_PER_SECOND:
         lines.append(f"facts are kept since {rfc3339(state.facts_floor_ms)} only; the number stays without them")
-    return [*lines, "", *_facts(facts)]
+    return [*lines, "", *fact_lines(facts[:SHOWN_FACTS], has_more=len(facts) > SHOWN_FACTS)]
 
 
 def _rows(store: Store, name: str, **parameters: Any) -> Any:
@@ -99,16 +99,17 @@ def _numbers(rows: Any, metric: str, is_closed: bool) -> list[str]:
     return [f"{name} {plain_number(value)}" for name, value in values.items() if metric in ("", name)]
 
 
-def _facts(facts: Any) -> list[str]:
+def fact_lines(facts: Any, *, has_more: bool) -> list[str]:
+    """Facts as lines of text: rows of explain_facts.sql."""
     lines = [f"{'occurred at':<24} {'event':<38} {'type':<18} {'channel':<10} {'error':<16} {'cents':>10}  record"]
     lines += [
         f"{rfc3339(int(at)):<24} {event:<38} {kind:<18} {channel:<10} {code:<16} {plain_number(cost):>10}  "
         f"{stored_place(topic, partition).at(offset)}, {rfc3339(int(record_ms))}"
-        for event, kind, channel, code, cost, at, record_ms, topic, partition, offset in facts[:SHOWN_FACTS]
+        for event, kind, channel, code, cost, at, record_ms, topic, partition, offset in facts
     ]
     if not facts:
         return ["no facts"]
-    return lines + (["… and more"] if len(facts) > SHOWN_FACTS else [])
+    return lines + (["… and more"] if has_more else [])
 
 
 def explain_event(store: Store, org: str, event: str, topics: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "api": ("serve", "Run the API, until SIGTERM."),
     "backup": ("backup", "Backups of ClickHouse, taken while workers run; deploy/README.md says how often."),
     "check": ("check", "Say what each record of a file would become."),
+    "compare": ("compare", "Hold a provider's numbers against ours."),
     "dead-letters": ("dead_letters", "Records that broke the contract."),
     "dev": ("dev", "Run the whole system in one process, to try it out."),
     "doctor": ("doctor", "Check what a worker needs, and say what to do."),

@@ -12,7 +12,16 @@ from tests.support.engine import ROOT
 
 STATEMENTS = sorted(f"{f.parts[-3]}/{f.stem}" for f in (ROOT / "deploy").rglob("*.sql") if f.parts[-2] == "sql")
 PARAMETER = re.compile(r"{(\w+):([\w()]+)}", re.ASCII)
-VALUES = {"String": "x", "Array(String)": ["x"], "Identifier": "rollup_minute", "Int64": 1, "UInt32": 1, "UInt64": 1}
+VALUES = {
+    "String": "x",
+    "Array(String)": ["x"],
+    "Array(UInt32)": [1],
+    "Identifier": "rollup_minute",
+    "Int64": 1,
+    "UInt32": 1,
+    "UInt64": 1,
+    "UInt8": 1,
+}
 NAMED: dict[str, dict[str, object]] = {
     "migrations/move_rows": {"old": "facts", "new": "facts", "column": "minute", "parts": 2},
     "migrations/steps": {"table": "facts", "column": "minute"},

@@ -31,15 +31,14 @@ SPAN = ("--from", "2026-05-05T00:00:00Z", "--to", "2026-05-06T00:00:00Z")
 GOOD: dict[str, tuple[str, ...]] = {
     "backup create": ("name",),
     "backup restore": ("name",),
+    "compare": (str(Path(__file__).with_name("invoice.csv")), *SPAN, "--org", "acme", "--columns", "date=day,cost=c"),
     "dead-letters show": ("message-events/0/1",),
     "erase": ("acme", "--yes"),
     "explain": ("--org", "acme", "--bucket", "2026-05-05T00:00:00Z", "--granularity", "hour"),
     "keys create": ("acme",),
     "keys revoke": ("am_live_p63v",),
     "orgs set": ("acme", "--tier", "growth"),
-    "rebuild": SPAN,
-    "reconcile": SPAN,
-    "replay": SPAN,
+    **dict.fromkeys(("rebuild", "reconcile", "replay"), SPAN),
 }
 """What a command needs beside the argument that is tried."""
 LEFT_OUT = {"dev", "produce"}
