@@ -30,7 +30,7 @@ from deploy.cli.compare_options import (
 from deploy.cli.comparing import Cell, Cells, Compared, Numbers, Verdict, add, compare_cells
 from deploy.cli.comparison_text import Answer, as_document, as_text, explained
 from deploy.cli.context import FROM, INSTANT, Context, check_span, say
-from deploy.cli.event_file import file_blocks, title_of
+from deploy.cli.event_file import STANDARD_INPUT, file_blocks, title_of
 from deploy.cli.explain import SHOWN_FACTS
 from deploy.cli.invoice_file import Invoice, read_invoice
 from deploy.cli.invoice_form import MICRO_DECIMALS, Columns, Form
@@ -116,6 +116,8 @@ def compare(
         decimal=decimal,
         thousands=thousands or "",
     )
+    if file == map_file == STANDARD_INPUT:
+        raise Usage("FILE and the file of --map are both standard input, which is read once; name one of them")
     channels = read_channels(map_file) if map_file is not None else {}
     form = Form(
         columns, encoding, separator, decimal, thousands or "", date_format or "", cost_unit or "cents", negate, skip,

@@ -107,10 +107,9 @@ class CharacterType(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         character = self._named.get(value, value)
         if len(character) != 1 or self._refused.match(character):
-            named = "".join(f" or the word {name}" for name in self._named)
+            named = "".join(f", or the word {name}" for name in self._named)
             self.fail(
-                f"it must be one character that is no letter, digit, sign, quote or line end{named}, "
-                f"not {_shown(value)}",
+                f"it must be one character (no letter, digit, sign, quote or line end){named}, not {_shown(value)}",
                 param,
                 ctx,
             )

@@ -95,10 +95,10 @@ class Form:
         """Sign, digits, and digits after the decimal sign, or None where that is not there. Raises ValueError."""
         found = self.number.fullmatch(text) if len(text) <= MOST_CHARACTERS else None
         if found is None or not (found["whole"] or found["fraction"]):
-            thousands = f"{self.thousands!a} between thousands" if self.thousands else "nothing between thousands"
+            grouped = f"1{self.thousands}234{self.decimal}5 or " if self.thousands else ""
             raise ValueError(
-                f"must be a number of digits with {self.decimal!a} before decimals, {thousands} and a minus or nothing "
-                f"before it, not {text[:MOST_CHARACTERS]!r}; --decimal and --thousands say how the file writes numbers"
+                f"must be a number like {grouped}-1234{self.decimal}5, not {text[:MOST_CHARACTERS]!r}; --decimal and "
+                "--thousands say how the file writes numbers"
             )
         whole = re.sub("[^0-9]", "", found["whole"]) or "0"
         return -1 if found["sign"] == "-" else 1, whole, found["fraction"]

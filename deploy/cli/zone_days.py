@@ -14,9 +14,6 @@ from zoneinfo import ZoneInfo
 from schemas.grain import Grain
 from schemas.instant import Span, epoch_seconds
 
-_FURTHEST_SECONDS = 16 * Grain.HOUR.seconds
-"""No zone is further from UTC."""
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Day:
@@ -92,15 +89,12 @@ def local(zone: ZoneInfo, instant: int) -> str:
 
 
 def midnight_of(zone: ZoneInfo, day: date) -> int:
-    """The first instant (epoch seconds) of a date in a zone; of a date left out there, that of the next one."""
-    usual = epoch_seconds(datetime.combine(day, time(), zone))
-    if date_at(zone, usual) == day and date_at(zone, usual - 1) < day:
-        return usual
-    lowest, highest = usual - _FURTHEST_SECONDS, usual + 2 * _FURTHEST_SECONDS
-    while highest - lowest > 1:
-        middle = (lowest + highest) // 2
-        lowest, highest = (lowest, middle) if date_at(zone, middle) >= day else (middle, highest)
-    return highest
+    """The first instant (epoch seconds) of a date in a zone; of a date left out there, that of the next one.
+
+    Python reads a midnight that is left out with the offset of before, which is when the clocks are set, and of one
+    that is there twice the first: a test holds this against the dates of all zones.
+    """
+    return epoch_seconds(datetime.combine(day, time(), zone))
 
 
 def _midnights_around(zone: ZoneInfo, instant: int) -> tuple[int, int]:

@@ -9,8 +9,9 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from schemas.connection import connect
+from schemas.grain import Grain
 from schemas.message_event import OTHER_KEY
-from tests.support.invoices import Say, at, commanded, put_all
+from tests.support.invoices import Say, at, commanded, put, put_all
 
 AS_OF = datetime(2026, 4, 15, 10, 30, tzinfo=UTC)
 
@@ -25,6 +26,8 @@ def database(module_url: str) -> Client:
 @pytest.fixture(scope="module")
 def acme(database: Client) -> Client:
     """Organization acme in April: 1,234 sent and 7 failed on the 1st for 1,234.5 cents, and a little on the 2nd."""
+    stale = {at("2026-04-01T00:00Z"): [("sms", 77, 77, 77, "77")]}
+    put(database, Grain.HOUR, "acme", stale)  # from fewer facts, and not merged away yet
     put_all(
         database,
         "acme",

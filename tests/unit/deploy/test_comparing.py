@@ -29,7 +29,7 @@ def test_a_comparison_is_what_looking_at_each_day_and_channel_finds(
 ) -> None:
     found = compare_cells(theirs, ours, DAYS, as_of_ms, tolerance)
     verdicts = {(cell.day, cell.channel): cell.verdict for cell in found.cells}
-    sums = {"theirs": [0, 0], "ours": [0, 0], "final": [0, 0]}
+    sums = {"theirs": [0, 0], "ours": [0, 0], "final": [0, 0, 0, 0]}
     all_equal = True
     for day in DAYS.all:
         is_final = as_of_ms >= day.end * 1000
@@ -43,8 +43,9 @@ def test_a_comparison_is_what_looking_at_each_day_and_channel_finds(
             sums["ours"][0] += b.count
             sums["ours"][1] += b.micros
             if is_final:
-                sums["final"][0] += a.count - b.count
-                sums["final"][1] += a.micros - b.micros
+                sums["final"] = [
+                    x + y for x, y in zip(sums["final"], (a.count, a.micros, b.count, b.micros), strict=True)
+                ]
             if their is None and our is None:
                 assert (day, channel) not in verdicts
                 continue
@@ -67,7 +68,9 @@ def test_a_comparison_is_what_looking_at_each_day_and_channel_finds(
     assert [(c.day, c.channel) for c in found.cells] == sorted(verdicts)
     assert found.is_proof is all_equal
     assert (found.total.theirs, found.total.ours) == (Numbers(*sums["theirs"]), Numbers(*sums["ours"]))
-    assert found.closed_total.difference == Numbers(*sums["final"])
+    assert found.closed_total.theirs == Numbers(*sums["final"][:2])
+    assert found.closed_total.ours == Numbers(*sums["final"][2:])
+    assert found.closed_total.difference == found.closed_total.theirs - found.closed_total.ours
     assert all(cell.difference == cell.theirs - cell.ours for cell in found.cells)
 
 

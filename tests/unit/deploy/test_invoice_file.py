@@ -66,6 +66,18 @@ def test_lines_of_a_day_and_channel_add_up_and_no_column_but_the_named_ones_coun
     assert read(text, by_day).cells == {(DAYS.all[0], ""): Numbers(0, 1_250_000)}
 
 
+def test_zeros_at_the_end_are_no_decimals() -> None:
+    assert read(f"{HEADER}\n2026-10-20,sms,1,0.50000000\n").cells == {(DAYS.all[0], "sms"): Numbers(1, 500_000)}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("block", [1, 2, 5, 1000])
+def test_lines_are_counted_as_an_editor_does_however_they_come(end: str, block: int) -> None:
+    text = end.join((HEADER, LINE, "", '2026-10-20,"two', 'lines",1,1', "bad"))
+    with pytest.raises(Usage, match="line 6: it has 1 cells"):
+        read(text, block=block)
+
+
 def test_a_header_alone_is_a_file_without_numbers() -> None:
     assert read(f"\n{HEADER}") == Invoice({}, 0, 0)
 
@@ -124,10 +136,14 @@ BAD: dict[str, tuple[str, Form, str]] = {
     "no channel": (f"{HEADER}\n2026-10-20, ,1,1", FORM, "2: column 'Kind' is empty; --skip leaves out"),
     "thousands that nobody named": (
         f'{HEADER}\n2026-10-20,sms,1,"1,234"', FORM,
-        "2: column 'Net amount' must be a number of digits with '.' before decimals, nothing between thousands",
+        "2: column 'Net amount' must be a number like -1234.5, not '1,234'; --decimal and --thousands say how",
     ),
     "groups of two": (
-        f'{HEADER}\n2026-10-20,sms,"12,34",1', replace(FORM, thousands=","), "2: column 'Messages' must be a number",
+        f'{HEADER}\n2026-10-20,sms,"12,34",1', replace(FORM, thousands=","),
+        "2: column 'Messages' must be a number like 1,234.5 or -1234.5, not '12,34'",
+    ),
+    "four digits before a group": (
+        f'{HEADER}\n2026-10-20,sms,"1234,567",1', replace(FORM, thousands=","), "column 'Messages' must be a number",
     ),
     "groups after the decimals": (
         f'{HEADER}\n2026-10-20,sms,1,"1.234,567"', replace(FORM, thousands=","), "column 'Net amount' must be a number",
@@ -175,6 +191,8 @@ def bad_bytes() -> Iterator[tuple[bytes, str, str]]:
     yield good.encode("utf-16") + b"x", "utf-16", "3: ends in the middle of a character of utf-16"
     yield good.encode("utf-16-le"), "utf-8", "1: holds a NUL, which no text does; --encoding utf-16-le"
     yield good.encode() + b"2026-10-20,\x81,1,1\n", "cp1252", "3: holds bytes that are not cp1252 (at 0x81)"
+    shifted = good.encode("ascii") + b"\x1b$B\x24\x22"  # the state in which the text ends is not that of its start
+    yield shifted + b"\xff\n", "iso2022_jp", "3: holds bytes that are not iso2022_jp (at 0xff)"
     yield good.encode("ascii") + b"\xff\n", "iso2022_jp", "3: holds bytes that are not iso2022_jp (at 0xff)"
 
 
@@ -199,7 +217,9 @@ def test_no_number_is_read_as_another_one(text: str) -> None:
     except ValueError:
         return
     assert micros == round(float(text.replace(",", "")) * 10**6)
-    assert all(len(group) == 3 for group in text.partition(".")[0].split(",")[1:])
+    first, *others = text.partition(".")[0].strip("+-").split(",")
+    assert all(len(group) == 3 for group in others)
+    assert not others or 1 <= len(first) <= 3
 
 
 def test_however_many_lines_take_the_same_memory() -> None:

@@ -4,10 +4,10 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from deploy.cli.zone_days import Days, days_of, local, midnight_of
+from deploy.cli.zone_days import Days, date_at, days_of, local, midnight_of
 from schemas.grain import Grain
 from schemas.instant import epoch_seconds, parse_instant
 
@@ -41,6 +41,16 @@ def test_days_tile_their_span_and_an_instant_lies_in_the_day_of_its_date(
     assert day.start <= instant < day.end
     assert day.date == datetime.fromtimestamp(instant, ZoneInfo(zone)).date()
     assert (found.at(found.starts[0] - 1), found.at(found.end)) == (None, None)
+
+
+@given(st.sampled_from(sorted(available_timezones() - {"localtime"})), DATES)
+@settings(max_examples=1000)
+def test_a_day_of_any_zone_begins_with_the_first_instant_of_its_date(zone: str, day: date) -> None:
+    assume(day != date(2011, 12, 30))  # which two zones left out
+    info = ZoneInfo(zone)
+    midnight = midnight_of(info, day)
+    assert date_at(info, midnight) == day
+    assert date_at(info, midnight - 1) < day
 
 
 def test_days_on_which_clocks_are_set_are_longer_or_shorter() -> None:
