@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import msgspec
 
 from schemas.grain import MS_PER_SECOND, Grain
+from schemas.limits import SURELY_SEEN_SECONDS
 
-MARGIN_SECONDS = 600
+MARGIN_SECONDS = SURELY_SEEN_SECONDS
 
 
 class Pinned(msgspec.Struct, frozen=True):

@@ -60,10 +60,14 @@ def _grouped_lines(bucket: GroupedBucket, prior: GroupedBucket | None) -> Iterat
     values = [None if side is None else {group.key: _cell(group.value) for group in side} for side in sides]
     keys = sorted({key for side in values for key in side or ()}, key=lambda key: (key is None, key or ""))
     for key in keys or [None]:
-        yield [bucket.bucket_start, _safe(key or ""), *("" if side is None else side.get(key, "0") for side in values)]
+        yield [
+            bucket.bucket_start,
+            as_text_cell(key or ""),
+            *("" if side is None else side.get(key, "0") for side in values),
+        ]
 
 
-def _safe(key: str) -> str:
+def as_text_cell(key: str) -> str:
     """A key that a spreadsheet would take for a formula is marked as text."""
     return "'" + key if key.startswith(FORMULA_STARTS) else key
 

@@ -75,6 +75,13 @@ VIOLATIONS = Gauge(
     registry=REGISTRY,
 )
 VIOLATIONS.set(math.nan)
+DIFFERING = Gauge(
+    PREFIX + "statements_differing",
+    "Organizations of which a month was stated with other numbers than the rollups have by now; no series where "
+    "another worker looks",
+    ["period"],
+    registry=REGISTRY,
+)
 STAGE_SECONDS = Summary(PREFIX + "stage_seconds", "Time spent: " + ", ".join(Stage), ["stage"], registry=REGISTRY)
 
 # Series exist from the start, at zero: a rate over a series that appears with its first event would miss that event.
@@ -98,6 +105,13 @@ def partitions(durable: Mapping[Place, int], ends: Mapping[Place, int], waiting:
             LOG_END.labels(*place).set(end)
     for place in durable.keys() | set(waiting):
         WAITING.labels(*place).set(place in waiting)
+
+
+def months(differing: Mapping[str, int]) -> None:
+    """Note how many organizations differ, by month that was stated; others disappear."""
+    DIFFERING.clear()
+    for period, number in differing.items():
+        DIFFERING.labels(period).set(number)
 
 
 def stage_seconds() -> dict[str, float]:

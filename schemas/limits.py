@@ -10,3 +10,5 @@ LONGEST_STATEMENT_SECONDS = 60
 """The time limit of every statement of ours, workers' and commands', is at most this: an erasure relies on it."""
 LONGEST_INSERT_SECONDS = 2 * LONGEST_STATEMENT_SECONDS
 """An insert of ours has ended by then: on a cluster it may wait for its quorum as long again as it runs."""
+SURELY_SEEN_SECONDS = 600
+"""Rows of an insert are seen so long after it began, or never: it is over by then, though servers' clocks differ."""

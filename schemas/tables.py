@@ -16,6 +16,8 @@ RECOMPUTE_KEYS: Final = "recompute_keys"
 ACCEPTED_GAPS: Final = "accepted_gaps"
 ERASURES: Final = "erasures"
 RESYNCS: Final = "resyncs"
+STATEMENTS: Final = "statements"
+STATEMENT_RESTORES: Final = "statement_restores"
 LEASES: Final = "leases"
 REDRIVES: Final = "redrives"
 REPLAYS: Final = "replays"
@@ -29,7 +31,7 @@ MUTATIONS: Final = "mutations"
 SYNCHRONISED: Final = "synchronised"
 """On a cluster alone: the view that makes each of its servers write to the coordination service before it answers."""
 
-SCHEMA: Final = 10
+SCHEMA: Final = 11
 """The newest migration that this version needs: it must not begin before that has ended. Nor must it go on once one
 that it does not know, and that needs a stop, has begun."""
 

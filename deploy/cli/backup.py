@@ -9,6 +9,10 @@ recomputes are done; and only then takes the rest.
 Offsets are compared with the progress of the Kafka cluster that they are committed in, of the topics on the list. That
 of another cluster, whose id Kafka had before, or of a topic that is not on the list, is backed up as it stands: nobody
 need read there any more, so it might be waited for in vain.
+
+Statements are taken last and restored first, and with them who was erased: a month that is missing would be stated,
+and billed, once more, and one of an organization that is not known to be erased taken back. What was stated after the
+backup is missing all the same, so a restore has `statements` stop until somebody has looked.
 """
 
 import re
@@ -33,9 +37,14 @@ from schemas.settings import Settings
 from schemas.sharding import everywhere
 
 PROGRESS = (tables.PARTITION_WATERMARKS, tables.WATERMARK)
+STATEMENTS = (tables.STATEMENTS, tables.STATEMENT_RESTORES, tables.ERASURES)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,100}", re.ASCII)
 PLACES = re.compile(r"[A-Za-z][A-Za-z0-9_]*\([\x20-\x3a\x3c-\x7e]+\)")
 WAIT_SECONDS, POLL_SECONDS = 600, 0.5
+RESUME = (
+    "no month is stated until you have imported what was stated after the backup, and said `msgmetrics statements "
+    "resume`"
+)
 
 
 PLACE = click.option(
@@ -53,7 +62,7 @@ def backup() -> None:
 @PLACE
 @click.pass_obj
 def backup_create(context: Context, name: str, place: str) -> None:
-    """Back up all tables as NAME-progress and NAME-data, in the order that is right to restore from.
+    """Back up all tables as NAME-progress, NAME-data and NAME-statements, in the order that is right for a restore.
 
     \b
     Examples:
@@ -67,10 +76,13 @@ def backup_create(context: Context, name: str, place: str) -> None:
 @backup.command("restore")
 @click.argument("name")
 @PLACE
-@click.option("--facts-only", is_flag=True, help="only the facts; the workers compute all else again")
+@click.option("--facts-only", is_flag=True, help="only facts and statements; the workers compute all else again")
 @click.pass_obj
 def backup_restore(context: Context, name: str, place: str, facts_only: bool) -> None:
     """Restore into an empty database; workers must be stopped.
+
+    Statements that were made after the backup are not in it: import what was exported since, then say `msgmetrics
+    statements resume`.
 
     \b
     Examples:
@@ -85,11 +97,13 @@ def backup_restore(context: Context, name: str, place: str, facts_only: bool) ->
 
 
 def create(client: Client, settings: Settings, name: str, place: str, tell: Callable[[str], None]) -> None:
-    """Back everything up as NAME-progress and NAME-data. Raises CommandError where the workers make no progress, and
-    Refused where there is none of the Kafka cluster that is asked."""
+    """Back everything up as NAME-progress, NAME-data and NAME-statements.
+
+    Raises CommandError where the workers make no progress, and Refused where there is none of the Kafka cluster that
+    is asked."""
     names = _tables(client)
-    data = [table for table in names if table not in PROGRESS]
-    if not set(PROGRESS) <= set(names):
+    data = [table for table in names if table not in (*PROGRESS, *STATEMENTS)]
+    if not {*PROGRESS, *STATEMENTS} <= set(names):
         raise Refused("the database is not set up, so there is nothing to back up; run `msgmetrics migrate`")
     if begun := half_applied(client):
         raise Refused(f"{begun[0]} has begun and not ended; run `msgmetrics migrate` to its end, then back up")
@@ -109,15 +123,16 @@ def create(client: Client, settings: Settings, name: str, place: str, tell: Call
     tell(f"progress is in {name}-progress; waiting for the workers to finish what it speaks for")
     wait_until_committed(settings, stored.get(ours, {}), time.monotonic)
     _run(client, "BACKUP", data, "TO", _destination(place, name, "data"), settings.clickhouse_cluster)
+    _run(client, "BACKUP", STATEMENTS, "TO", _destination(place, name, "statements"), settings.clickhouse_cluster)
     if ledger(client) != before:
         raise Refused(f"a migration ran meanwhile, so that {name} is of two versions; delete it and take another")
-    tell(f"{len(data)} tables are in {name}-data")
+    tell(f"{len(data)} tables are in {name}-data, and statements in {name}-statements")
 
 
 def restore(
     client: Client, settings: Settings, name: str, place: str, tell: Callable[[str], None], *, facts_only: bool = False
 ) -> None:
-    """Restore into an empty database; with ``facts_only`` nothing but the facts, for the workers to count anew.
+    """Restore into an empty database; with ``facts_only`` nothing but facts and statements: the workers count anew.
 
     Raises Refused where the database has tables.
     """
@@ -130,9 +145,12 @@ def restore(
         )
     cluster = settings.clickhouse_cluster
     data = _destination(place, name, "data")
+    _run(client, "RESTORE", STATEMENTS, "FROM", _destination(place, name, "statements"), cluster)
+    client.command(pipeline_sql("statements/note_restore"))
     if facts_only:
         _run(client, "RESTORE", [tables.FACTS], "FROM", data, cluster)
         tell("facts are restored; run `msgmetrics migrate`, then workers, which close every bucket from them")
+        tell(RESUME)
         return
     database = str(client.query(sql("cli/database")).result_rows[0][0])
     for source in (data, _destination(place, name, "progress")):
@@ -140,6 +158,7 @@ def restore(
     if tables.RESYNCS in _tables(client):  # else `migrate` makes it, and says the same
         client.command(pipeline_sql("state/resync"), parameters={"org": ""})
     tell("restored; run `msgmetrics migrate`, then workers, which read on from where the backup stands")
+    tell(RESUME)
 
 
 def unlisted_topics(client: Client, ours: str, settings: Settings) -> list[str]:

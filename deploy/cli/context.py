@@ -79,13 +79,22 @@ class OutputLost(CommandError):
 
 
 def say(*lines: str, err: bool = False) -> None:
-    """Print lines on stdout or stderr: the one way in which commands print.
+    """Print lines on stdout or stderr: the way in which commands speak.
 
     What a line holds may come from anybody who can write to the topic, so each is made safe for a terminal, in which a
     newline is no new line either. Raises ReaderGone, and OutputLost where stdout takes no more.
     """
+    _write("\n".join(map(safe, lines)), err=err)
+
+
+def say_bytes(data: bytes) -> None:
+    """Write bytes to stdout as they are, for a file or another program. Raises as `say` does."""
+    _write(data, newline=False)
+
+
+def _write(data: str | bytes, *, newline: bool = True, err: bool = False) -> None:
     try:
-        click.echo("\n".join(map(safe, lines)), err=err)
+        click.echo(data, nl=newline, err=err)
     except BrokenPipeError:
         raise ReaderGone from None
     except OSError as error:

@@ -67,7 +67,7 @@ def erase(context: Context, org: str, until: int | None, dry_run: bool, yes: boo
 
 def erasure_preview(store: Store, settings: Settings, org: str) -> list[str]:
     """Sentences that say how much there is of an organization, what stays where, and how long."""
-    facts, letters, minutes, hours, days, keys = map(int, _counts(store, org))
+    facts, letters, minutes, hours, days, keys, statements = map(int, _counts(store, org))
     return [
         f"{org} has {facts} facts, {letters} dead letters, {minutes + hours + days} rollup rows "
         f"({minutes} minutes, {hours} hours, {days} days) and {keys} valid keys. Erasing removes all of it.",
@@ -76,10 +76,23 @@ def erasure_preview(store: Store, settings: Settings, org: str) -> list[str]:
         f"dead letters so broken that nobody can be named for them, or larger than {MAX_RECORD_BYTES >> 20} MiB, until "
         f"{settings.dead_letter_retention_days} days after they were seen; its id, in the list of erasures, by "
         "which its records are dropped wherever they turn up again; backups that were made before.",
+        *_kept(org, statements),
         "Copies that it keeps of its numbers (with updated_since) learn of the erasure only with a new key: tell it to "
         "delete them, or give it one.",
         "What comes later counts: if prices (message.charged) of its messages are still to be published, stop whoever "
         "publishes them, or erase it again.",
+    ]
+
+
+def _kept(org: str, statements: int) -> list[str]:
+    """A sentence on statements, which stay; none where there are none."""
+    if not statements:
+        return [
+            f"No month that has begun can be stated of {org} any more: bill first, with `msgmetrics statements close`."
+        ]
+    return [
+        f"Its {statements} statements stay, as records that the law may ask for; no revision is made any more of a "
+        f"month that has begun, so adjust first what is to be billed. `msgmetrics statements erase {org}` removes them."
     ]
 
 
@@ -144,7 +157,7 @@ def erase_organization(store: Store, org: str, at_ms: int) -> str:
             if key.revoked_at is None:
                 revoke_key(client, key.id)
         run_leased(store, f"erase {org}", order_erasure_steps(org, at_ms), lambda _: None, warn)
-    facts, letters, minutes, hours, days, keys = map(int, _counts(store, org))
+    facts, letters, minutes, hours, days, keys, _ = map(int, _counts(store, org))
     if keys:
         raise Refused(f"{org} has a key again; revoke it and erase once more")
     return (

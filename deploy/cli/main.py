@@ -34,6 +34,10 @@ COMMANDS = {
     "replay": ("replay", "Read a span of all topics once more."),
     "resync": ("resync", "Have clients that keep copies read every number again."),
     "skip": ("skip", "Accept that records are lost, so that their partition goes on."),
+    "statements": (
+        "statements",
+        "Months that were billed, as documents that can be proved; docs/money.md says how to bill by them.",
+    ),
     "status": ("status", "How far aggregation has come, by partition."),
     "topics": ("topics", "Topics that are read, and whether as_of waits for them."),
     "worker": ("serve", "Run a worker: events from Kafka into ClickHouse, until SIGTERM."),

@@ -18,9 +18,11 @@ from deploy.sql import sql
 from deploy.terminal import safe_json
 from pipeline.clickhouse.client import sql as pipeline_sql
 from pipeline.core.place import Place
-from pipeline.core.watermark import reading_status
+from pipeline.core.statements.standing import looked_at
+from pipeline.core.watermark import reading_status, retention_floor
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import rfc3339
+from schemas.period import parse_period
 from schemas.settings import Settings
 
 DEAD_LETTER_HOURS = 24
@@ -86,6 +88,18 @@ class AcceptedGap:
 
 
 @dataclass(frozen=True, slots=True)
+class MonthState:
+    """A month that may still change: whether it has ended, and how many organizations are stated, have numbers and are
+    not, and differ from what was stated."""
+
+    period: str
+    has_ended: bool
+    stated: int
+    open: int
+    differing: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The whole pipeline. Times are RFC 3339; ``reasons`` says why it is not ready.
 
@@ -103,6 +117,7 @@ class Status:
     accepted_gaps: list[AcceptedGap]
     retired: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    months: list[MonthState] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -136,7 +151,17 @@ def read_status(client: Client, settings: Settings) -> Status:
         accepted_gaps=[AcceptedGap(t, int(p), int(start), int(end), rfc3339(int(at))) for t, p, start, end, at in gaps],
         retired=retired,
         groups=other_groups(client, settings.kafka_group, READING_SECONDS),
+        months=_months(client, settings, as_of_ms),
     )
+
+
+def _months(client: Client, settings: Settings, as_of_ms: int) -> list[MonthState]:
+    """Months that may still change; none before the first watermark."""
+    if not as_of_ms:
+        return []
+    where = looked_at(as_of_ms, retention_floor(as_of_ms, settings.facts_retention_days))
+    found = client.query(pipeline_sql("look/statements"), parameters=where).result_rows
+    return [MonthState(p, parse_period(p).end_ms <= as_of_ms, *map(int, numbers)) for p, *numbers in found]
 
 
 def _ask_kafka(settings: Settings, stored: Stored) -> tuple[list[str], set[Place], Mapping[Place, LogEnd]]:
@@ -227,6 +252,7 @@ def render(status: Status) -> list[str]:
         out.append(f"retired     {', '.join(status.retired)}: left out here, and nothing waits for them")
     if status.groups:
         out.append(f"groups      {', '.join(status.groups)} write here as well")
+    out += [f"month       {_month(month)}" for month in status.months if any(m.stated for m in status.months)]
     width = max([10, *(len(p.status) for p in status.partitions)])
     wide = max([9, *(len(str(p.place)) for p in status.partitions)])
     columns = f"{'partition':<{wide}} {'next offset':>12} {'log end':>12} {'lag':>10}  {'watermark':<24}"
@@ -236,6 +262,16 @@ def render(status: Status) -> list[str]:
         offsets = f"{p.place!s:<{wide}} {p.next_offset:>12} {end:>12} {lag:>10}"
         out.append(f"{offsets}  {p.watermark or 'none':<24}  {p.status:<{width}} {p.owner}")
     return out
+
+
+def _month(month: MonthState) -> str:
+    if not month.has_ended:
+        return f"{month.period} is under way"
+    told = f"{month.period} is stated of {month.stated} organizations" if month.stated else f"{month.period} is open"
+    told += f", not of {month.open}" if month.open else ""
+    if not month.differing:
+        return told
+    return f"{told}; {month.differing} differ: msgmetrics statements adjust --all --period {month.period}"
 
 
 def _dead(status: Status) -> str:

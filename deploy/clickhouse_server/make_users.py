@@ -73,7 +73,7 @@ USERS = (
         (
             *_on("SELECT, INSERT", (*WRITTEN_BY_WORKERS, *KEPT_BY_OPERATORS_AND_WORKERS)),
             *_on("ALTER DELETE", ERASED_FROM),
-            *_on("SELECT", VIEWS),
+            *_on("SELECT", (*VIEWS, tables.STATEMENTS)),
             "SELECT ON system.mutations",
             "SELECT ON system.processes",
             "CLUSTER ON *.*",

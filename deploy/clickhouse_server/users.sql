@@ -38,6 +38,7 @@ GRANT ALTER DELETE ON msgmetrics.dead_letters TO msgmetrics_worker;
 GRANT ALTER DELETE ON msgmetrics.dead_letters_local TO msgmetrics_worker;
 GRANT SELECT ON msgmetrics.mutations TO msgmetrics_worker;
 GRANT SELECT ON msgmetrics.synchronised TO msgmetrics_worker;
+GRANT SELECT ON msgmetrics.statements TO msgmetrics_worker;
 GRANT SELECT ON system.mutations TO msgmetrics_worker;
 GRANT SELECT ON system.processes TO msgmetrics_worker;
 GRANT CLUSTER ON *.* TO msgmetrics_worker;

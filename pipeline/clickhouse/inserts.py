@@ -17,8 +17,8 @@ from schemas.grain import Grain
 from schemas.limits import LONGEST_INSERT_SECONDS
 
 POLL_SECONDS = 0.05
-ERASED_FROM = (tables.FACTS, tables.DEAD_LETTERS, *map(tables.rollup_table, Grain))
-"""Tables that an erasure deletes from."""
+WAITED_FOR = (tables.FACTS, tables.DEAD_LETTERS, *map(tables.rollup_table, Grain), tables.STATEMENTS)
+"""Tables that an erasure deletes from, and the one whose rows are told apart by the time at which inserts began."""
 
 
 class Rows(Protocol):
@@ -30,12 +30,12 @@ class Rows(Protocol):
 class Inserts:
     """Inserts into some tables on the server that ``rows`` asks, or in a cluster ('' for none). Every method blocks."""
 
-    def __init__(self, rows: Rows, cluster: str, names: Sequence[str] = ERASED_FROM) -> None:
+    def __init__(self, rows: Rows, cluster: str, names: Sequence[str] = WAITED_FOR) -> None:
         self._rows, self._cluster, self._names = rows, cluster, names
 
     def under_way(self) -> UnderWay:
         """Those that are under way now."""
-        if self._cluster or self._are_shared():
+        if self.are_unlisted:
             return UnderWay(ended_at=monotonic() + LONGEST_INSERT_SECONDS)
         return UnderWay(frozenset(self._listed()))
 
@@ -58,6 +58,15 @@ class Inserts:
         if running:
             sleep(POLL_SECONDS)
         return not running
+
+    def over_in(self, seconds: float) -> UnderWay:
+        """Those that are over when some time has passed; none where it has."""
+        return UnderWay(ended_at=monotonic() + seconds) if seconds > 0 else UnderWay()
+
+    @property
+    def are_unlisted(self) -> bool:
+        """Whether the server that is asked may not list all of them: they may be under way on others."""
+        return bool(self._cluster) or self._are_shared()
 
     def _are_shared(self) -> bool:
         rows = self._rows("looking at the tables' engines", sql("state/shared_tables"), tables=list(self._names))

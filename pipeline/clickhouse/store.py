@@ -12,9 +12,9 @@ from typing import Any, Protocol
 from pipeline import metrics
 from pipeline.clickhouse.arrow import DEAD_LETTER_COLUMNS, dead_letter_rows, facts_table, recompute_keys_table
 from pipeline.clickhouse.client import sql
-from pipeline.clickhouse.erasing import ErasingStore
 from pipeline.clickhouse.progress import PROGRESS
 from pipeline.clickhouse.schema import check_schema
+from pipeline.clickhouse.stating import StatingStore
 from pipeline.clock import running_ms, this_moment
 from pipeline.core.clocks import ClockReading
 from pipeline.core.effects import (
@@ -57,7 +57,7 @@ class Look(Protocol):
     def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]: ...
 
 
-class Store(ErasingStore):
+class Store(StatingStore):
     """ClickHouse for the protocol: one method for each effect, chosen by the effect's type."""
 
     _closing_since = 0.0
@@ -234,14 +234,25 @@ class Store(ErasingStore):
 
     # -- erasures -----------------------------------------------------------------------------------------------
 
-    perform.register(ErasingStore.read_erasures)
-    perform.register(ErasingStore.find_erased)
-    perform.register(ErasingStore.order_erasure)
-    perform.register(ErasingStore.erase_rows)
-    perform.register(ErasingStore.erase_rollups)
-    perform.register(ErasingStore.finish_erasure)
-    perform.register(ErasingStore.read_inserts)
-    perform.register(ErasingStore.await_inserts)
+    perform.register(StatingStore.read_erasures)
+    perform.register(StatingStore.find_erased)
+    perform.register(StatingStore.order_erasure)
+    perform.register(StatingStore.erase_rows)
+    perform.register(StatingStore.erase_rollups)
+    perform.register(StatingStore.finish_erasure)
+    perform.register(StatingStore.read_inserts)
+    perform.register(StatingStore.await_inserts)
+
+    # -- statements ---------------------------------------------------------------------------------------------
+
+    perform.register(StatingStore.read_statable)
+    perform.register(StatingStore.read_lines)
+    perform.register(StatingStore.read_statements)
+    perform.register(StatingStore.read_documents)
+    perform.register(StatingStore.append_statements)
+    perform.register(StatingStore.read_stating)
+    perform.register(StatingStore.read_restored)
+    perform.register(StatingStore.erase_statements)
 
     # -- looking ------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from pipeline.core.clocks import NOT_READ, ClockReading
 from pipeline.core.late_keys import LateKeys
 from pipeline.core.progress import ReadMarks, RetireTopic, WriteProgress, WriteStarts
 from pipeline.core.records import Columns, DeadLetter
+from pipeline.core.statements.history import StatementEffect
 from schemas.grain import Grain
 
 Erasures = Mapping[str, int]
@@ -285,6 +286,7 @@ Effect = (
     | ReadInserts
     | AwaitInserts
     | WriteResync
+    | StatementEffect
 )
 
 T = TypeVar("T")

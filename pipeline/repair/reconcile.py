@@ -6,7 +6,7 @@ a late event that is not recomputed yet: so it is read again, now and then, unti
 ended, and counts only if the number found is the same all the while.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -111,19 +111,28 @@ class Reconciler:
 
     def run(self, start: int, end: int) -> Reconciliation:
         """Compare the whole, closed buckets that [start, end) touches. Raises SinkUnavailable or Stop."""
-        state: State = self.store.perform(ReadState())
-        floor = state.facts_floor_ms // MS_PER_SECOND
-        result = Reconciliation(start, end)
+        result = self.compare(start, end)
+        floor = self._state().facts_floor_ms // MS_PER_SECOND
+        result.violations = list(self._violations(max(start, floor), end))
+        return result
+
+    def compare(self, start: int, end: int, grains: Collection[Grain] = tuple(Grain)) -> Reconciliation:
+        """Compare without looking for violations: buckets of these grains. Raises SinkUnavailable or Stop."""
+        state, result = self._state(), Reconciliation(start, end)
+        planned = plan(start, end, state.as_of_ms // MS_PER_SECOND, state.facts_floor_ms // MS_PER_SECOND)
         suspects: dict[Step, set[Found]] = {}
-        for step in self._steps(plan(start, end, state.as_of_ms // MS_PER_SECOND, floor)):
+        for step in self._steps([span for span in planned if span[0] in grains]):
             result.checked[step[0]] += self._count(step)
             if found := {_found(d) for d in self._differences(step)}:
                 suspects[step] = found
             if sum(map(len, suspects.values())) >= MAX_DIFFERENCES:
                 break
         result.differences = self._settled(suspects)
-        result.violations = list(self._violations(max(start, floor), end))
         return result
+
+    def _state(self) -> State:
+        state: State = self.store.perform(ReadState())
+        return state
 
     def _settled(self, suspects: dict[Step, set[Found]]) -> list[Difference]:
         """Those of these wrong numbers that stay as they are, found again until what was under way has ended."""

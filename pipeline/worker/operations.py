@@ -3,7 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline import metrics
@@ -11,10 +11,13 @@ from pipeline.clickhouse.store import Look
 from pipeline.core.clocks import Moment
 from pipeline.errors import SinkUnavailable, Stop
 from pipeline.worker.health import Health
+from pipeline.worker.months import Month, read_months
+from schemas.limits import FACTS_RETENTION_DAYS
 
 HISTORY_STEP_MS = 10_000
 HISTORY_STEPS = 360
 """One hour."""
+MONTHS_SECONDS = 60.0
 CLOSINGS, LETTERS, EXCERPT_BYTES = 12, 10, 120
 
 
@@ -30,6 +33,8 @@ class Operations:
     clock: Callable[[], Moment]
     look: Look | None = None
     listed: Set[str] = frozenset()
+    retention_days: int = FACTS_RETENTION_DAYS
+    _months: tuple[float, list[Month]] = (-MONTHS_SECONDS, [])
     _history: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=HISTORY_STEPS))
     _began: float = field(default_factory=time.monotonic)
 
@@ -72,9 +77,21 @@ class Operations:
         if self.look is None:
             return {"stored": None, "problem": "ClickHouse has not answered yet"}
         try:
-            return {"stored": _read_stored(self.look, self.listed), "problem": None}
+            months = [asdict(month) for month in self._recent_months(self.look)]
+            return {"stored": {**_read_stored(self.look, self.listed), "months": months}, "problem": None}
         except (SinkUnavailable, Stop) as error:
             return {"stored": None, "problem": str(error)}
+
+    def months(self, look: Look) -> list[Month]:
+        """Months that may still change, as they stand in ClickHouse. Blocks; raises SinkUnavailable or Stop."""
+        return read_months(look, self.health.as_of_ms, self.retention_days)
+
+    def _recent_months(self, look: Look) -> list[Month]:
+        """The same as of MONTHS_SECONDS ago at most: it reads a month of days of everybody."""
+        now = time.monotonic()
+        if now - self._months[0] >= MONTHS_SECONDS:
+            self._months = now, self.months(look)
+        return self._months[1]
 
 
 def _read_stored(look: Look, listed: Set[str]) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from pipeline.runner import Retrying, Threads
 from pipeline.worker.admin import AdminServer, admin_app
 from pipeline.worker.health import Health, show_health
 from pipeline.worker.lanes import Lanes
+from pipeline.worker.months import watch_months
 from pipeline.worker.operations import Operations
 from pipeline.worker.pauses import Pauses
 from pipeline.worker.seen import Seen
@@ -141,7 +142,8 @@ class Worker:
             raise KafkaUnavailable(f"Kafka went away while the worker was starting: {error}") from error
         loops = [self._guarded(loop) for loop in self._lanes.loops()]
         violations = watch_violations(lambda: self.health.is_leading, lambda: self.health.as_of_ms, self._store.look)
-        watches = [asyncio.create_task(self._watch(app)), self._guarded(violations)]
+        months = watch_months(lambda: self.health.is_leading, lambda: self.operations.months(self._store.look))
+        watches = [asyncio.create_task(self._watch(app)), self._guarded(violations), self._guarded(months)]
         log.info("worker %s is running", self.name)
         await stop.wait()
         for watch in watches:
@@ -179,6 +181,7 @@ class Worker:
         self.health.sink.outcome(None, 0)
         self._store = store
         self.operations.look, self.operations.listed = store.look, frozenset(s.topics)
+        self.operations.retention_days = s.facts_retention_days
 
     def _build_lanes(self, kafka: KafkaLog) -> Lanes:
         s = self.settings

@@ -17,6 +17,7 @@ from pipeline.core.effects import (
     RecomputeLate,
 )
 from pipeline.core.progress import ReadMarks
+from pipeline.core.statements.history import ReadDocuments, ReadLines, ReadStatable, ReadStatements
 from tests.support.fake_progress import ONE_LIFE, Lives
 from tests.support.fake_store import FakeStore, to_the_end
 
@@ -31,13 +32,17 @@ LAGGING = (
     RebuildBuckets,
     FindErased,
     CountStaged,
+    ReadStatable,
+    ReadLines,
+    ReadStatements,
+    ReadDocuments,
 )
 """Effects that read what others write, in their first step."""
 LAG = 0.5
 """How often a server is asked that lags."""
 TABLES = (
     *("facts", "record_times", "rollups", "staged", "state", "progress", "retired"),
-    *("erasures", "announced", "finished", "ordered_at", "resyncs"),
+    *("erasures", "announced", "finished", "ordered_at", "resyncs", "statements"),
 )
 
 

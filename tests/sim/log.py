@@ -13,7 +13,7 @@ from tests.support.fake_rows import Fact, Identity, rank_of
 from tests.support.places import P0, P1
 from tests.support.places import place as place_of
 
-START = datetime(2026, 5, 5, 22, 30, tzinfo=UTC)  # events cross an hour and a day
+START = datetime(2026, 5, 31, 22, 30, tzinfo=UTC)  # events cross an hour, a day and a month
 STEP = timedelta(minutes=20)
 STEPS = 9
 

@@ -37,6 +37,9 @@ class Role(StrEnum):
     ROLLER = "roller"
     READER = "reader"
     OPERATOR = "operator"
+    CLERK = "clerk"
+    FINANCE = "finance"
+    KEEPER = "keeper"
 
 
 class Order(StrEnum):
@@ -105,7 +108,7 @@ class World(Actors):
         dice = pick.random()
         self._pass(MOVE_MS)
         if pick.random() < 0.002:
-            self.now_ms -= FALL_MS
+            self._fall()
         if pick.random() < 0.02:
             pick.choice(self.servers).catch_up()
         if self.is_brisk and self.whims.random() < ASKING:
@@ -135,6 +138,10 @@ class World(Actors):
     def _pass(self, ms: int) -> None:
         """Time passes."""
         self.now_ms = min(milliseconds(START + STEP * (STEPS + 1)), self.now_ms + ms)
+
+    def _fall(self) -> None:
+        """ClickHouse's clock is set back."""
+        self.now_ms -= FALL_MS
 
     def _step(self, moves: Moves) -> None:
         """One step of an actor; now and then it runs ahead while all others stand still."""
@@ -185,9 +192,13 @@ class World(Actors):
         if whose is Role.OPERATOR:
             self._interrupted(mine)
         elif isinstance(whose, Role):
-            self.cast.add(whose, 0, self.reader() if whose is Role.READER else self.roller())
+            self.cast.add(whose, mine, self._again(whose, mine))
         elif mine == self.owner[whose]:
             self.hire(whose)
+
+    def _again(self, role: Role, mine: int) -> Moves:
+        """The one who takes the place of somebody that crashed."""
+        return self.reader() if role is Role.READER else self.roller()
 
     def _interrupted(self, number: int) -> None:
         """A rebuild is ordered again; an erasure is finished by the workers, and nobody misses a replay."""

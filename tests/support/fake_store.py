@@ -44,8 +44,9 @@ from pipeline.core.records import DeadLetter
 from pipeline.core.watermark import retention_floor
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.limits import FACTS_RETENTION_DAYS
-from tests.support.fake_progress import ONE_LIFE, FakeProgress, Life, Lives
+from tests.support.fake_progress import ONE_LIFE, Life, Lives
 from tests.support.fake_rows import Fact, Identity, Row, rank_of
+from tests.support.fake_statements import FakeStatements
 
 
 def to_the_end(steps: Generator[None, None, Any]) -> Any:
@@ -58,14 +59,13 @@ def to_the_end(steps: Generator[None, None, Any]) -> Any:
 
 
 @dataclass
-class FakeStore(FakeProgress):
+class FakeStore(FakeStatements):
     """Tables as dictionaries. Each flag takes a protection of the engine away: versions and ranks (``last_wins``), what
     of them comes from content (``content_ignored``), scalars that only rise (``scalars_fall``), the count of finer rows
     in stamps (``bare_generation``).
     """
 
     facts: dict[Identity, Fact] = field(default_factory=dict)
-    rollups: dict[Grain, dict[tuple[str, int], Row]] = field(default_factory=lambda: {g: {} for g in Grain})
     state: State = field(default_factory=State)
     letters: dict[tuple[Place, int, int], DeadLetter] = field(default_factory=dict)
     """By partition, incarnation and offset."""
@@ -74,7 +74,6 @@ class FakeStore(FakeProgress):
     finished: dict[str, int] = field(default_factory=dict)
     ordered_at: dict[str, int] = field(default_factory=dict)
     record_times: dict[Identity, int] = field(default_factory=dict)
-    under_way: set[str] = field(default_factory=set)
     staged: dict[str, LateKeys] = field(default_factory=dict)
     resyncs: dict[str, int] = field(default_factory=dict)
     """By organization, '' for all: epoch milliseconds."""
@@ -176,6 +175,8 @@ class FakeStore(FakeProgress):
                 self.resyncs[org_id] = max(newest, self.resyncs.get(org_id, 0))
             case Synchronise() | LogClosing():
                 pass
+            case _:
+                return (yield from self.steps_of_statements(effect))
         return None
 
     @contextmanager

@@ -37,6 +37,12 @@ BY_NUMBER = {
     "pipeline/registry/payloads/protobuf_values.py: dict[int, str]": "by the number of an enum's value",
     "pipeline/peer.py: dict[int, int]": "by the number of a question",
     "deploy/migrations/apply.py: dict[tuple[int, int], tuple[str, str]]": "by migration and statement",
+    "pipeline/core/statements/history.py: Mapping[int, Statement]": "by revision",
+    "pipeline/core/statements/history.py: Mapping[int, Sequence[Statement]]": "by revision",
+    "pipeline/core/statements/history.py: dict[int, Statement]": "by revision",
+    "pipeline/core/statements/history.py: dict[int, list[Statement]]": "by revision",
+    "pipeline/core/statements/keeping.py: dict[int, str]": "by revision",
+    "pipeline/core/statements/keeping.py: Mapping[int, str]": "by revision",
     "tests/sim/world.py: dict[int, Order]": "by the number of an order",
     "tests/sim/copies.py: dict[int, frozenset[Fact]]": "by the start of a bucket",
 }

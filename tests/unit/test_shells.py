@@ -40,6 +40,7 @@ CLOCK_SHELLS = {
     "deploy/cli/replay.py": "composes a replay and hands the clock on",
     "deploy/cli/check.py": "hands the clock on",
     "deploy/cli/produce.py": "hands the clock on",
+    "deploy/cli/statement_texts.py": "hands the clock on",
     "deploy/cli/backup.py": "patience with the workers' commits",
     "deploy/cli/endings.py": "tells a second Ctrl-C from one that came twice",
     "deploy/cli/redrive.py": "patience with the brokers",

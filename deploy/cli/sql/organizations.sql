@@ -13,6 +13,8 @@ FROM
     UNION ALL
     SELECT DISTINCT org_id, '', 0, 1 FROM erasures WHERE {org:String} = '' OR org_id = {org:String}
     UNION ALL
+    SELECT DISTINCT org_id, '', 0, 0 FROM statements WHERE {org:String} = '' OR org_id = {org:String}
+    UNION ALL
     SELECT DISTINCT org_id, '', 0, 0 FROM rollup_day WHERE {org:String} = '' OR org_id = {org:String}
     UNION ALL
     SELECT DISTINCT org_id, '', 0, 0 FROM rollup_hour WHERE {org:String} = '' OR org_id = {org:String}

@@ -39,9 +39,11 @@ GOOD: dict[str, tuple[str, ...]] = {
     "keys revoke": ("am_live_p63v",),
     "orgs set": ("acme", "--tier", "growth"),
     **dict.fromkeys(("rebuild", "reconcile", "replay"), SPAN),
+    **{f"statements {making}": ("acme", "--period", "2026-10") for making in ("adjust", "close")},
+    **{f"statements {reading}": ("acme", "2026-10") for reading in ("diff", "export", "show")},
 }
 """What a command needs beside the argument that is tried."""
-LEFT_OUT = {"dev", "produce"}
+LEFT_OUT = {"dev", "produce", "statements import"}
 """`dev` is below, and files are arguments of their own kind."""
 EMPTY = ("", " ", "\t", "\n", "\0")
 OBEYED = ("\x1b[2J", "\x9b31m", "\u202e", "\ud800")
@@ -107,7 +109,9 @@ def words(name: str, parameter: click.Parameter, value: str) -> list[str]:
     """The command's line with a value for one of its parameters, and good ones for what it needs."""
     good = GOOD.get(name, ())
     if isinstance(parameter, click.Argument):
-        return [*name.split(), *good[1:], "--", value]
+        first = next((n for n, word in enumerate(good) if word.startswith("--")), len(good))
+        at = [p for p in COMMANDS[name].params if isinstance(p, click.Argument)].index(parameter)
+        return [*name.split(), *good[first:], "--", *good[:at], value, *good[at + 1 : first]]
     flag = max(parameter.opts, key=len)
     if flag in good:
         at = good.index(flag)
@@ -142,10 +146,7 @@ def is_cluster(value: str) -> bool:
     return 1 <= len(value) <= MAX_CLUSTER_CHARACTERS and value.encode(errors="ignore").decode() == value
 
 
-def is_topic(value: str) -> bool:
-    return TOPIC_NAME.fullmatch(value) is not None
-
-
+is_topic: Callable[[str], bool] = lambda value: TOPIC_NAME.fullmatch(value) is not None  # noqa: E731
 GOES_ON: dict[tuple[str, str], Callable[[str], bool]] = {
     ("backup create", "name"): lambda value: NAME.fullmatch(value) is not None,
     ("backup restore", "name"): lambda value: NAME.fullmatch(value) is not None,
@@ -154,7 +155,7 @@ GOES_ON: dict[tuple[str, str], Callable[[str], bool]] = {
     ("keys create", "org"): is_new_organization,
     ("migrate", "partitions"): whole(1, 10_000),
     ("orgs set", "org"): is_new_organization,
-    **{(f"dead-letters {command}", "topic"): is_topic for command in ("list", "export", "redrive")},
+    **dict.fromkeys(((f"dead-letters {word}", "topic") for word in ("list", "export", "redrive")), is_topic),
     ("replay", "partitions"): lambda value: PARTITION.fullmatch(value) is not None and value.isdigit(),
     ("replay", "rate"): whole(1, 10_000_000),
     ("topics retire", "topic"): lambda value: TOPIC.fullmatch(value) is not None,

@@ -7,12 +7,14 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from deploy.cli import backup
-from deploy.cli.backup import PROGRESS, _behind, _destination, check_cluster, wait_until_committed
+from deploy.cli.backup import PROGRESS, STATEMENTS, _behind, _destination, check_cluster, wait_until_committed
 from deploy.errors import CommandError, Refused, Usage
 from pipeline.core.place import Place
 from schemas import tables
 from schemas.settings import read_settings
 from tests.support.places import P0, P1, P2
+
+TABLES = (*PROGRESS, *STATEMENTS, tables.FACTS)
 
 
 def test_a_place_is_filled_in_with_the_name() -> None:
@@ -50,7 +52,8 @@ def test_what_is_not_committed_is_named_by_topic_and_partition(monkeypatch: pyte
 
 def test_listed_topics_are_waited_for_and_the_others_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     client = SimpleNamespace(
-        query=lambda _, **__: SimpleNamespace(result_rows=[(name,) for name in PROGRESS]), command=lambda _: None
+        query=lambda _, **__: SimpleNamespace(result_rows=[(name,) for name in (*PROGRESS, *STATEMENTS)]),
+        command=lambda _: None,
     )
     waited, told = list[object](), list[str]()
     other = Place("of-another-group", 0)
@@ -73,7 +76,7 @@ def test_progress_is_what_readers_and_starts_rest_on() -> None:
 def test_a_migration_that_ran_meanwhile_makes_the_backup_one_of_two_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
     client = SimpleNamespace(
-        query=lambda _, **__: SimpleNamespace(result_rows=[(name,) for name in (*PROGRESS, tables.FACTS)]),
+        query=lambda _, **__: SimpleNamespace(result_rows=[(name,) for name in TABLES]),
         command=ran.append,
     )
     monkeypatch.setattr(backup, "half_applied", lambda _: [])
@@ -84,7 +87,7 @@ def test_a_migration_that_ran_meanwhile_makes_the_backup_one_of_two_versions(mon
     monkeypatch.setattr(backup, "ledger", lambda _: len(ran))
     with pytest.raises(Refused, match="a migration ran meanwhile, so that x is of two versions"):
         backup.create(cast(Client, client), read_settings({}), "x", "File('{}')", lambda _: None)
-    assert len(ran) == 2
+    assert len(ran) == 3
     monkeypatch.setattr(backup, "ledger", lambda _: 0)
     backup.create(cast(Client, client), read_settings({}), "x", "File('{}')", lambda _: None)
 

@@ -30,7 +30,12 @@ WORKLOADS = {
     "migrate": MANIFESTS["Job", "migrate"],
     "worker": MANIFESTS["Deployment", "worker"],
     "api": MANIFESTS["Deployment", "api"],
+    "close": MANIFESTS["CronJob", "statements-close"]["spec"]["jobTemplate"],
+    "adjust": MANIFESTS["CronJob", "statements-adjust"]["spec"]["jobTemplate"],
 }
+WITHOUT_KAFKA = ("api", "close", "adjust")
+USERS = {"close": "operator", "adjust": "operator"}
+"""ClickHouse users of workloads that are called otherwise."""
 
 
 def pod(name: str) -> Any:
@@ -88,16 +93,18 @@ def test_kustomize_finds_every_file_and_none_is_left_out() -> None:
 def test_the_settings_of_each_process_are_complete_and_agree(name: str, tmp_path: Path) -> None:
     settings = settings_of(name, tmp_path)
     url = urlsplit(settings.clickhouse_url)
-    assert (url.scheme, url.username, url.path) == ("https", name, f"/{DATABASE}")
-    assert settings.clickhouse_password == f"content of {name}-password"
-    assert settings.kafka_sasl_password.startswith("content of kafka-") is (name != "api")
+    user = USERS.get(name, name)
+    assert (url.scheme, url.username, url.path) == ("https", user, f"/{DATABASE}")
+    assert settings.clickhouse_password == f"content of {user}-password"
+    assert settings.kafka_sasl_password.startswith("content of kafka-") is (name not in WITHOUT_KAFKA)
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_each_process_runs_a_command_that_exists_as_a_user_without_rights(name: str) -> None:
-    program, command = container(name)["args"]
+    program, *words = container(name)["args"]
     assert program == "msgmetrics"
-    assert command in COMMANDS
+    command = next(command for command in COMMANDS if words[: len(command.split())] == command.split())
+    COMMANDS[command].make_context(command, words[len(command.split()) :])
     own, shared = container(name)["securityContext"], pod(name)["securityContext"]
     assert own == {
         "allowPrivilegeEscalation": False,
@@ -142,7 +149,15 @@ def test_clients_reach_the_api_through_its_service_and_nobody_reaches_a_worker(t
         out = {port["port"] for p in matching for rule in p.get("egress", ()) for port in rule["ports"]}
         kafka = {int(settings_of("worker", tmp_path).kafka_bootstrap.rpartition(":")[2])}
         clickhouse = urlsplit(settings_of(name, tmp_path).clickhouse_url).port
-        assert out == {53, clickhouse} | (set() if name == "api" else kafka), name
+        assert out == {53, clickhouse} | (set() if name in WITHOUT_KAFKA else kafka), name
+
+
+def test_months_are_closed_on_the_fourth_and_adjusted_weekly_once_somebody_bills_by_them() -> None:
+    jobs = {name: MANIFESTS["CronJob", f"statements-{name}"]["spec"] for name in ("close", "adjust")}
+    assert {name: job["schedule"] for name, job in jobs.items()} == {"close": "0 6 4 * *", "adjust": "30 6 * * 1"}
+    assert [(job["suspend"], job["timeZone"], job["concurrencyPolicy"]) for job in jobs.values()] == [
+        (True, "Etc/UTC", "Forbid")
+    ] * 2
 
 
 def _selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:

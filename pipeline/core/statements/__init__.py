@@ -1,0 +1,1 @@
+"""Statements: a month that was billed, as documents that can be proved for ever."""
