@@ -237,6 +237,6 @@ def split_documents(data: bytes) -> Iterable[bytes]:
     begin = b'{"format":'
     parts = (b"\n" + data).split(b"\n" + begin)
     head, *rest = parts
-    if head.strip():
+    if head.strip() or not rest:
         raise Malformed('it does not begin with a head, {"format":…')
     return [begin + part + (b"" if number == len(rest) - 1 else b"\n") for number, part in enumerate(rest)]

@@ -1,0 +1,268 @@
+"""Statements on the fake, on ClickHouse and on a cluster: what a revision is made of, and what changes none."""
+
+import threading
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from pipeline.clickhouse.client import sql
+from pipeline.clickhouse.store import Store
+from pipeline.core.effects import CloseBuckets, InsertFacts, RaiseState, ReadInserts, State, UnderWay
+from pipeline.core.erasure import order_erasure_steps
+from pipeline.core.protocol import rebuild_steps
+from pipeline.core.statements.deciding import Order, Reason, Refusal
+from pipeline.core.statements.document import Cell, Head, Numbers, hash_of, parse
+from pipeline.core.statements.history import (
+    AppendStatements,
+    Draft,
+    ReadDocuments,
+    ReadLines,
+    ReadRestored,
+    ReadStatable,
+    ReadStatements,
+    ReadStating,
+    Statable,
+    histories,
+)
+from pipeline.core.statements.keeping import Unfit, erase_statements_steps, import_steps
+from pipeline.core.statements.standing import looked_at
+from pipeline.core.statements.steps import Result, state_steps
+from pipeline.runner import drive
+from schemas.connection import connect
+from schemas.endpoint import Endpoint
+from schemas.grain import Grain
+from schemas.period import day_name, month_of
+from tests.support.stores import NOW, Case, facts, real
+
+MONTH = month_of(NOW).before
+DAY = MONTH.end - Grain.DAY.seconds
+"""The last day of the month before this one: its facts are kept on every day of this one."""
+NAME = day_name(DAY)
+MARGIN_MS = 60_000
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_awaited_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a cluster inserts are waited for by the clock; here nobody else has any."""
+    monkeypatch.setattr("pipeline.clickhouse.inserts.LONGEST_INSERT_SECONDS", 0)
+    monkeypatch.setattr("pipeline.clickhouse.stating.SURELY_SEEN_SECONDS", 0)
+
+
+def count(case: Case, *rows: tuple[str, str, int, int, int], generation: int = 0) -> None:
+    """Facts arrive and are aggregated up to some time ahead."""
+    case.perform(InsertFacts(facts(*rows)))
+    aggregate(case, generation)
+
+
+def aggregate(case: Case, generation: int = 0) -> None:
+    for grain in Grain:
+        case.perform(CloseBuckets(grain, MONTH.start, MONTH.end, generation))
+    case.perform(RaiseState(State(as_of_ms=2 * NOW * 1000, closing_ms=2 * NOW * 1000)))
+
+
+def state(case: Case, *, adjusts: bool = False, org: str = "", **more: Any) -> dict[str, Result]:
+    aggregate(case)  # up to now, which is later than what was stated before
+    order = Order(MONTH, org, adjusts=adjusts, partial=True, **more)
+    return {r.org_id: r for r in drive(state_steps(order), case.perform)}
+
+
+def documents(case: Case) -> dict[tuple[str, int], bytes]:
+    """By organization and revision."""
+    stored = histories(case.perform(ReadStatements(MONTH.name)))
+    revisions = [s for history in stored.values() for s in history.revisions.values()]
+    found = case.perform(ReadDocuments(tuple(revisions)))
+    return {(s.org_id, s.revision): found[s.sha256] for s in revisions}
+
+
+def test_the_lines_of_a_month_are_what_was_counted(case: Case) -> None:
+    assert case.perform(ReadStatable(MONTH)) == Statable(None, {})
+    count(
+        case,
+        ("a", "1", 1, 500_000, DAY + 5), ("a", "2", 2, 1, DAY + 65), ("a", "3", 4, -750_000, DAY + 65),
+        ("b", "1", 3, 0, DAY - 5), ("b", "after", 1, 0, MONTH.end),
+    )  # fmt: skip
+    assert case.perform(ReadStatable(MONTH)) == Statable((DAY - 60) * 1000, {"a": 1, "b": 1})
+    assert case.perform(ReadStatable(MONTH, "b")).lines == {"b": 1}
+    lines = case.perform(ReadLines(MONTH, ("a", "b", "nobody")))
+    assert lines == {
+        "a": {Cell(NAME, "sms", None): Numbers(1, 1, 0, 1, Decimal("-0.249999"))},
+        "b": {Cell(day_name(DAY - 5), "sms", None): Numbers(0, 0, 1, 0, Decimal(0))},
+    }
+    assert case.perform(ReadLines(MONTH, ("b",))).keys() == {"b"}
+
+
+def test_what_is_appended_is_read_back_to_the_byte(case: Case) -> None:
+    case.perform(RaiseState(State(as_of_ms=NOW * 1000, closing_ms=NOW * 1000, generation=3)))
+    one = Draft(Head('a "\\ \x01é😀', MONTH.name, 1, None, partial=True), "{\u2028}\n".encode(), NOW * 1000 + 7, 3)
+    two = Draft(Head("b", MONTH.name, 2, "f" * 64), b"another", NOW * 1000, 3)
+    case.perform(AppendStatements((one, two)))
+    found = case.perform(ReadStatements())
+    assert {
+        (s.org_id, s.period, s.revision, s.sha256, s.previous, s.partial, s.as_of_ms, s.generation) for s in found
+    } == {
+        (one.head.org, MONTH.name, 1, hash_of(one.document), "", True, NOW * 1000 + 7, 3),
+        ("b", MONTH.name, 2, hash_of(b"another"), "f" * 64, False, NOW * 1000, 3),
+    }
+    assert case.perform(ReadDocuments(found)) == {one.sha256: one.document, two.sha256: two.document}
+    assert case.perform(ReadDocuments(())) == {}
+    assert [s.org_id for s in case.perform(ReadStatements("", "b"))] == ["b"]
+    assert case.perform(ReadStatements("2001-01")) == ()
+    ((first, second),) = [sorted(s.stated_at_us for s in found)]
+    assert abs(first - second) < 10_000_000
+    assert case.perform(ReadRestored()) == 0
+
+
+def test_late_events_are_stated_once_and_nobody_else_is_touched(case: Case) -> None:
+    count(case, ("a", "1", 1, 500_000, DAY), ("b", "1", 1, 0, DAY))
+    assert {org: r.is_stated for org, r in state(case).items()} == {"a": True, "b": True}
+    count(case, ("a", "late", 4, -200_000, DAY), ("c", "new", 1, 0, DAY))
+    assert {org for org, r in state(case).items() if r.is_stated} == {"c"}, "who is closed is closed"
+    assert {org for org, r in state(case, adjusts=True).items() if r.is_stated} == {"a"}
+    assert not any(r.is_stated for r in state(case, adjusts=True).values())
+    found = documents(case)
+    assert found.keys() == {("a", 1), ("a", 2), ("b", 1), ("c", 1)}
+    assert parse(found["a", 2]).head.previous == hash_of(found["a", 1])
+    assert parse(found["a", 2]).total() == Numbers(1, 0, 0, 1, Decimal("0.3"))
+
+
+def test_a_rebuild_changes_no_byte(case: Case) -> None:
+    count(case, ("a", "1", 1, 500_000, DAY), ("a", "2", 3, 0, DAY + 7200), ("b", "1", 1, 0, DAY - 5))
+    state(case)
+    before = documents(case)
+    drive(rebuild_steps(DAY - Grain.DAY.seconds, MONTH.end), case.perform)
+    assert {org for org, r in state(case, adjusts=True).items() if r.is_stated} == set()
+    assert documents(case) == before
+
+
+def test_an_erased_organization_keeps_its_statements_and_gets_none(case: Case) -> None:
+    count(case, ("a", "1", 1, 500_000, DAY), ("b", "1", 1, 0, DAY))
+    state(case)
+    before = documents(case)
+    with pytest.raises(Unfit, match="a was not erased, so its months could be stated, and billed, once more"):
+        drive(erase_statements_steps("a"), case.perform)
+    drive(order_erasure_steps("a", NOW * 1000), case.perform)
+    decision = state(case, adjusts=True)["a"].decision
+    assert isinstance(decision, Refusal)
+    assert decision.reason is Reason.ERASED
+    assert documents(case) == before
+    assert drive(erase_statements_steps("a"), case.perform) == (1, ())
+    assert documents(case).keys() == {("b", 1)}
+    assert drive(erase_statements_steps("a"), case.perform) == (0, ())
+    assert ("a", 1) not in documents(case)
+    assert not any(r.is_stated for r in state(case).values()), "nobody is billed once more"
+
+
+def test_what_was_exported_is_imported_elsewhere_in_any_order_and_once(case: Case) -> None:
+    count(case, ("a", "1", 1, 500_000, DAY), ("b", "1", 1, 0, DAY))
+    state(case)
+    count(case, ("a", "late", 1, 0, DAY))
+    state(case, adjusts=True)
+    exported = [(parse(data), data) for data in documents(case).values()]
+    assert drive(import_steps(exported), case.perform).known == 3
+    drive(order_erasure_steps("a", NOW * 1000), case.perform)
+    drive(erase_statements_steps("a"), case.perform)
+    (second,) = [found for found in exported if found[0].head.revision == 2]
+    with pytest.raises(Unfit, match=f"revision 2 of a {MONTH.name} follows .*, and revision 1 is not here"):
+        drive(import_steps([second]), case.perform)
+    done = drive(import_steps(exported[::-1]), case.perform)
+    assert (done.new, done.known) == (2, 1)
+    assert documents(case) == {(d.head.org, d.head.revision): data for d, data in exported}
+    other = parse(second[1].replace(b'"sent":2', b'"sent":3'))
+    with pytest.raises(Unfit, match=r"is another document here, sha256 .* one of the two was billed, or both"):
+        drive(import_steps([(other, other.encode())]), case.perform)
+
+
+def test_two_closers_and_two_adjusters_at_once_state_every_organization_once(case: Case) -> None:
+    orgs = [f"o{n}" for n in range(5)]
+    count(case, *((org, "1", 1, 500_000, DAY) for org in orgs))
+    problems: list[BaseException] = []
+
+    def run(work: Callable[[], Any]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            problems.append(error)
+
+    for late in range(2):
+        if late:
+            count(case, *((org, "late", 4, -100_000, DAY) for org in orgs))
+        order = [Order(MONTH, adjusts=adjusts, partial=True) for adjusts in (False, False, True, True)]
+        works = [lambda order=one: drive(state_steps(order), case.perform) for one in order]
+        threads = [threading.Thread(target=run, args=(work,)) for work in works]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert problems == []
+    state(case, adjusts=True)
+    stored = histories(case.perform(ReadStatements(MONTH.name)))
+    found = documents(case)
+    for org in orgs:
+        revisions = [found[org, n] for n in sorted(stored[org, MONTH.name].revisions)]
+        assert parse(revisions[-1]).total() == Numbers(1, 0, 0, 1, Decimal("0.4"))
+        assert [parse(data).head.previous for data in revisions] == [None, *map(hash_of, revisions[:-1])]
+        assert len({parse(data).total() for data in revisions}) == len(revisions) == 2
+
+
+# -- what only ClickHouse has ---------------------------------------------------------------------------------------
+
+
+def test_an_insert_of_a_statement_that_is_under_way_is_waited_for(url: str) -> None:
+    store, client = Store(url, "cluster", "worker", 10), connect(url, settings={"max_execution_time": 30})
+    slow = (
+        "INSERT INTO statements (org_id, period, revision, sha256) "
+        "SELECT 'a', '2026-10', 1, toString(sleepEachRow(1)) FROM numbers(2)"
+    )
+    thread = threading.Thread(target=client.command, args=(slow,))
+    thread.start()
+    found = UnderWay()
+    while not found.ids:
+        found = store.perform(ReadStating(0))
+    assert found.ids <= store.perform(ReadInserts()).ids, "an erasure waits for it as well"
+    thread.join()
+    assert store.perform(ReadStating(0)) == UnderWay()
+    (stated,) = {s.stated_at_us for s in store.perform(ReadStatements())}
+    seen = int(connect(url).query("SELECT toUnixTimestamp64Micro(now64(6))").result_rows[0][0])
+    assert seen - stated > 1_500_000, "its time is when it began"
+
+
+def test_on_a_cluster_what_is_new_is_waited_for_by_the_clock(
+    cluster: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(cluster, "cluster", "worker", 10)
+    now_us = store.clock_ms() * 1000
+    monkeypatch.setattr("pipeline.clickhouse.stating.SURELY_SEEN_SECONDS", 600)
+    assert store.perform(ReadStating(now_us - 601_000_000)) == UnderWay()
+    assert store.perform(ReadStating(now_us - 590_000_000)).ended_at > 0
+    assert store.perform(ReadStating(0)) == UnderWay()
+
+
+@pytest.mark.parametrize("where", ["url", "cluster"])
+def test_months_that_differ_are_found_without_reading_a_document(where: str, request: pytest.FixtureRequest) -> None:
+    target = request.getfixturevalue(where)
+    case, store = real(target), Store(target, "cluster", "worker", 10)
+
+    def standing() -> dict[str, tuple[bool, bool]]:
+        rows = store.rows("looking", sql("statements/standing"), org="", **looked_at(NOW * 1000, MONTH.start_ms))
+        return {org: (bool(is_open), bool(differs)) for org, period, is_open, differs in rows if period == MONTH.name}
+
+    def months() -> list[tuple[int, int, int]]:
+        rows = store.look("look/statements", **looked_at(NOW * 1000, MONTH.start_ms))
+        return [(stated, is_open, differing) for name, stated, is_open, differing in rows if name == MONTH.name]
+
+    case.perform(InsertFacts(codes := facts(("a", "1", 1, 500_000, DAY), ("a", "2", 3, 10**30 // 10**18, DAY + 60))))
+    codes.error_code[:] = ["", 'é"\\\n']
+    case.perform(InsertFacts(codes))
+    count(case, ("b", "1", 4, -1, DAY))
+    assert standing() == {"a": (True, False), "b": (True, False)}
+    state(case)
+    assert (standing(), months()) == ({"a": (False, False), "b": (False, False)}, [(2, 0, 0)])
+    count(case, ("b", "late", 1, 0, DAY), ("c", "new", 1, 0, DAY))
+    assert standing() == {"a": (False, False), "b": (False, True), "c": (True, False)}
+    assert months() == [(2, 1, 1)]
+    state(case, adjusts=True)
+    assert months() == [(3, 0, 0)]
+    drive(order_erasure_steps("b", NOW * 1000), case.perform)
+    assert standing()["b"] == (False, False), "it is not adjusted any more"
