@@ -107,10 +107,7 @@ def test_what_came_after_the_backup_is_read_again_and_every_number_is_right(syst
     # From the facts alone, when Kafka has forgotten every event.
     create(system.database, settings, "second", where, print)
     assert worker.end() == 0
-    ends = [TopicPartition(TOPIC, p, end) for p, (_, end) in _ends(system).items()]
-    admin = system.broker.admin()  # must outlive the futures
-    for future in admin.delete_records(ends).values():
-        future.result(30)
+    forget_log(system, 4)
     lost = datetime.now(UTC)
     lose_clickhouse(system, "third")
     restore(system.database, settings, "second", where, print, facts_only=True)
@@ -136,9 +133,17 @@ def wait_until_recomputed(system: System) -> None:
     wait_until("late recomputes", lambda: system.query(states, since=since) == [(1, 0)], 60)
 
 
-def _ends(system: System) -> dict[int, tuple[int, int]]:
+def forget_log(system: System, partitions: int) -> None:
+    """Kafka has forgotten every event."""
+    ends = [TopicPartition(TOPIC, p, end) for p, (_, end) in _ends(system, partitions).items()]
+    admin = system.broker.admin()  # must outlive the futures
+    for future in admin.delete_records(ends).values():
+        future.result(30)
+
+
+def _ends(system: System, partitions: int) -> dict[int, tuple[int, int]]:
     consumer = Consumer({"bootstrap.servers": system.broker.bootstrap, "group.id": "ends", "log_level": 0})
     try:
-        return {p: consumer.get_watermark_offsets(TopicPartition(TOPIC, p), timeout=10) for p in range(4)}
+        return {p: consumer.get_watermark_offsets(TopicPartition(TOPIC, p), timeout=10) for p in range(partitions)}
     finally:
         consumer.close()
