@@ -119,7 +119,8 @@ def _refused(context: Context, order: Order) -> list[str]:
         results = with_store(context, lambda store, settings: state_period(store, settings, order), org=order.org_id)
     except Refused as error:
         return [str(error)]
-    say(*_sentences(order, results))
+    if sentences := _sentences(order, results):
+        say(*sentences)
     return [refusal.sentence for refusal in _refusals(results) if not _is_settled(order, refusal)]
 
 
@@ -178,6 +179,8 @@ def _sentences(order: Order, results: Sequence[Result]) -> list[str]:
         return [f"{order.period.name}: nobody has closed it, so there is nothing to adjust"]
     lines += [f"left out: {refusal.sentence}" for refusal in refusals if _is_settled(order, refusal)]
     drafts, same = Counter(type(r.decision) for r in results)[Draft], [r for r in results if r.decision == Unchanged()]
+    if not results:
+        return [f"{order.period.name}: no organization has numbers"]
     if not order.org_id:
         told = f"{drafts} stated, {len(same)} as they were, {len(refusals)} refused or left out"
         return [*lines, f"{order.period.name}: {told}"]
