@@ -271,7 +271,8 @@ def _month(month: MonthState) -> str:
     told += f", not of {month.open}" if month.open else ""
     if not month.differing:
         return told
-    return f"{told}; {month.differing} differ: msgmetrics statements adjust --all --period {month.period}"
+    differ = f"{month.differing} differ{'s' if month.differing == 1 else ''}"
+    return f"{told}; {differ}: msgmetrics statements adjust --all --period {month.period}"
 
 
 def _dead(status: Status) -> str:
