@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka import Producer
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, Route, expect
 
 from deploy.engines.gate import basic
 from schemas.connection import connect
@@ -88,6 +88,29 @@ def test_a_hostile_dead_letter_is_shown_short_and_harmless(browser: Browser, run
         assert at.fits_its_width()
         at.check_accessible()
         at.screenshot("operations-phone-dark")
+
+
+def test_months_are_told_by_how_they_stand(browser: Browser, running: dict[str, Any]) -> None:
+    as_of = 1_793_491_200_000 - 1  # the last millisecond of October 2026
+    months = [("2026-08", 5, 0, 0), ("2026-09", 4, 1, 1200), ("2026-10", 0, 5, 0)]
+
+    def answer(route: Route) -> None:
+        found = route.fetch().json()
+        told = [dict(zip(("period", "stated", "open", "differing"), month, strict=True)) for month in months]
+        route.fulfill(json={**found, "as_of": as_of, "stored": {**found["stored"], "months": told}})
+
+    with visit(browser, running["admin_url"], WIDE) as at:
+        at.page.route("**/operations.json", answer)
+        expect(at.page.locator("#months tbody tr")).to_have_count(3, timeout=15_000)
+        assert rows(at.page.locator("#months")) == [
+            ["2026-08", "stated", "5", "0", "0"],
+            ["2026-09", "stated, differs", "4", "1", "1,200"],
+            ["2026-10", "under way", "0", "5", "0"],
+        ]
+        as_of += 1
+        expect(at.page.locator("#months tbody tr").last).to_contain_text("open", timeout=15_000)
+        at.check_accessible()
+        at.screenshot("operations-months")
 
 
 def test_a_worker_that_is_gone_is_said_to_be_gone(browser: Browser, running: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from deploy.clickhouse_server.make_users import DATABASE, USERS, published, stat
 from deploy.errors import Refused
 from deploy.migrations.apply import migrate, pending
 from deploy.migrations.stop import stopped
+from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.deletions import Deletions
 from pipeline.clickhouse.store import Store
 from pipeline.core import effects as e
@@ -33,10 +34,16 @@ from pipeline.core.late_keys import LateKeys
 from pipeline.core.progress import Progress, ReadMarks, Started, WriteProgress, WriteStarts
 from pipeline.core.records import Columns
 from pipeline.core.start import Gap
+from pipeline.core.statements.deciding import Order
+from pipeline.core.statements.keeping import erase_statements_steps
+from pipeline.core.statements.steps import state_steps
+from pipeline.repair.lease import run_leased
+from pipeline.worker.months import read_months
 from pipeline.worker.violations import count_violations
 from schemas import tables
 from schemas.connection import connect
 from schemas.grain import Grain
+from schemas.period import month_of
 from schemas.settings import read_settings
 from schemas.tiers import Tier
 from tests.support.clickhouse_node import Node, clickhouse_node
@@ -150,10 +157,12 @@ def test_the_worker_does_its_work_and_sees_no_key(place: Path, secrets: Path) ->
         store.report_partitions([(P0, "reading", 1, 1)])
         store.report_worker("group", [], 0)
         assert count_violations(store.look, end * 1000) == 0
+        assert [month.stated for month in read_months(store.look, end * 1000, 35)] == [0]
         client = connect(url)
         assert client.query("SELECT sent FROM rollup_day FINAL").result_rows == [(1,)]
         refused(client, "SELECT * FROM api_keys", "SELECT * FROM secrets", "SELECT * FROM orgs")
         refused(client, "INSERT INTO orgs (org_id, tier) VALUES ('x', 'scale')", "ALTER TABLE watermark DELETE WHERE 1")
+        refused(client, "INSERT INTO statements (org_id) VALUES ('x')", "ALTER TABLE statements DELETE WHERE 1")
         Deletions(store).delete("erasure/delete_rows", tables.FACTS, org="nobody", at_ms=1)
         refused(client, "DROP TABLE facts", "TRUNCATE TABLE facts", "CREATE TABLE x (a Int8) ENGINE = Memory")
         refused(client, "SET max_memory_usage = 99999999999", codes=(CONSTRAINT,))
@@ -168,6 +177,13 @@ def test_the_operator_manages_keys_and_deletes_but_drops_nothing(place: Path, se
         store = Store(url, "cluster", "erase", 10)
         Deletions(store).delete("erasure/delete_rows", tables.FACTS, org="nobody", at_ms=1)
         store.perform(e.WriteResync())
+        past = month_of(MINUTE * 60).before
+        store.perform(e.RaiseState(e.State(as_of_ms=MINUTE * 60_000)))
+        (result,) = run_leased(store, "close", state_steps(Order(past, "a", partial=True)), print, print)
+        assert result.is_stated
+        store.perform(e.OrderErasure("a", MINUTE * 60_000))
+        assert run_leased(store, "erase", erase_statements_steps("a"), print, print) == (1, ())
+        store.write("resuming", sql("statements/resume"))
         refused(client, "DROP TABLE facts", "TRUNCATE TABLE facts", "ALTER TABLE facts DROP COLUMN channel")
         refused(
             client, "ALTER TABLE facts MODIFY TTL minute + toIntervalDay(1)", "CREATE USER x", "DROP DATABASE default"
