@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
-from pipeline.core.effects import CloseBuckets, InsertFacts, RaiseState, ReadInserts, State, UnderWay
+from pipeline.core.effects import CloseBuckets, Effect, InsertFacts, RaiseState, ReadInserts, State, UnderWay
 from pipeline.core.erasure import order_erasure_steps
 from pipeline.core.protocol import rebuild_steps
 from pipeline.core.statements.deciding import Order, Reason, Refusal
@@ -204,6 +205,33 @@ def test_two_closers_and_two_adjusters_at_once_state_every_organization_once(cas
         assert parse(revisions[-1]).total() == Numbers(1, 0, 0, 1, Decimal("0.4"))
         assert [parse(data).head.previous for data in revisions] == [None, *map(hash_of, revisions[:-1])]
         assert len({parse(data).total() for data in revisions}) == len(revisions) == 2
+
+
+def test_whoever_crashes_between_any_two_steps_and_runs_again_states_everybody_once(case: Case) -> None:
+    orgs = [f"crashes at {n}" for n in range(20)]
+    count(case, *((org, "1", 1, 500_000, DAY) for org in orgs))
+    steps = 0
+    for crash, org in enumerate(orgs):
+        steps = 0
+
+        def perform(effect: Effect, crash: int = crash) -> Any:
+            nonlocal steps
+            if steps == crash:
+                raise KeyboardInterrupt
+            steps += 1
+            return case.perform(effect)
+
+        with suppress(KeyboardInterrupt):
+            drive(state_steps(Order(MONTH, org, partial=True)), perform)
+    assert 10 < steps < len(orgs) - 1, "the last one did not crash"
+    state(case)
+    count(case, *((org, "late", 4, -1, DAY) for org in orgs))
+    state(case, adjusts=True)
+    found = documents(case)
+    assert found.keys() == {(org, revision) for org in orgs for revision in (1, 2)}
+    for org in orgs:
+        assert parse(found[org, 2]).total() == Numbers(1, 0, 0, 1, Decimal("0.499999"))
+        assert parse(found[org, 2]).head.previous == hash_of(found[org, 1])
 
 
 # -- what only ClickHouse has ---------------------------------------------------------------------------------------
