@@ -82,6 +82,13 @@ DIFFERING = Gauge(
     ["period"],
     registry=REGISTRY,
 )
+UNSTATED = Gauge(
+    PREFIX + "statements_missing",
+    "Organizations with numbers of a month that has ended, and without a statement of it, where any month was stated; "
+    "no series where another worker looks",
+    ["period"],
+    registry=REGISTRY,
+)
 STAGE_SECONDS = Summary(PREFIX + "stage_seconds", "Time spent: " + ", ".join(Stage), ["stage"], registry=REGISTRY)
 
 # Series exist from the start, at zero: a rate over a series that appears with its first event would miss that event.
@@ -107,11 +114,15 @@ def partitions(durable: Mapping[Place, int], ends: Mapping[Place, int], waiting:
         WAITING.labels(*place).set(place in waiting)
 
 
-def months(differing: Mapping[str, int]) -> None:
-    """Note how many organizations differ, by month that was stated; others disappear."""
-    DIFFERING.clear()
-    for period, number in differing.items():
-        DIFFERING.labels(period).set(number)
+def months(differing: Mapping[str, int], unstated: Mapping[str, int]) -> None:
+    """Note how many organizations differ, by month that was stated, and lack a statement, by month that has ended.
+
+    Other months disappear.
+    """
+    for gauge, numbers in ((DIFFERING, differing), (UNSTATED, unstated)):
+        gauge.clear()
+        for period, number in numbers.items():
+            gauge.labels(period).set(number)
 
 
 def stage_seconds() -> dict[str, float]:

@@ -13,7 +13,7 @@ from deploy.cli.arguments import ORG
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import FROM, TO, Context, check_span, is_terminal, say, warn
 from deploy.terminal import safe_json
-from pipeline.repair.reconcile import Difference, Number, Reconciler, Reconciliation, Violation
+from pipeline.repair.reconcile import MAX_DIFFERENCES, Difference, Number, Reconciler, Reconciliation, Violation
 from schemas.instant import rfc3339, second
 
 SHOWN = 200
@@ -52,7 +52,7 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
             org=org,
         )
     say(*([safe_json(as_document(result))] if as_json else as_text(result)))
-    sys.exit(1 if result.differences else 0)
+    sys.exit(1 if result.differences or not result.is_complete else 0)
 
 
 def _wait(seconds: float) -> None:
@@ -70,6 +70,7 @@ def as_document(result: Reconciliation) -> dict[str, Any]:
     return {
         "from": second(result.start),
         "to": second(result.end),
+        "is_complete": result.is_complete,
         "checked": {grain.value: count for grain, count in result.checked.items()},
         "differences": [
             {
@@ -104,14 +105,16 @@ def as_text(result: Reconciliation) -> list[str]:
     lines += [_difference(d) for d in result.differences[:SHOWN]]
     if len(result.differences) > SHOWN:
         lines.append(f"… and {len(result.differences) - SHOWN} more; --json has them all")
+    if not result.is_complete:
+        lines.append(f"more than {MAX_DIFFERENCES} numbers differed at once, so not all were compared; run it again")
+    elif not result.differences and any(result.checked.values()):
+        lines.append("every rollup says what it was computed from")
+    elif not result.differences:
+        lines.append("nothing was compared: no closed bucket of the span has a number, and no fact lies in one")
     if result.differences:
         lines.append(
             f"{len(result.differences)} numbers differ. `msgmetrics rebuild` of the same span computes them anew"
         )
-    elif any(result.checked.values()):
-        lines.append("every rollup says what it was computed from")
-    else:
-        lines.append("nothing was compared: no closed bucket of the span has a number, and no fact lies in one")
     lines += [_violation(v) for v in result.violations[:SHOWN]]
     if result.violations:
         lines.append(

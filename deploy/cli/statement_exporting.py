@@ -1,19 +1,23 @@
 """``msgmetrics statements export``: the bytes of documents, for whoever keeps them elsewhere."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import click
 
 from deploy.cli.arguments import ANY_ORG_ARGUMENT
 from deploy.cli.clickhouse import with_store
-from deploy.cli.context import Context, say_bytes
+from deploy.cli.context import Context, OutputLost, say_bytes
+from deploy.cli.statement_patience import patiently
 from deploy.cli.statement_reading import parsed, read_revision
 from deploy.cli.statement_texts import ANY_PERIOD, PERIOD, REVISION, as_csv
-from deploy.errors import Usage
+from deploy.errors import Refused, Usage
 from pipeline.clickhouse.store import Store
-from pipeline.core.statements.history import ReadDocuments, ReadStatements
+from pipeline.core.statements.history import ReadDocuments, ReadRestored, ReadStatements
 from pipeline.core.statements.steps import firm_steps
-from pipeline.runner import drive
+from schemas.instant import rfc3339
 from schemas.period import Period
 
 DOCUMENTS_AT_ONCE = 200
@@ -28,6 +32,7 @@ DOCUMENTS_AT_ONCE = 200
 @click.option(
     "--format", "form", type=click.Choice(["ndjson", "csv"]), default="ndjson", show_default=True, help="form"
 )
+@click.option("--out", type=click.Path(path_type=Path), help="a file, replaced once all is written [stdout]")
 @click.pass_obj
 def statements_export(
     context: Context,
@@ -37,39 +42,65 @@ def statements_export(
     period: Period | None,
     revision: int | None,
     form: str,
+    out: Path | None,
 ) -> None:
-    """Write a revision of ORG's statement of PERIOD to stdout.
+    """Write a revision of ORG's statement of PERIOD.
 
     As NDJSON its very bytes, of which the hash is known; as CSV its lines. With --all every revision there is, of one
-    month with --period: to be kept elsewhere, and to be imported after a restore.
+    month with --period: to be kept elsewhere, and to be imported after a restore; until `resume` it is refused, since
+    it would lack what is to be imported.
 
     \b
     Examples:
       msgmetrics statements export acme 2026-10
       msgmetrics statements export acme 2026-10 --revision 1 --format csv
-      msgmetrics statements export --all --period last
+      msgmetrics statements export --all --out statements.ndjson
     """
     if of_all and not (org or month or revision or form != "ndjson"):
-
-        def export(store: Store) -> None:
-            for document in every_document(store, period.name if period else ""):
-                say_bytes(document)
-
-        with_store(context, lambda store, _: export(store))
+        with_store(context, lambda store, _: _write(out, every_document(store, period.name if period else "")))
     elif org and month and not (of_all or period):
         statement, data = with_store(context, lambda store, _: read_revision(store, org, month, revision), org=org)
-        say_bytes(data if form == "ndjson" else as_csv(parsed(statement, data)).encode())
+        document = parsed(statement, data)
+        _write(out, [data if form == "ndjson" else as_csv(document).encode()])
     else:
         raise Usage("say what to export: an organization and a month, or --all, as NDJSON")
 
 
+def _write(out: Path | None, parts: Iterable[bytes]) -> None:
+    """Write to stdout, or to a file that is as it was until everything is written. Raises OutputLost."""
+    if out is None:
+        for part in parts:
+            say_bytes(part)
+        return
+    try:
+        with NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", delete=False) as file:
+            try:
+                file.writelines(parts)
+                file.flush()
+                os.fsync(file.fileno())
+                os.replace(file.name, out)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+    except OSError as error:
+        raise OutputLost(f"{out} cannot be written ({error.strerror}); it is as it was") from None
+
+
 def every_document(store: Store, period: str) -> Iterator[bytes]:
     """The documents of all revisions that count, those of an organization's month one behind the other; '' for every
-    month. Waits until they are firm."""
+    month. Waits until they are firm. Raises Refused where some may be missing, and CommandError where one is damaged.
+    """
+    if restored_ms := store.perform(ReadRestored()):
+        raise Refused(
+            f"this database was restored from a backup at {rfc3339(restored_ms)}, and what was stated after that is "
+            "not in it; import what you exported then, and say `msgmetrics statements resume`"
+        )
     for name in [period] if period else sorted({s.period for s in store.perform(ReadStatements())}):
-        stated = drive(firm_steps(name), store.perform)
+        stated = patiently(store, firm_steps(name))
         revisions = [h.revisions[n] for _, h in sorted(stated.items()) for n in sorted(h.revisions)]
         for first in range(0, len(revisions), DOCUMENTS_AT_ONCE):
             portion = tuple(revisions[first : first + DOCUMENTS_AT_ONCE])
             documents = store.perform(ReadDocuments(portion))
-            yield from (documents[s.sha256] for s in portion)
+            for statement in portion:
+                parsed(statement, documents.get(statement.sha256, b""))
+                yield documents[statement.sha256]

@@ -1,7 +1,8 @@
 """``msgmetrics statements import`` and ``erase``: statements that come back, and those that go."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from tempfile import TemporaryFile
+from typing import IO, TypeVar
 
 import click
 
@@ -10,12 +11,13 @@ from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, confirm, say, warn
 from deploy.cli.event_file import file_blocks
 from deploy.cli.interruption import unfinished
+from deploy.cli.statement_patience import Patience
 from deploy.errors import Refused, Usage
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadErasures, Steps
-from pipeline.core.statements.document import Document, Malformed, parse, split_documents
+from pipeline.core.statements.document import Malformed, hash_of, parse, split_documents
 from pipeline.core.statements.history import ReadStatements
-from pipeline.core.statements.keeping import Unfit, erase_statements_steps, first_kept, import_steps
+from pipeline.core.statements.keeping import Exported, Unfit, erase_statements_steps, first_kept, import_steps
 from pipeline.repair.lease import run_leased
 
 UNFINISHED = "what was done stays so, and the same command goes on with the rest: it is safe to run it again"
@@ -35,21 +37,32 @@ def statements_import(context: Context, file: str) -> None:
     Example:
       msgmetrics statements import exported.ndjson
     """
-    with file_blocks(file) as blocks:
-        documents = read_documents(b"".join(blocks))
-    done = with_store(context, lambda store, _: _leased(store, "statements import", import_steps(documents)))
+    with file_blocks(file) as blocks, TemporaryFile() as kept:
+        found = list(read_documents(blocks, kept))
+
+        def read(document: Exported) -> bytes:
+            kept.seek(document.start)
+            return kept.read(document.size)
+
+        done = with_store(context, lambda store, _: _leased(store, "statements import", import_steps(found, read)))
     say(f"{done.new} revisions imported, {done.known} were there already")
 
 
-def read_documents(data: bytes) -> list[tuple[Document, bytes]]:
-    """The documents of a file, with their bytes. Raises Usage for a file in which one is not canonical."""
-    found: list[tuple[Document, bytes]] = []
+def read_documents(blocks: Iterable[bytes], kept: IO[bytes]) -> Iterator[Exported]:
+    """The documents of a file, which are written to ``kept``, one by one. Raises Usage where one is not canonical."""
+    number, start = 1, 0
     try:
-        for part in split_documents(data):
-            found.append((parse(part), part))
+        for data in split_documents(blocks):
+            head = parse(data).head
+            kept.write(data)
+            yield Exported(head, hash_of(data), start, len(data))
+            number, start = number + 1, start + len(data)
     except Malformed as error:
-        raise Usage(f"document {len(found) + 1} of the file is no exported statement: {error}") from None
-    return found
+        raise Usage(f"document {number} of the file is no exported statement: {error}") from None
+    except OSError as error:
+        raise Refused(
+            f"no temporary file can keep what is imported ({error.strerror}); TMPDIR names another directory"
+        ) from None
 
 
 @click.command("erase")
@@ -84,9 +97,8 @@ def _erasable(store: Store, org: str) -> int:
 
 def _leased(store: Store, name: str, steps: Steps[T]) -> T:
     """Run a protocol under the maintenance lease. Raises Refused where what is asked for does not fit."""
-    ignore: Callable[[object], None] = lambda _: None  # noqa: E731
     try:
         with unfinished(UNFINISHED):
-            return run_leased(store, name, steps, ignore, warn)
+            return run_leased(store, name, steps, Patience(), warn)
     except Unfit as error:
         raise Refused(str(error)) from None

@@ -1,10 +1,8 @@
 """``msgmetrics statements close``, ``adjust`` and ``resume``: revisions of a month."""
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import click
 
@@ -12,22 +10,23 @@ from deploy.cli.arguments import ANY_ORG_ARGUMENT
 from deploy.cli.clickhouse import check_clocks, with_store
 from deploy.cli.context import Context, say, warn
 from deploy.cli.interruption import unfinished
+from deploy.cli.statement_patience import Patience
 from deploy.cli.statement_texts import PERIOD_OPTION, PERIODS_OPTION, stated
-from deploy.errors import Refused, Usage
+from deploy.errors import CommandError, Refused, Usage
 from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import ReadState, State
 from pipeline.core.statements.deciding import Order, Reason, Refusal, Unchanged
-from pipeline.core.statements.history import Draft
-from pipeline.core.statements.steps import NotYet, Result, state_steps
+from pipeline.core.statements.steps import Appended, NotYet, Result, state_steps
 from pipeline.repair.lease import run_leased
-from pipeline.repair.reconcile import MAX_DIFFERENCES, Reconciler
+from pipeline.repair.reconcile import Reconciler
 from schemas.grain import Grain
 from schemas.period import Period
 from schemas.settings import Settings
 
 UNFINISHED = "what was stated stays so, and the same command goes on with the rest: it is safe to run it again"
 RESUME = "statements/resume"
+SHOWN = 5
 OVERTAKEN = "somebody else has stated it at the same time, and that revision counts"
 
 ALL = click.option("--all", "of_all", is_flag=True, help="every organization that has numbers or a statement")
@@ -108,7 +107,12 @@ def _whose(org: str, of_all: bool) -> str:
 
 def _state(context: Context, orders: Sequence[Order]) -> None:
     """Close or adjust months, one after the other. Raises Refused at the end, where anything was refused."""
-    refused = [problem for order in orders for problem in _refused(context, order)]
+    refused = list[str]()
+    for order in orders:
+        try:
+            refused += _refused(context, order)
+        except CommandError as error:
+            raise type(error)("\n".join([*refused, str(error)])) from None
     if refused:
         raise Refused("\n".join(refused))
 
@@ -121,11 +125,22 @@ def _refused(context: Context, order: Order) -> list[str]:
         return [str(error)]
     if sentences := _sentences(order, results):
         say(*sentences)
-    return [refusal.sentence for refusal in _refusals(results) if not _is_settled(order, refusal)]
+    return _folded([refusal for refusal in _refusals(results) if not _is_settled(order, refusal)])
+
+
+def _folded(refusals: Sequence[Refusal]) -> list[str]:
+    """Sentences of refusals, of many for one reason the first ones."""
+    lines = list[str]()
+    for reason in dict.fromkeys(refusal.reason for refusal in refusals):
+        same = [refusal.sentence for refusal in refusals if refusal.reason is reason]
+        lines += same[:SHOWN]
+        if len(same) > SHOWN:
+            lines.append(f"… and {len(same) - SHOWN} more organizations: {reason}")
+    return lines
 
 
 def _refusals(results: Sequence[Result]) -> list[Refusal]:
-    return [r.decision for r in results if isinstance(r.decision, Refusal)]
+    return [r.outcome for r in results if isinstance(r.outcome, Refusal)]
 
 
 def state_period(store: Store, settings: Settings, order: Order) -> Sequence[Result]:
@@ -136,12 +151,9 @@ def state_period(store: Store, settings: Settings, order: Order) -> Sequence[Res
         differing = _differing(store, settings, order, state)
         steps = state_steps(replace(order, differing=differing))
         with unfinished(UNFINISHED):
-            return run_leased(store, f"statements {_verb(order)} {order.period.name}", steps, _ignore, warn)
+            return run_leased(store, f"statements {_verb(order)} {order.period.name}", steps, Patience(), warn)
     except NotYet as error:
         raise Refused(str(error)) from None
-
-
-def _ignore(_: Any) -> None: ...
 
 
 def _verb(order: Order) -> str:
@@ -153,10 +165,13 @@ def _differing(store: Store, settings: Settings, order: Order, state: State) -> 
     if state.as_of_ms < order.period.end_ms:
         return frozenset()
     reconciler = Reconciler(store, order.org_id, _wait, late_pause_seconds=settings.late_pause_seconds)
-    found = reconciler.compare(order.period.start, order.period.end, (Grain.DAY,)).differences
-    if len(found) >= MAX_DIFFERENCES:
-        raise Refused("days differ from their hours everywhere; `msgmetrics reconcile` shows where")
-    return frozenset(d.org_id for d in found)
+    result = reconciler.compare(order.period.start, order.period.end, (Grain.DAY,))
+    if not result.is_complete:
+        raise Refused(
+            "days differ from their hours everywhere; wait until late events are counted, then `msgmetrics reconcile` "
+            "shows what is left"
+        )
+    return frozenset(d.org_id for d in result.differences)
 
 
 def _wait(seconds: float) -> None:
@@ -171,20 +186,20 @@ def _is_settled(order: Order, refusal: Refusal) -> bool:
 
 
 def _sentences(order: Order, results: Sequence[Result]) -> list[str]:
-    """Sentences on the outcome for each organization, and counts of each kind."""
-    lines = [stated(r.newest, len(r.decision.document)) for r in results if isinstance(r.decision, Draft) and r.newest]
-    lines += [f"{r.org_id}: {OVERTAKEN}" for r in results if isinstance(r.decision, Draft) and not r.is_stated]
-    refusals = _refusals(results)
+    """Sentences on the outcome for each organization; of all, the counts of each kind as well."""
+    month, refusals = order.period.name, _refusals(results)
     if any(refusal.reason is Reason.NEVER_CLOSED for refusal in refusals) and not order.org_id:
-        return [f"{order.period.name}: nobody has closed it, so there is nothing to adjust"]
-    lines += [f"left out: {refusal.sentence}" for refusal in refusals if _is_settled(order, refusal)]
-    drafts, same = Counter(type(r.decision) for r in results)[Draft], [r for r in results if r.decision == Unchanged()]
+        return [f"{month}: nobody has closed it, so there is nothing to adjust"]
+    made = [(r, r.outcome) for r in results if isinstance(r.outcome, Appended)]
+    same = [r for r in results if isinstance(r.outcome, Unchanged)]
+    lines = [stated(r.newest, appended.size) for r, appended in made if r.newest and r.is_stated]
+    lines += [f"{r.org_id}: {OVERTAKEN}" for r, _ in made if not r.is_stated]
+    lines += [f"left out: {line}" for line in _folded([r for r in refusals if _is_settled(order, r)])]
+    if order.org_id:
+        return lines + [f"{r.org_id} {month} {_as_it_was(r)}: nothing to state" for r in same]
     if not results:
-        return [f"{order.period.name}: no organization has numbers"]
-    if not order.org_id:
-        told = f"{drafts} stated, {len(same)} as they were, {len(refusals)} refused or left out"
-        return [*lines, f"{order.period.name}: {told}"]
-    return lines + [f"{r.org_id} {order.period.name} {_as_it_was(r)}: nothing to state" for r in same]
+        return [f"{month}: no organization has numbers"]
+    return [*lines, f"{month}: {len(made)} stated, {len(same)} as they were, {len(refusals)} refused or left out"]
 
 
 def _as_it_was(result: Result) -> str:

@@ -9,12 +9,13 @@ from tqdm import tqdm
 from deploy.cli.arguments import ORG, ORG_ARGUMENT
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, is_terminal, say
+from deploy.cli.statement_patience import patiently
 from deploy.cli.statement_standing import Standing, read_standings
 from deploy.cli.statement_texts import ANY_PERIOD, PERIOD_ARGUMENT, REVISION, stated_at, table
 from deploy.errors import CommandError, Refused
 from deploy.terminal import safe_json
 from pipeline.clickhouse.store import Store
-from pipeline.core.statements.deciding import Account, Order, Refusal, decide, read_stated
+from pipeline.core.statements.deciding import Order, Refusal, decide, lower_days, read_stated
 from pipeline.core.statements.document import (
     Cell,
     Document,
@@ -27,21 +28,22 @@ from pipeline.core.statements.document import (
 )
 from pipeline.core.statements.history import History, ReadDocuments, Statement
 from pipeline.core.statements.steps import NotYet, account_steps, firm_steps
-from pipeline.runner import drive
 from schemas.period import Period
 
 
 @click.command("list")
 @ORG
 @ANY_PERIOD
-@click.option("--json", "as_json", is_flag=True, help="as JSON, with dead letters and events that are counted twice")
+@click.option("--violations", "counts", is_flag=True, help="count events sent with several times of everybody, too")
+@click.option("--json", "as_json", is_flag=True, help="as JSON")
 @click.pass_obj
-def statements_list(context: Context, org: str, period: Period | None, as_json: bool) -> None:
+def statements_list(context: Context, org: str, period: Period | None, counts: bool, as_json: bool) -> None:
     """List months of organizations: open, stated or final, with their revisions.
 
     A month is open until it is stated, and final when its facts are not kept any more: no late event changes it. A
     revision that lost against another one of the same number is void. Beside each month stand the dead letters that
-    name the organization in it, and the events that were sent with several times (`reconcile` names them).
+    name the organization in it; with --org or --violations also the events that were sent with several times, which
+    `reconcile` names. Of everybody that reads every fact of the months.
 
     \b
     Examples:
@@ -55,7 +57,9 @@ def statements_list(context: Context, org: str, period: Period | None, as_json: 
             bar.total, bar.n = of_all, passed
             bar.update(0)
 
-        found = with_store(context, lambda store, _: read_standings(store, org, period, show), org=org)
+        found = with_store(
+            context, lambda store, _: read_standings(store, org, period, show if counts or org else None), org=org
+        )
     if as_json:
         say(safe_json([standing.as_json() for standing in found]))
         return
@@ -76,7 +80,7 @@ def _listed(found: list[Standing]) -> list[str]:
             f"{'':<24} {s.period:<8} {'void':<16} {v.revision:>4} {stated_at(v):<25} {'':>18}  {v.sha256[:12]}"
             for v in s.history.void
         ]
-    return lines if found else ["no month is stated, and none has numbers"]
+    return lines if found else ["nothing is stated, and no month that may still change has numbers"]
 
 
 def _notes(standing: Standing) -> str:
@@ -151,20 +155,19 @@ def _adjustment(store: Store, org: str, period: Period, revision: int | None) ->
 def _open_adjustment(store: Store, org: str, period: Period) -> tuple[str, dict[Cell, Numbers]]:
     """Today's numbers less the newest revision. Raises Refused where no revision would be made of them."""
     try:
-        known, account = drive(account_steps(period, org), store.perform)
+        known, account = patiently(store, account_steps(period, org))
     except NotYet as error:
         raise Refused(str(error)) from None
     if account.newest is None:
         raise Refused(_none(org, period))
-    decision = decide(Order(period, org, adjusts=True), known, account)
+    decision = decide(Order(period, org, adjusts=True, lower=True), known, account)
     if isinstance(decision, Refusal):
         raise Refused(decision.sentence)
-    return f"today's numbers less revision {account.newest.revision}", _changes(account)
-
-
-def _changes(account: Account) -> dict[Cell, Numbers]:
     assert account.stated is not None  # else it was refused
-    return difference(account.lines, account.stated.lines)
+    words = f"today's numbers less revision {account.newest.revision}"
+    if lower_days(account.lines, account.stated.lines):
+        words += "; events were taken away, so that it is only stated with --accept-lower"
+    return words, difference(account.lines, account.stated.lines)
 
 
 def _read(store: Store, org: str, period: Period, revision: int) -> Document:
@@ -173,7 +176,7 @@ def _read(store: Store, org: str, period: Period, revision: int) -> Document:
 
 def read_revision(store: Store, org: str, period: Period, revision: int | None) -> tuple[Statement, bytes]:
     """A revision, the newest where none is named, that nothing replaces any more, and its bytes. Raises Refused."""
-    history: History | None = drive(firm_steps(period.name, org), store.perform).get(org)
+    history: History | None = patiently(store, firm_steps(period.name, org)).get(org)
     if history is None:
         raise Refused(_none(org, period))
     statement = history.newest if revision is None else history.revisions.get(revision)

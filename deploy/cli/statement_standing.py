@@ -32,7 +32,7 @@ class Standing:
     differs: bool = False
     is_final: bool = False
     dead_letters: int = 0
-    violations: int = 0
+    violations: int | None = None
 
     @property
     def newest(self) -> Statement | None:
@@ -69,9 +69,9 @@ def _as_json(statement: Statement) -> dict[str, Any]:
     }
 
 
-def read_standings(store: Store, org: str, period: Period | None, show: Show) -> list[Standing]:
+def read_standings(store: Store, org: str, period: Period | None, show: Show | None) -> list[Standing]:
     """Months with a statement, and those with numbers that could be stated; of an organization and a month where
-    named. ``show`` is told of progress."""
+    named. ``show`` is told of the progress of counting violations; None leaves that out."""
     state: State = store.perform(ReadState())
     name = period.name if period else ""
     known = histories(store.perform(ReadStatements(name, org)))
@@ -81,42 +81,39 @@ def read_standings(store: Store, org: str, period: Period | None, show: Show) ->
     open_ones = {(o, p) for o, p, is_open, _ in rows if is_open and name in ("", p)}
     totals = {str(h): str(t) for h, t in store.rows(LOOKING, pipeline_sql("statements/totals"), org=org, period=name)}
     accounts = sorted({*known, *open_ones}, key=lambda account: (account[1], account[0]))
-    notes = {p: _notes(store, parse_period(p), org, show) for p in sorted({p for _, p in accounts})}
-    found = []
-    for account in accounts:
-        history = known.get(account, NEVER)
-        newest = history.newest if history.revisions else None
-        letters, violations = notes[account[1]]
-        found.append(
-            Standing(
-                *account,
-                history,
-                _cents(totals, newest),
-                account in differing,
-                parse_period(account[1]).end_ms <= state.facts_floor_ms,
-                letters.get(account[0], 0),
-                violations.get(account[0], 0),
-            )
+    letters = {(o, p): int(n) for o, p, n in store.rows(LOOKING, sql("cli/statement_letters"), org=org)}
+    months = {p: parse_period(p) for p in sorted({p for _, p in accounts})}
+    kept = [month for month in months.values() if month.end_ms > state.facts_floor_ms]
+    violations = {key: n for month in kept for key, n in _violations(store, month, org, show).items()} if show else {}
+    return [
+        Standing(
+            *account,
+            history := known.get(account, NEVER),
+            _cents(totals, history),
+            account in differing,
+            months[account[1]] not in kept,
+            letters.get(account, 0),
+            violations.get(account, 0) if show else None,
         )
-    return found
+        for account in accounts
+    ]
 
 
-def _cents(totals: Mapping[str, str], newest: Statement | None) -> str:
-    """The cost in the last line of a document, '' where that cannot be read."""
+def _cents(totals: Mapping[str, str], history: History) -> str:
+    """The cost of the newest revision, '' where there is none or it cannot be read."""
     try:
-        return str(json.loads(totals[newest.sha256])["cost_cents"]) if newest else ""
+        return str(json.loads(totals[history.newest.sha256])["cost_cents"]) if history.revisions else ""
     except (ValueError, LookupError, TypeError):
         return ""
 
 
-def _notes(store: Store, period: Period, org: str, show: Show) -> tuple[dict[str, int], dict[str, int]]:
-    """By organization its dead letters of a month, and its events that were sent for several minutes."""
-    where: dict[str, Any] = {"start": period.start, "end": period.end, "org": org}
-    letters = {o: int(n) for o, n in store.rows(LOOKING, sql("cli/statement_letters"), **where)}
+def _violations(store: Store, month: Period, org: str, show: Show) -> dict[tuple[str, str], int]:
+    """Events of a month that were sent for several minutes, by account."""
+    where: dict[str, Any] = {"start": month.start, "end": month.end, "org": org}
     facts = int(store.rows(LOOKING, pipeline_sql("reconcile/count_facts"), **where)[0][0])
-    parts, violations = 1 + facts // FACTS_A_PORTION, dict[str, int]()
+    parts, found = 1 + facts // FACTS_A_PORTION, dict[tuple[str, str], int]()
     for part in range(parts):
-        show(f"looking for repeated ids in {period.name}", part, parts)
+        show(f"looking for repeated ids in {month.name}", part, parts)
         for o, n in store.rows(LOOKING, sql("cli/statement_violations"), parts=parts, part=part, **where):
-            violations[o] = violations.get(o, 0) + int(n)
-    return letters, violations
+            found[o, month.name] = found.get((o, month.name), 0) + int(n)
+    return found

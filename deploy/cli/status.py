@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import click
 from clickhouse_connect.driver.client import Client
@@ -18,11 +19,10 @@ from deploy.sql import sql
 from deploy.terminal import safe_json
 from pipeline.clickhouse.client import sql as pipeline_sql
 from pipeline.core.place import Place
-from pipeline.core.statements.standing import looked_at
-from pipeline.core.watermark import reading_status, retention_floor
+from pipeline.core.statements.standing import Month, read_months
+from pipeline.core.watermark import reading_status
 from schemas.grain import MS_PER_SECOND
 from schemas.instant import rfc3339
-from schemas.period import parse_period
 from schemas.settings import Settings
 
 DEAD_LETTER_HOURS = 24
@@ -88,18 +88,6 @@ class AcceptedGap:
 
 
 @dataclass(frozen=True, slots=True)
-class MonthState:
-    """A month that may still change: whether it has ended, and how many organizations are stated, have numbers and are
-    not, and differ from what was stated."""
-
-    period: str
-    has_ended: bool
-    stated: int
-    open: int
-    differing: int
-
-
-@dataclass(frozen=True, slots=True)
 class Status:
     """The whole pipeline. Times are RFC 3339; ``reasons`` says why it is not ready.
 
@@ -117,7 +105,7 @@ class Status:
     accepted_gaps: list[AcceptedGap]
     retired: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
-    months: list[MonthState] = field(default_factory=list)
+    months: list[Month] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -155,13 +143,13 @@ def read_status(client: Client, settings: Settings) -> Status:
     )
 
 
-def _months(client: Client, settings: Settings, as_of_ms: int) -> list[MonthState]:
+def _months(client: Client, settings: Settings, as_of_ms: int) -> list[Month]:
     """Months that may still change; none before the first watermark."""
-    if not as_of_ms:
-        return []
-    where = looked_at(as_of_ms, retention_floor(as_of_ms, settings.facts_retention_days))
-    found = client.query(pipeline_sql("look/statements"), parameters=where).result_rows
-    return [MonthState(p, parse_period(p).end_ms <= as_of_ms, *map(int, numbers)) for p, *numbers in found]
+
+    def look(name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]:
+        return client.query(pipeline_sql(name), parameters=parameters).result_rows
+
+    return read_months(look, as_of_ms, settings.facts_retention_days)
 
 
 def _ask_kafka(settings: Settings, stored: Stored) -> tuple[list[str], set[Place], Mapping[Place, LogEnd]]:
@@ -264,7 +252,7 @@ def render(status: Status) -> list[str]:
     return out
 
 
-def _month(month: MonthState) -> str:
+def _month(month: Month) -> str:
     if not month.has_ended:
         return f"{month.period} is under way"
     told = f"{month.period} is stated of {month.stated} organizations" if month.stated else f"{month.period} is open"

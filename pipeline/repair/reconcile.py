@@ -23,6 +23,7 @@ from schemas.message_event import OTHER_KEY
 
 MAX_DIFFERENCES = 10_000
 """More are not collected: by then everything is wrong, and a rebuild is due."""
+LOOKS = 3
 FACTS_A_PORTION = 1_000_000
 STATEMENTS_SECONDS = 5.0
 """Time that the statements of a recompute take, about."""
@@ -87,13 +88,17 @@ class Violation:
 
 @dataclass(slots=True)
 class Reconciliation:
-    """The result: how many rollup rows were compared, by grain, and what is wrong with them."""
+    """The result: how many rollup rows were compared, by grain, and what is wrong with them.
+
+    Where too many differed at once it is not complete: not all were compared.
+    """
 
     start: int
     end: int
     checked: dict[Grain, int] = field(default_factory=lambda: dict.fromkeys(Grain, 0))
     differences: list[Difference] = field(default_factory=list)
     violations: list[Violation] = field(default_factory=list)
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +122,18 @@ class Reconciler:
         return result
 
     def compare(self, start: int, end: int, grains: Collection[Grain] = tuple(Grain)) -> Reconciliation:
-        """Compare without looking for violations: buckets of these grains. Raises SinkUnavailable or Stop."""
+        """Compare without looking for violations: buckets of these grains. Raises SinkUnavailable or Stop.
+
+        Where more differ at once than are collected, it is looked again when these have settled, some times: it may be
+        late events of everybody.
+        """
+        for _ in range(LOOKS):
+            result = self._compared(start, end, grains)
+            if result.is_complete or len(result.differences) >= MAX_DIFFERENCES:
+                break
+        return result
+
+    def _compared(self, start: int, end: int, grains: Collection[Grain]) -> Reconciliation:
         state, result = self._state(), Reconciliation(start, end)
         planned = plan(start, end, state.as_of_ms // MS_PER_SECOND, state.facts_floor_ms // MS_PER_SECOND)
         suspects: dict[Step, set[Found]] = {}
@@ -126,6 +142,7 @@ class Reconciler:
             if found := {_found(d) for d in self._differences(step)}:
                 suspects[step] = found
             if sum(map(len, suspects.values())) >= MAX_DIFFERENCES:
+                result.is_complete = False
                 break
         result.differences = self._settled(suspects)
         return result

@@ -5,13 +5,10 @@ Only for looking: `msgmetrics statements adjust` states what has changed.
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from pipeline import metrics
-from pipeline.clickhouse.store import Look
-from pipeline.core.statements.standing import looked_at
-from pipeline.core.watermark import retention_floor
+from pipeline.core.statements.standing import Month
 from pipeline.errors import SinkUnavailable, Stop
 
 log = logging.getLogger(__name__)
@@ -20,22 +17,14 @@ WATCH_SECONDS = 600.0
 RETRY_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Month:
-    """Counts of organizations: stated, with numbers and not stated, and differing from what was stated."""
+def _series(months: Sequence[Month]) -> tuple[dict[str, int], dict[str, int]]:
+    """By month, how many organizations differ from what was stated, and lack a statement.
 
-    period: str
-    stated: int
-    open: int
-    differing: int
-
-
-def read_months(look: Look, as_of_ms: int, retention_days: int) -> list[Month]:
-    """Months that may still change, the newest last; none before the first watermark. Blocks."""
-    if not as_of_ms:
-        return []
-    rows = look("look/statements", **looked_at(as_of_ms, retention_floor(as_of_ms, retention_days)))
-    return [Month(period, int(stated), int(is_open), int(differing)) for period, stated, is_open, differing in rows]
+    Nobody lacks one where nobody bills by them, nor of the month under way, which is the newest one.
+    """
+    differing = {month.period: month.differing for month in months if month.stated}
+    missing = {month.period: month.open for month in months if month.has_ended} if differing else {}
+    return differing, missing
 
 
 async def watch_months(
@@ -56,5 +45,5 @@ async def watch_months(
                 found = await asyncio.to_thread(months)
             except (SinkUnavailable, Stop) as error:
                 log.info("months were not held against statements: %s", error)
-        metrics.months({month.period: month.differing for month in found or () if month.stated})
+        metrics.months(*_series(found or ()))
         await asyncio.sleep(retry_seconds if found is None else pause_seconds)

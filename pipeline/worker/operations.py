@@ -9,9 +9,9 @@ from typing import Any
 from pipeline import metrics
 from pipeline.clickhouse.store import Look
 from pipeline.core.clocks import Moment
+from pipeline.core.statements.standing import Month, read_months
 from pipeline.errors import SinkUnavailable, Stop
 from pipeline.worker.health import Health
-from pipeline.worker.months import Month, read_months
 from schemas.limits import FACTS_RETENTION_DAYS
 
 HISTORY_STEP_MS = 10_000

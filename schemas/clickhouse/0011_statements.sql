@@ -2,7 +2,7 @@
 -- (stated_at, sha256), others of the same n are void. `stated_at` is when the insert began, `previous` and `partial` are
 -- what the document's head says. `as_of` is how far aggregation had come when the numbers were read.
 -- `content` stands for the numbers of the document's lines, without regard to their order: by it they are held against the
--- rollups without reading a document again.
+-- rollups without reading a document again; `totals` is its last line.
 CREATE TABLE statements
 (
     org_id String,
@@ -16,6 +16,7 @@ CREATE TABLE statements
     generation UInt32,
     software LowCardinality(String),
     document String CODEC(ZSTD(3)),
+    totals String MATERIALIZED arrayElement(splitByChar('\n', document), -2),
     content UInt64 MATERIALIZED arraySum(
         line -> cityHash64(
             JSONExtractString(line, 'day'),

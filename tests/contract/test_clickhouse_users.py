@@ -36,9 +36,9 @@ from pipeline.core.records import Columns
 from pipeline.core.start import Gap
 from pipeline.core.statements.deciding import Order
 from pipeline.core.statements.keeping import erase_statements_steps
+from pipeline.core.statements.standing import read_months
 from pipeline.core.statements.steps import state_steps
 from pipeline.repair.lease import run_leased
-from pipeline.worker.months import read_months
 from pipeline.worker.violations import count_violations
 from schemas import tables
 from schemas.connection import connect

@@ -1,6 +1,7 @@
 """``statements`` as a user types it: what it prints, its exit codes, and what it says where it refuses."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,14 +118,17 @@ def test_the_list_says_what_is_open_stated_void_and_what_to_look_at(say: Say, fi
     count(filled, ("a", "twice", 1, 0, DAY + 60), ("a", "twice", 1, 0, DAY + 120))
     _, out, _ = say("list")
     assert [line.split()[:3] for line in out.splitlines()[1:]] == [["a", MONTH.name, "open"], ["b", MONTH.name, "open"]]
-    assert "(1 dead letters, 1 events sent with several times)" in out.splitlines()[1]
+    assert out.splitlines()[1].endswith("(1 dead letters)")
+    seen = "(1 dead letters, 1 events sent with several times)"
+    assert say("list", "--org", "a")[1].splitlines()[1].endswith(seen)
+    assert say("list", "--violations")[1].splitlines()[1].endswith(seen)
     say("close", "a", *CLOSE[2:])
     client.command(
         "INSERT INTO statements (org_id, period, revision, stated_at, sha256, document) "
         "SELECT org_id, period, 1, addSeconds(stated_at, 1), 'other', 'x' FROM statements"
     )
     count(filled, ("a", "late", 4, -250_000, DAY + 5))
-    code, out, _ = say("list", "--json")
+    code, out, _ = say("list", "--json", "--violations")
     a, b = json.loads(out)
     assert code == 0
     assert (a["org"], a["state"], a["differs"], a["cost_cents"]) == ("a", "stated", True, "0.750000")
@@ -136,7 +140,9 @@ def test_the_list_says_what_is_open_stated_void_and_what_to_look_at(say: Say, fi
     newest, void = out.splitlines()[1:]
     assert newest.split()[:6] == ["a", MONTH.name, "stated,", "differs", "1", a["revisions"][0]["stated_at"]]
     assert void.split()[:3] == [MONTH.name, "void", "1"]
-    assert say("list", "--period", "2001-01")[1] == "no month is stated, and none has numbers\n"
+    assert (
+        say("list", "--period", "2001-01")[1] == "nothing is stated, and no month that may still change has numbers\n"
+    )
 
 
 def test_what_was_tampered_with_is_found(say: Say, filled: Case, client: Client) -> None:
@@ -153,8 +159,10 @@ def test_what_was_tampered_with_is_found(say: Say, filled: Case, client: Client)
         f"a {MONTH.name}, revision 1 is not what was written: its hash is another one",
         "3 revisions, 2 problems",
     ]
-    code, _, err = say("show", "a", MONTH.name, "--revision", "1")
-    assert (code, "is not what was written: its hash is another one" in err) == (1, True)
+    for words in (("show", "a", MONTH.name), ("export", "a", MONTH.name)):
+        code, out, err = say(*words, "--revision", "1")
+        assert (code, out, "is not what was written: its hash is another one" in err) == (1, "", True)
+    assert say("export", "--all")[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -210,6 +218,10 @@ def test_with_all_everybody_else_is_stated_where_one_is_refused(say: Say, filled
     assert code == 4
     assert "stated b" in out
     assert f"a has fewer events of {NAME} than revision 1 has" in err
+    code, out, _ = say("diff", "a", MONTH.name)
+    assert code == 1
+    assert "events were taken away, so that it is only stated with --accept-lower" in out
+    assert out.splitlines()[-1].split() == ["total", "-1", "0", "-1", "0", "-0.750000"]
     code, out, _ = say("adjust", "a", "--period", MONTH.name, "--accept-lower")
     assert (code, "stated a" in out) == (0, True)
 
@@ -244,10 +256,28 @@ def test_what_is_imported_is_read_from_a_file_or_stdin_or_refused(say: Say, tmp_
     assert say("verify")[0] == 0
 
 
+def test_a_file_is_exported_whole_or_left_as_it_was(say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    say(*CLOSE)
+    file = tmp_path / "all.ndjson"
+    assert say("export", "--all", "--out", str(file)) == (0, "", "")
+    before = file.read_text()
+    assert before == say("export", "--all")[1]
+    assert say("export", "a", MONTH.name, "--out", str(tmp_path / "a.csv"), "--format", "csv")[0] == 0
+    assert (tmp_path / "a.csv").read_bytes().startswith(b"org,period,revision,day")
+    url = os.environ["MSGMETRICS_CLICKHOUSE_URL"]
+    monkeypatch.setenv("MSGMETRICS_CLICKHOUSE_URL", "http://127.0.0.1:9/default")
+    assert run(["statements", "export", "--all", "--out", str(file)]) == 3
+    monkeypatch.setenv("MSGMETRICS_CLICKHOUSE_URL", url)
+    assert file.read_text() == before
+    code, _, err = say("export", "--all", "--out", str(tmp_path / "nowhere" / "x"))
+    assert (code, "cannot be written (No such file or directory); it is as it was" in err) == (1, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "all.ndjson"], "nothing is left lying about"
+
+
 def test_restored_statements_stop_until_somebody_goes_on(say: Say, client: Client) -> None:
     say(*CLOSE)
     client.command("INSERT INTO statement_restores (restored_at) VALUES (now64(3))")
-    for words in (CLOSE, ADJUST, ("diff", "a", MONTH.name)):
+    for words in (CLOSE, ADJUST, ("diff", "a", MONTH.name), ("export", "--all")):
         code, _, err = say(*words)
         assert (code, "this database was restored from a backup at" in err) == (4, True)
     assert say("export", "a", MONTH.name)[0] == say("verify")[0] == 0

@@ -27,7 +27,7 @@ from pipeline.core.statements.history import (
     Statable,
     histories,
 )
-from pipeline.core.statements.keeping import Unfit, erase_statements_steps, import_steps
+from pipeline.core.statements.keeping import Unfit, erase_statements_steps
 from pipeline.core.statements.standing import looked_at
 from pipeline.core.statements.steps import Result, state_steps
 from pipeline.runner import drive
@@ -35,6 +35,7 @@ from schemas.connection import connect
 from schemas.endpoint import Endpoint
 from schemas.grain import Grain
 from schemas.period import day_name, month_of
+from tests.support.exported import import_documents
 from tests.support.stores import NOW, Case, facts, real
 
 MONTH = month_of(NOW).before
@@ -144,7 +145,7 @@ def test_an_erased_organization_keeps_its_statements_and_gets_none(case: Case) -
     with pytest.raises(Unfit, match="a was not erased, so its months could be stated, and billed, once more"):
         drive(erase_statements_steps("a"), case.perform)
     drive(order_erasure_steps("a", NOW * 1000), case.perform)
-    decision = state(case, adjusts=True)["a"].decision
+    decision = state(case, adjusts=True)["a"].outcome
     assert isinstance(decision, Refusal)
     assert decision.reason is Reason.ERASED
     assert documents(case) == before
@@ -160,19 +161,18 @@ def test_what_was_exported_is_imported_elsewhere_in_any_order_and_once(case: Cas
     state(case)
     count(case, ("a", "late", 1, 0, DAY))
     state(case, adjusts=True)
-    exported = [(parse(data), data) for data in documents(case).values()]
-    assert drive(import_steps(exported), case.perform).known == 3
+    exported = documents(case)
+    assert drive(import_documents(exported.values()), case.perform).known == 3
     drive(order_erasure_steps("a", NOW * 1000), case.perform)
     drive(erase_statements_steps("a"), case.perform)
-    (second,) = [found for found in exported if found[0].head.revision == 2]
     with pytest.raises(Unfit, match=f"revision 2 of a {MONTH.name} follows .*, and revision 1 is not here"):
-        drive(import_steps([second]), case.perform)
-    done = drive(import_steps(exported[::-1]), case.perform)
+        drive(import_documents([exported["a", 2]]), case.perform)
+    done = drive(import_documents(reversed(exported.values())), case.perform)
     assert (done.new, done.known) == (2, 1)
-    assert documents(case) == {(d.head.org, d.head.revision): data for d, data in exported}
-    other = parse(second[1].replace(b'"sent":2', b'"sent":3'))
+    assert documents(case) == exported
+    other = exported["a", 2].replace(b'"sent":2', b'"sent":3')
     with pytest.raises(Unfit, match=r"is another document here, sha256 .* one of the two was billed, or both"):
-        drive(import_steps([(other, other.encode())]), case.perform)
+        drive(import_documents([other]), case.perform)
 
 
 def test_two_closers_and_two_adjusters_at_once_state_every_organization_once(case: Case) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from pipeline.core.effects import WriteResync
 from pipeline.core.statements.deciding import Order, Refusal
-from pipeline.core.statements.document import hash_of, parse
-from pipeline.core.statements.keeping import Unfit, import_steps
+from pipeline.core.statements.document import hash_of
+from pipeline.core.statements.keeping import Unfit
 from pipeline.core.statements.steps import NotYet, firm_steps, state_steps
 from pipeline.runner import drive
 from schemas.grain import Grain
@@ -21,6 +21,7 @@ from tests.sim.lag import TABLES
 from tests.sim.log import START, STEP, STEPS, milliseconds
 from tests.sim.stage import Moves
 from tests.sim.world import Role, World, verdict_of
+from tests.support.exported import import_documents
 
 MAY: Period = parse_period("2026-05")
 CLERKS = (False, False, True, True)
@@ -35,14 +36,10 @@ Line = tuple[str, str, str | None]
 
 
 class StatingWorld(World):
-    """Most of the log comes late: the month has ended when the first record is published.
+    """Most of the log comes late: the month has ended when the first record is published."""
 
-    Without ``tells_restores`` statements go on at once after a restore.
-    """
-
-    def __init__(self, seed: int, to_crash_at: Collection[str] = (), *, tells_restores: bool = True) -> None:
+    def __init__(self, seed: int, to_crash_at: Collection[str] = ()) -> None:
         super().__init__(seed, to_crash_at=to_crash_at)
-        self._tells_restores = tells_restores
         self.is_brisk, self.now_ms = True, milliseconds(START + STEP * STEPS)
         for _ in range(MORE_EVENTS):
             self.log.write()
@@ -79,7 +76,7 @@ class StatingWorld(World):
         for _ in range(self.whims.randrange(KEEPER_COMES)):
             yield
         try:
-            yield from self.perform(import_steps([(parse(data), data) for data in self.booked.values()]))
+            yield from self.perform(import_documents(self.booked.values()))
         except Unfit as error:
             self.problem = str(error)
         self.store.restored_ms = 0
@@ -101,7 +98,7 @@ class StatingWorld(World):
         self.store.under_way.clear()
         for name, rows in deepcopy(self.backup).items():
             setattr(self.store, name, rows)
-        self.store.restored_ms = self.now_ms if self._tells_restores else 0
+        self.store.restored_ms = self.now_ms
         self.store.perform(WriteResync(""))
         self.as_of_seen = 0
         for server in self.servers:
@@ -130,9 +127,9 @@ class StatingWorld(World):
         """Rows of statements are told apart by a clock that is not set back."""
 
 
-def play(seed: int, to_crash_at: Collection[str] = (), *, tells_restores: bool = True) -> StatingWorld:
+def play(seed: int, to_crash_at: Collection[str] = ()) -> StatingWorld:
     """Play one schedule to its end."""
-    world = StatingWorld(seed, to_crash_at, tells_restores=tells_restores)
+    world = StatingWorld(seed, to_crash_at)
     for _ in range(world.random.randint(100, 500)):
         world.move()
     world.settle()
@@ -146,10 +143,10 @@ def problem(world: StatingWorld) -> str | None:
     world.cast.keep(lambda *_: False)  # who stands in the middle of an insert would be waited for
     results = drive(state_steps(Order(MAY, adjusts=True, partial=True, lower=True)), world.store.perform)
     stated = drive(firm_steps(MAY.name), world.store.perform)
-    refused = {r.org_id for r in results if isinstance(r.decision, Refusal)}
+    refused = {r.org_id for r in results if isinstance(r.outcome, Refusal)}
     counted = {org for (org, _), row in world.store.rollups[Grain.DAY].items() if row.facts}
     if refused != world.store.erasures.keys() & {*stated, *counted}:
-        return f"refused: {[r.decision.sentence for r in results if isinstance(r.decision, Refusal)]}"
+        return f"refused: {[r.outcome.sentence for r in results if isinstance(r.outcome, Refusal)]}"
     for org, history in stated.items():
         by_hash = {s.sha256: data for s, data in world.store.statements}
         revisions = [by_hash[history.revisions[n].sha256] for n in range(1, len(history.revisions) + 1)]

@@ -24,7 +24,7 @@ from pipeline.core.statements.history import (
 )
 from schemas.grain import MS_PER_SECOND, Grain
 from schemas.message_event import MICROS_PER_CENT
-from schemas.period import Period, day_name
+from schemas.period import Period, day_name, parse_period
 from tests.support.fake_progress import FakeProgress
 from tests.support.fake_rows import Fact, Row
 
@@ -62,6 +62,8 @@ class FakeStatements(FakeProgress):
         match effect:
             case ReadStatable(period=period, org_id=org_id):
                 minutes = [bucket for _, bucket in self.rollups[Grain.MINUTE]]
+                whole = [s for s, _ in self.statements if s.revision == 1 and not s.partial and s.as_of_ms]
+                minutes += [parse_period(statement.period).start for statement in whole]
                 sizes: dict[str, int] = {}
                 for org, row in self._days(period):
                     if org_id in ("", org) and row.facts:

@@ -89,7 +89,7 @@ def decide(order: Order, known: Known, account: Account) -> Decision:
     """The revision to be appended, or why there is none."""
     if account.newest is not None and not order.adjusts:
         return Unchanged()
-    if not order.org_id and account.newest is None and not account.lines:
+    if account.newest is None and not account.lines:
         return Unchanged()
     if refusal := _refuse_any(order, account):
         return refusal

@@ -13,12 +13,14 @@ error code, no error code first. ``previous`` is the SHA-256 of the revision bef
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
+from schemas.message_event import MAX_ORG_CHARACTERS
 from schemas.period import day_start, parse_period
 
 FORMAT = 1
@@ -28,7 +30,12 @@ COUNTS = ("sent", "delivered", "failed", "charged")
 NUMBERS = (*COUNTS, "cost_cents")
 MAX_DIGITS = 60
 """Sums are exact: no total has more digits than this."""
+LIMIT_OF_COUNTS, LIMIT_OF_REVISIONS = 2**64, 2**32
+"""As the tables have room for."""
 ZERO = Decimal(0)
+_BEGIN = b'{"format":'
+_NEXT = b"\n" + _BEGIN
+_HASH, _COST = re.compile(r"[0-9a-f]{64}", re.ASCII), re.compile(r"-?\d{1,33}\.\d{6}", re.ASCII)
 
 
 class Malformed(ValueError):
@@ -198,11 +205,12 @@ def _object(line: str) -> dict[str, Any]:
 def _check_types(head: Head) -> None:
     is_right = (
         isinstance(head.org, str)
+        and 1 <= len(head.org) <= MAX_ORG_CHARACTERS
         and isinstance(head.period, str)
         and type(head.revision) is int
-        and head.revision > 0
-        and isinstance(head.previous, str | None)
+        and 0 < head.revision < LIMIT_OF_REVISIONS
         and (head.previous is None) == (head.revision == 1)
+        and (head.previous is None or _HASH.fullmatch(head.previous) is not None)
         and type(head.partial) is bool
     )
     if not is_right:
@@ -212,14 +220,22 @@ def _check_types(head: Head) -> None:
 
 def _line(line: dict[str, Any]) -> tuple[Cell, Numbers]:
     cell = Cell(line["day"], line["channel"], line["error_code"])
+    if not isinstance(cell.channel, str) or not (cell.error_code is None or _is_text(cell.error_code)):
+        raise TypeError("a channel is text, and an error code is null or text that is not empty")
     sent, delivered, failed, charged = (_count(line[name]) for name in COUNTS)
     day_start(cell.day)
+    if not _COST.fullmatch(line["cost_cents"]):
+        raise ValueError(f"a cost has six decimals, unlike {line['cost_cents']!r}")
     return cell, Numbers(sent, delivered, failed, charged, Decimal(line["cost_cents"]))
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
 def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise TypeError(f"a count is a whole number, not {value!r}")
+    if type(value) is not int or not 0 <= value < LIMIT_OF_COUNTS:
+        raise TypeError(f"a count is a whole number below 2^64, not {value!r}")
     return value
 
 
@@ -232,11 +248,22 @@ def _first_difference(written: bytes, found: bytes) -> str:
     )
 
 
-def split_documents(data: bytes) -> Iterable[bytes]:
-    """The documents of a file in which several stand one behind the other; each begins with its head."""
-    begin = b'{"format":'
-    parts = (b"\n" + data).split(b"\n" + begin)
-    head, *rest = parts
-    if head.strip() or not rest:
+def split_documents(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The documents of a file in which several stand one behind the other, each beginning with its head.
+
+    ``blocks`` are its content, cut anywhere; no more than a document and a block are held. Raises Malformed for a file
+    that does not begin with a head.
+    """
+    held = b""
+    for block in blocks:
+        *whole, held = (held + block).split(_NEXT)
+        for number, part in enumerate(whole):
+            yield _begun(part if number == 0 else _BEGIN + part) + b"\n"
+        held = _BEGIN + held if whole else held
+    yield _begun(held)
+
+
+def _begun(part: bytes) -> bytes:
+    if not part.startswith(_BEGIN):
         raise Malformed('it does not begin with a head, {"format":…')
-    return [begin + part + (b"" if number == len(rest) - 1 else b"\n") for number, part in enumerate(rest)]
+    return part

@@ -99,8 +99,8 @@ class ReadStatable:
 
 @dataclass(frozen=True, slots=True)
 class Statable:
-    """The first minute with a rollup of anybody (epoch milliseconds; None where there is none), and how many lines each
-    organization has in a period."""
+    """Where rollups begin (epoch milliseconds; None where there is none), and how many lines organizations have in a
+    period. They begin with the first minute of anybody, or the first month that was stated as not partial."""
 
     first_ms: int | None
     lines: Mapping[str, int]

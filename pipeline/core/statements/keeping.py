@@ -1,10 +1,10 @@
 """Statements that are imported, and those that are erased: decisions, and the protocols around them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.core.effects import AwaitInserts, Erasures, ReadErasures, ReadInserts, Steps, Synchronise, UnderWay
-from pipeline.core.statements.document import Document, hash_of
+from pipeline.core.statements.document import Head
 from pipeline.core.statements.history import (
     AppendStatements,
     Draft,
@@ -30,46 +30,54 @@ class Imported:
     known: int
 
 
-def import_steps(documents: Sequence[tuple[Document, bytes]]) -> Steps[Imported]:
-    """Append revisions that are not there, each behind the one that it names. Raises Unfit; nothing is done then."""
-    drafts, known = list[Draft](), 0
-    for period in sorted({document.head.period for document, _ in documents}):
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A document to be imported, without its bytes: its head, its hash, and where and how long it is in its file."""
+
+    head: Head
+    sha256: str
+    start: int = 0
+    size: int = 0
+
+
+def import_steps(documents: Iterable[Exported], read: Callable[[Exported], bytes]) -> Steps[Imported]:
+    """Append revisions that are not there, each behind the one that it names. Raises Unfit; nothing is done then.
+
+    ``read`` answers a document's bytes: those of many years do not fit into memory.
+    """
+    by_period: dict[str, dict[str, Exported]] = {}
+    for document in documents:
+        by_period.setdefault(document.head.period, {})[document.sha256] = document
+    new, known = list[Exported](), 0
+    for period, theirs in sorted(by_period.items()):
         stated = yield from firm_steps(period)
         hashes = {org: _hashes(history) for org, history in stated.items()}
-        for draft in _in_order(documents, period):
-            mine = hashes.setdefault(draft.head.org, {})
-            if _is_there(draft, mine):
+        for document in sorted(theirs.values(), key=lambda document: (document.head.org, document.head.revision)):
+            mine = hashes.setdefault(document.head.org, {})
+            if _is_there(document, mine):
                 known += 1
             else:
-                mine[draft.head.revision] = draft.sha256
-                drafts.append(draft)
-    for batch in batches(drafts):
+                mine[document.head.revision] = document.sha256
+                new.append(document)
+    for batch in batches(Draft(document.head, read(document)) for document in new):
         yield AppendStatements(batch)
-    return Imported(len(drafts), known)
+    return Imported(len(new), known)
 
 
 def _hashes(history: History) -> dict[int, str]:
     return {revision: statement.sha256 for revision, statement in history.revisions.items()}
 
 
-def _in_order(documents: Iterable[tuple[Document, bytes]], period: str) -> list[Draft]:
-    """Documents of a period as drafts, each once and the revisions of an organization one after the other."""
-    drafts = {
-        hash_of(data): Draft(document.head, data) for document, data in documents if document.head.period == period
-    }
-    return sorted(drafts.values(), key=lambda draft: (draft.head.org, draft.head.revision))
-
-
-def _is_there(draft: Draft, hashes: Mapping[int, str]) -> bool:
+def _is_there(document: Exported, hashes: Mapping[int, str]) -> bool:
     """Whether a revision is there already. Raises Unfit where another one is, or where the one before is missing."""
-    head = draft.head
+    head = document.head
     name = f"revision {head.revision} of {head.org} {head.period}"
     if head.revision in hashes:
-        if hashes[head.revision] != draft.sha256:
+        if hashes[head.revision] != document.sha256:
             raise Unfit(
-                f"{name} is another document here, sha256 {hashes[head.revision]}, than in the file, {draft.sha256}: "
-                "one of the two was billed, or both. Nothing was imported; `msgmetrics statements show` shows the one "
-                "here"
+                f"{name} is another document here, sha256 {hashes[head.revision]}, than in the file, "
+                f"{document.sha256}: one of the two was billed, or both. Nothing was imported; `msgmetrics statements "
+                "show` shows the one here"
             )
         return True
     if head.previous is not None and hashes.get(head.revision - 1) != head.previous:

@@ -17,7 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.effects import AwaitInserts, Erasures, ReadErasures, ReadState, State, Steps, Synchronise, UnderWay
-from pipeline.core.statements.deciding import Account, Decision, Known, Order, decide, read_stated
+from pipeline.core.statements.deciding import (
+    Account,
+    Decision,
+    Known,
+    Order,
+    Refusal,
+    Unchanged,
+    decide,
+    read_stated,
+)
 from pipeline.core.statements.document import Malformed
 from pipeline.core.statements.history import (
     AppendStatements,
@@ -38,6 +47,9 @@ from schemas.instant import rfc3339
 from schemas.period import Period
 
 LINES_A_PORTION = 50_000
+ORGANIZATIONS_A_PORTION = 300
+"""Their ids are one parameter of a statement, of which ClickHouse takes 128 KiB: so many of 64 characters, each of four
+bytes, fit in."""
 BYTES_AN_INSERT = 16 << 20
 """An insert of no more is one block, which is stored as a whole or not at all."""
 
@@ -47,18 +59,26 @@ class NotYet(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Appended:
+    """A revision was appended: the hash of its document, and its size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """The outcome for an organization: the decision, and the newest revision that counts by now."""
+    """The outcome for an organization, and the newest revision that counts by now."""
 
     org_id: str
-    decision: Decision
+    outcome: Appended | Refusal | Unchanged
     newest: Statement | None
 
     @property
     def is_stated(self) -> bool:
         """Whether this command has made the newest revision."""
-        draft = self.decision
-        return isinstance(draft, Draft) and self.newest is not None and self.newest.sha256 == draft.sha256
+        made = self.outcome
+        return isinstance(made, Appended) and self.newest is not None and self.newest.sha256 == made.sha256
 
 
 Histories = Mapping[str, History]
@@ -68,29 +88,34 @@ Histories = Mapping[str, History]
 def state_steps(order: Order) -> Steps[tuple[Result, ...]]:
     """Close or adjust a period. Raises NotYet."""
     period = order.period
-    stated = yield from firm_steps(period.name)
-    known, sizes = yield from _known_steps(period, order.org_id, stated)
+    stated = yield from firm_steps(period.name, order.org_id)
+    known, sizes = yield from _known_steps(period, order.org_id)
     orgs = {order.org_id} if order.org_id else {*sizes, *stated}
-    decisions: dict[str, Decision] = {}
+    outcomes: dict[str, Appended | Refusal | Unchanged] = {}
     for portion in portions({org: sizes.get(org, 0) for org in sorted(orgs)}):
         accounts = yield from _account_steps(period, portion, stated)
         made = {account.org_id: decide(order, known, account) for account in accounts}
         for drafts in batches(d for d in made.values() if isinstance(d, Draft)):
             yield AppendStatements(drafts)
-        decisions |= made
+        outcomes |= {org: _outcome(decision) for org, decision in made.items()}
     after = yield from read_steps(period.name, order.org_id)
-    return tuple(Result(org, made, after[org].newest if org in after else None) for org, made in decisions.items())
+    return tuple(Result(org, made, after[org].newest if org in after else None) for org, made in outcomes.items())
+
+
+def _outcome(decision: Decision) -> Appended | Refusal | Unchanged:
+    """The outcome of a decision, without the document: those of a month may not fit into memory."""
+    return Appended(decision.sha256, len(decision.document)) if isinstance(decision, Draft) else decision
 
 
 def account_steps(period: Period, org_id: str) -> Steps[tuple[Known, Account]]:
     """An organization's account, as the next revision would see it. Raises NotYet."""
-    stated = yield from firm_steps(period.name)
-    known, _ = yield from _known_steps(period, org_id, stated)
+    stated = yield from firm_steps(period.name, org_id)
+    known, _ = yield from _known_steps(period, org_id)
     (account,) = yield from _account_steps(period, (org_id,), stated)
     return known, account
 
 
-def _known_steps(period: Period, org_id: str, stated: Histories) -> Steps[tuple[Known, Mapping[str, int]]]:
+def _known_steps(period: Period, org_id: str) -> Steps[tuple[Known, Mapping[str, int]]]:
     """Facts about a period, and how many lines organizations have. Raises NotYet."""
     restored_ms: int = yield ReadRestored()
     if restored_ms:
@@ -107,8 +132,9 @@ def _known_steps(period: Period, org_id: str, stated: Histories) -> Steps[tuple[
         )
     yield Synchronise()
     statable: Statable = yield ReadStatable(period, org_id)
-    is_partial = any(s.partial for history in stated.values() for s in history.revisions.values())
-    return Known(state, statable.first_ms, bool(stated), is_partial), statable.lines
+    anybody: tuple[Statement, ...] = yield ReadStatements(period.name)
+    is_partial = any(statement.partial for statement in anybody)
+    return Known(state, statable.first_ms, bool(anybody), is_partial), statable.lines
 
 
 def _account_steps(period: Period, orgs: tuple[str, ...], stated: Histories) -> Steps[list[Account]]:
@@ -168,14 +194,14 @@ def _are_the_same(found: Histories, before: Histories) -> bool:
 
 
 def portions(sizes: Mapping[str, int]) -> Iterator[tuple[str, ...]]:
-    """Organizations, in order, so that those of a portion have LINES_A_PORTION lines at most, or are one."""
+    """Organizations, in order, so that a portion has ORGANIZATIONS_A_PORTION and LINES_A_PORTION at most, or is one."""
     portion, held = list[str](), 0
     for org, size in sizes.items():
-        if portion and held + size + 1 > LINES_A_PORTION:
+        if portion and (held + size > LINES_A_PORTION or len(portion) == ORGANIZATIONS_A_PORTION):
             yield tuple(portion)
             portion, held = [], 0
         portion.append(org)
-        held += size + 1  # one without lines is some work as well
+        held += size
     if portion:
         yield tuple(portion)
 

@@ -54,15 +54,14 @@ function showPartitions({ partitions }) {
   fillTable("partitions", heads, rows, heads.slice(1, 5), "No partition has been read yet.");
 }
 
-function showMonths({ months }, asOf) {
+function showMonths({ months }) {
   const heads = ["Month", "State", "Stated", "Not stated", "Differing"];
-  const rows = months.map((m) => [m.period, monthState(m, asOf), count(m.stated), count(m.open), count(m.differing)]);
+  const rows = months.map((m) => [m.period, monthState(m), count(m.stated), count(m.open), count(m.differing)]);
   fillTable("months", heads, rows, heads.slice(2), "No month has numbers yet.");
 }
 
-function monthState({ period, stated, differing }, asOf) {
-  const [year, month] = period.split("-").map(Number);
-  if (asOf < Date.UTC(year, month)) return "under way"; // months count from 0 here, so this is the next one
+function monthState({ has_ended, stated, differing }) {
+  if (!has_ended) return "under way";
   if (!stated) return "open";
   return differing ? "stated, differs" : "stated";
 }
@@ -102,7 +101,7 @@ function show(found) {
     found.history.length ? `As seen by this worker since ${clock(found.history[0][0])}` : "No samples yet";
   if (found.stored) {
     showPartitions(found.stored);
-    showMonths(found.stored, found.as_of);
+    showMonths(found.stored);
     showLetters(found.stored);
     showClosings(found.stored);
   }

@@ -3,9 +3,10 @@
 import pytest
 
 from deploy.cli.kafka import LogEnd
-from deploy.cli.status import AcceptedGap, MonthState, Status, _partition, _reasons, _unread, render
+from deploy.cli.status import AcceptedGap, Status, _partition, _reasons, _unread, render
 from deploy.cli.topic_progress import Report, Stored
 from pipeline.core.place import Place
+from pipeline.core.statements.standing import Month
 from pipeline.core.watermark import reading_status
 from schemas.settings import read_settings
 from tests.support.places import P0, P1
@@ -90,17 +91,17 @@ def test_lines_name_topic_and_partition_and_what_is_left_out_of_them() -> None:
 
 
 def test_months_are_told_once_one_is_stated_with_what_is_to_be_done() -> None:
-    def told(*months: MonthState) -> list[str]:
+    def told(*months: Month) -> list[str]:
         status = Status(None, None, True, [], 0, [], 0, {}, [], months=list(months))
         return [line.removeprefix("month       ") for line in render(status) if line.startswith("month ")]
 
-    under_way = MonthState("2026-11", False, 0, 7, 0)
-    assert told(MonthState("2026-10", True, 0, 3, 0), under_way) == [], "who bills otherwise is not reminded"
-    assert told(MonthState("2026-09", True, 4, 0, 0), MonthState("2026-10", True, 0, 3, 0), under_way) == [
+    under_way = Month("2026-11", False, 0, 7, 0)
+    assert told(Month("2026-10", True, 0, 3, 0), under_way) == [], "who bills otherwise is not reminded"
+    assert told(Month("2026-09", True, 4, 0, 0), Month("2026-10", True, 0, 3, 0), under_way) == [
         "2026-09 is stated of 4 organizations",
         "2026-10 is open, not of 3",
         "2026-11 is under way",
     ]
-    assert told(MonthState("2026-10", True, 4, 1, 2)) == [
+    assert told(Month("2026-10", True, 4, 1, 2)) == [
         "2026-10 is stated of 4 organizations, not of 1; 2 differ: msgmetrics statements adjust --all --period 2026-10"
     ]
