@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from deploy.engines.gate import USER, basic, refusal
-from deploy.engines.http_body import UnknownEncoding, decompress, form_fields, read_body
+from deploy.engines.http_body import FieldTooLong, UnknownEncoding, decompress, form_fields, read_body
 from deploy.engines.pool import ConnectionPool, EngineError, Settings, quote, run
 
 TRANSPORT_PARAMETERS = frozenset(
@@ -82,7 +82,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def _execute(self, body: bytes) -> None:
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
-        if fields := form_fields(self.headers, body):
+        try:
+            fields = form_fields(self.headers, body)
+        except FieldTooLong as error:
+            self._refuse(error)
+            return
+        if fields:
             given, body = given | fields, b""
         parameters = {name[6:]: value for name, value in given.items() if name.startswith("param_")}
         settings = tuple(
@@ -92,12 +97,16 @@ class Handler(BaseHTTPRequestHandler):
             body = decompress(body, self.headers.get("Content-Encoding", ""))
             result = self._statement(given.get("query", ""), body, settings, parameters)
         except (EngineError, UnknownEncoding) as error:
-            code = ERROR_CODE.search(str(error))
-            headers = {"X-ClickHouse-Exception-Code": code[1] if code else "1002"}
-            self._answer(500, str(error).encode(errors="replace"), headers)
+            self._refuse(error)
         else:
             headers = {"X-ClickHouse-Format": "TabSeparated"} if result else {}
             self._answer(200, result, headers)
+
+    def _refuse(self, error: Exception) -> None:
+        """Answer with an error in ClickHouse's words."""
+        code = ERROR_CODE.search(str(error))
+        headers = {"X-ClickHouse-Exception-Code": code[1] if code else "1002"}
+        self._answer(500, str(error).encode(errors="replace"), headers)
 
     def _statement(self, query: str, body: bytes, settings: Settings, parameters: Mapping[str, str]) -> bytes:
         head = query.encode() + (b"\n" if query else b"")

@@ -10,6 +10,13 @@ from http.server import BaseHTTPRequestHandler
 import lz4.frame
 import zstandard
 
+MAX_FIELD_BYTES = 128 * 1024
+"""A parameter has no more, as with ClickHouse's `http_max_field_value_size`: else a statement would work here alone."""
+
+
+class FieldTooLong(Exception):
+    """A value of a form that ClickHouse does not take, in its words."""
+
 
 class UnknownEncoding(Exception):
     """A Content-Encoding that is not supported, in ClickHouse's words."""
@@ -29,16 +36,19 @@ def read_body(request: BaseHTTPRequestHandler) -> bytes:
 
 
 def form_fields(headers: Message, body: bytes) -> dict[str, str]:
-    """The fields of a body that is a form (multipart/form-data); none of any other body."""
+    """The fields of a body that is a form (multipart/form-data); none of any other body. Raises FieldTooLong."""
     if headers.get_content_type() != "multipart/form-data":
         return {}
     head = f"Content-Type: {headers['Content-Type']}\r\n\r\n".encode()
     form = BytesParser(policy=policy.HTTP).parsebytes(head + body)
-    return {
+    fields = {
         str(part.get_param("name", header="content-disposition")): value.decode()
         for part in form.iter_parts()
         if isinstance(value := part.get_payload(decode=True), bytes)
     }
+    if any(len(value.encode()) > MAX_FIELD_BYTES for value in fields.values()):
+        raise FieldTooLong("Code: 1000. DB::Exception: HTML Form Exception: Field value too long. (POCO_EXCEPTION)")
+    return fields
 
 
 def decompress(body: bytes, encoding: str) -> bytes:

@@ -29,7 +29,7 @@ from pipeline.core.statements.history import (
 )
 from pipeline.core.statements.keeping import Unfit, erase_statements_steps
 from pipeline.core.statements.standing import looked_at
-from pipeline.core.statements.steps import Result, state_steps
+from pipeline.core.statements.steps import ORGANIZATIONS_A_PORTION, Result, state_steps
 from pipeline.runner import drive
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
@@ -74,7 +74,8 @@ def documents(case: Case) -> dict[tuple[str, int], bytes]:
     """By organization and revision."""
     stored = histories(case.perform(ReadStatements(MONTH.name)))
     revisions = [s for history in stored.values() for s in history.revisions.values()]
-    found = case.perform(ReadDocuments(tuple(revisions)))
+    portions = [tuple(revisions[n : n + 200]) for n in range(0, len(revisions), 200)]
+    found = {sha256: data for portion in portions for sha256, data in case.perform(ReadDocuments(portion)).items()}
     return {(s.org_id, s.revision): found[s.sha256] for s in revisions}
 
 
@@ -232,6 +233,15 @@ def test_whoever_crashes_between_any_two_steps_and_runs_again_states_everybody_o
     for org in orgs:
         assert parse(found[org, 2]).total() == Numbers(1, 0, 0, 1, Decimal("0.499999"))
         assert parse(found[org, 2]).head.previous == hash_of(found[org, 1])
+
+
+def test_organizations_with_the_longest_names_are_stated_in_portions(case: Case) -> None:
+    orgs = [f"{n:04}{'😀' * 60}" for n in range(ORGANIZATIONS_A_PORTION + 1)]
+    for event in ("1", "late"):
+        count(case, *((org, event, 1, 500_000, DAY) for org in orgs))
+        results = state(case, adjusts=event == "late")
+        assert sum(r.is_stated for r in results.values()) == len(orgs)
+    assert len(documents(case)) == 2 * len(orgs)
 
 
 # -- what only ClickHouse has ---------------------------------------------------------------------------------------
