@@ -77,6 +77,18 @@ class DirectoryType(click.ParamType):
         return Path(text)
 
 
+class FileType(click.ParamType):
+    """The name of a file, or - for standard input or output."""
+
+    name = "FILE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if not text or "\0" in text:
+            self.fail(f"it must name a file, or be -, not {text!a}", param, ctx)
+        return text
+
+
 def _or_empty(_: click.Context, __: click.Parameter, value: str | None) -> str:
     return value or ""
 
@@ -92,6 +104,7 @@ CLUSTER = TextType("ID", "the id of a Kafka cluster", MAX_CLUSTER_CHARACTERS)
 KEY = TextType("TEXT", "the name of a key", 128)
 TOPIC = TopicType()
 DIRECTORY = DirectoryType()
+FILE = FileType()
 ORG = choice("--org", ORGANIZATION, "only this organization")
 ORG_ARGUMENT = click.argument("org", type=ORGANIZATION)
 ANY_ORG_ARGUMENT = click.argument("org", type=ORGANIZATION, required=False, callback=_or_empty)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from deploy.cli.arguments import ORGANIZATION
+from deploy.cli.arguments import FILE, ORGANIZATION
 from deploy.cli.clickhouse import with_store
 from deploy.cli.compare_options import (
     COUNTS,
@@ -21,7 +21,6 @@ from deploy.cli.compare_options import (
     ColumnsType,
     DateFormatType,
     EncodingType,
-    PathType,
     PatternType,
     ZoneType,
     check_together,
@@ -66,7 +65,7 @@ class Asked:
 
 
 @click.command()
-@click.argument("file", type=PathType())
+@click.argument("file", type=FILE)
 @click.option("--org", required=True, type=ORGANIZATION, help="the organization whose numbers these are")
 @FROM
 @click.option("--to", "end", required=True, type=INSTANT, help="end of the span; it and --from are midnights of --zone")
@@ -79,7 +78,7 @@ class Asked:
 @click.option("--zone", type=ZoneType(), default="UTC", help="IANA zone of the file's days [UTC]")
 @click.option("--cost-unit", type=click.Choice(list(MICRO_DECIMALS)), help="a unit is 100 cents, as a dollar [cents]")
 @click.option("--negate", is_flag=True, help="the file writes what it charges as negative")
-@click.option("--map", "map_file", type=PathType(), help="lines theirs=ours of channels that have two names")
+@click.option("--map", "map_file", type=FILE, help="lines theirs=ours of channels that have two names")
 @click.option("--skip", type=PatternType(), multiple=True, help="leave out lines in which this is found, as '^Total'")
 @click.option("--date-format", type=DateFormatType(), help="as Python's strptime [2026-10-31, or RFC 3339]")
 @click.option("--encoding", type=EncodingType(), default="utf-8", help="encoding of the file [utf-8]")
@@ -100,7 +99,7 @@ def compare(
 
     Reads the CSV file FILE (- for standard input), adds up its lines by day and channel, and prints each sum that
     differs from ours, then the totals. One line that cannot be read refuses the file. Exit code 0 only where every day
-    is final and every number equal; 1 where one differs or a day is open.
+    is closed and every number equal; 1 where one differs or a day is open.
 
     \b
     Example, in one line:

@@ -157,17 +157,6 @@ class CentsType(click.ParamType):
         return int(Decimal(value) * MICROS_PER_CENT)
 
 
-class PathType(click.ParamType):
-    """The name of a file, or - for standard input."""
-
-    name = "FILE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not value:
-            self.fail("it must name a file, or be - for standard input", param, ctx)
-        return str(value)
-
-
 _SIGNS = r'[\w"+\-\x00-\x08\x0a-\x1f]'
 SEPARATOR = CharacterType(_NAMED_SEPARATORS, _SIGNS)
 THOUSANDS = CharacterType(_NAMED_THOUSANDS, _SIGNS)

@@ -93,7 +93,7 @@ class Comparison:
 
     @property
     def is_proof(self) -> bool:
-        """Whether every number of the span is final, and equal within the tolerance."""
+        """Whether every day of the span is closed, and every number, and equal within the tolerance."""
         return not self.open_days and not self.having(Verdict.DIFFERS)
 
 

@@ -97,7 +97,7 @@ def _table(answer: Answer, shown: Sequence[Compared]) -> list[str]:
     comparison = answer.comparison
     rows += [("total", "", *numbers, "") for numbers in _numbers(answer, comparison.total)]
     if comparison.open_days:
-        rows += [("of final days", "", *numbers, "") for numbers in _numbers(answer, comparison.closed_total)]
+        rows += [("of closed days", "", *numbers, "") for numbers in _numbers(answer, comparison.closed_total)]
     widths = [max(len(row[at]) for row in rows) for at in range(6)]
     return [
         "  ".join(
@@ -136,7 +136,9 @@ def _sentences(answer: Answer) -> Iterator[str]:
     closed = len([cell for cell in comparison.cells if cell.day not in set(comparison.open_days)])
     verb = "differs" if len(differing) == 1 else "differ"
     yield (
-        f"{len(differing)} of {closed} cells of final days {verb}" if closed else "no cell of a final day was compared"
+        f"{len(differing)} of {closed} cells of closed days {verb}"
+        if closed
+        else "no cell of a closed day was compared"
     )
     if tolerated:
         yield f"{len(tolerated)} more {'differs' if len(tolerated) == 1 else 'differ'} in cost, within the tolerance"
@@ -172,7 +174,7 @@ def as_document(answer: Answer) -> dict[str, Any]:
         "from": second(days.all[0].start),
         "to": second(days.end),
         "as_of": rfc3339(answer.as_of_ms),
-        "is_equal_and_final": comparison.is_proof,
+        "is_equal_and_closed": comparison.is_proof,
         "granularity": str(days.grain),
         "count": answer.count or None,
         "lines": answer.invoice.lines,
@@ -184,7 +186,7 @@ def as_document(answer: Answer) -> dict[str, Any]:
         "tolerated": [_cell(answer, cell) for cell in comparison.having(Verdict.TOLERATED)],
         "open": [_cell(answer, cell) for cell in comparison.having(Verdict.OPEN)],
         "total": _sides(answer, comparison.total),
-        "total_of_final_days": _sides(answer, comparison.closed_total),
+        "total_of_closed_days": _sides(answer, comparison.closed_total),
     }
 
 

@@ -88,11 +88,14 @@ def _kept(org: str, statements: int) -> list[str]:
     """A sentence on statements, which stay; none where there are none."""
     if not statements:
         return [
-            f"No month that has begun can be stated of {org} any more: bill first, with `msgmetrics statements close`."
+            f"No month that has begun can be stated of {org} any more: close first what is to be billed (`msgmetrics "
+            "statements close`). The month that is under way cannot be closed; keep its numbers otherwise."
         ]
+    many = "s stay, as records" if statements > 1 else " stays, as a record"
     return [
-        f"Its {statements} statements stay, as records that the law may ask for; no revision is made any more of a "
-        f"month that has begun, so adjust first what is to be billed. `msgmetrics statements erase {org}` removes them."
+        f"Its {statements} statement{many} that the law may ask for; no revision is made any more of a month that has "
+        f"begun, so adjust first what is to be billed, and keep the numbers of the month that is under way otherwise. "
+        f"`msgmetrics statements erase {org}` removes what stays."
     ]
 
 

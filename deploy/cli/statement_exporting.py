@@ -7,9 +7,10 @@ from tempfile import NamedTemporaryFile
 
 import click
 
-from deploy.cli.arguments import ANY_ORG_ARGUMENT
+from deploy.cli.arguments import ANY_ORG_ARGUMENT, FILE
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, OutputLost, say_bytes
+from deploy.cli.event_file import STANDARD_INPUT
 from deploy.cli.statement_patience import patiently
 from deploy.cli.statement_reading import parsed, read_revision
 from deploy.cli.statement_texts import ANY_PERIOD, PERIOD, REVISION, as_csv
@@ -32,7 +33,7 @@ DOCUMENTS_AT_ONCE = 200
 @click.option(
     "--format", "form", type=click.Choice(["ndjson", "csv"]), default="ndjson", show_default=True, help="form"
 )
-@click.option("--out", type=click.Path(path_type=Path), help="a file, replaced once all is written [stdout]")
+@click.option("--out", type=FILE, default="-", help="a file, replaced once all is written [stdout]")
 @click.pass_obj
 def statements_export(
     context: Context,
@@ -42,7 +43,7 @@ def statements_export(
     period: Period | None,
     revision: int | None,
     form: str,
-    out: Path | None,
+    out: str,
 ) -> None:
     """Write a revision of ORG's statement of PERIOD.
 
@@ -66,12 +67,13 @@ def statements_export(
         raise Usage("say what to export: an organization and a month, or --all, as NDJSON")
 
 
-def _write(out: Path | None, parts: Iterable[bytes]) -> None:
+def _write(name: str, parts: Iterable[bytes]) -> None:
     """Write to stdout, or to a file that is as it was until everything is written. Raises OutputLost."""
-    if out is None:
+    if name == STANDARD_INPUT:
         for part in parts:
             say_bytes(part)
         return
+    out = Path(name)
     try:
         with NamedTemporaryFile(dir=out.parent, prefix=f".{out.name}.", delete=False) as file:
             try:

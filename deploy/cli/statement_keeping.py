@@ -6,7 +6,7 @@ from typing import IO, TypeVar
 
 import click
 
-from deploy.cli.arguments import ORG_ARGUMENT
+from deploy.cli.arguments import FILE, ORG_ARGUMENT
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, confirm, say, warn
 from deploy.cli.event_file import file_blocks
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 @click.command("import")
-@click.argument("file", metavar="FILE|-")
+@click.argument("file", metavar="FILE|-", type=FILE)
 @click.pass_obj
 def statements_import(context: Context, file: str) -> None:
     """Bring back revisions that were exported, as after a restore from an older backup.

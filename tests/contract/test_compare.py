@@ -64,7 +64,7 @@ def test_equal_numbers_are_told_with_their_totals_and_exit_code_0(compare: Say) 
         "total           sent               1240         1240              0",
         "total           cost_cents  1234.999999  1234.999999              0",
         "",
-        "0 of 3 cells of final days differ",
+        "0 of 3 cells of closed days differ",
     ]
 
 
@@ -88,7 +88,7 @@ def test_each_differing_cell_has_both_sides_and_the_difference_and_what_is_toler
         ["total", "cost_cents", "1235.099999", "1234.999999", "0.1"],
     ]
     assert out.splitlines()[-2:] == [
-        "3 of 4 cells of final days differ",
+        "3 of 4 cells of closed days differ",
         "1 more differs in cost, within the tolerance",
     ]
 
@@ -161,11 +161,11 @@ def test_an_open_day_is_said_to_be_one_and_is_no_proof(compare: Say) -> None:
         ["2026-04-15", "sms", "cost_cents", "10", "9", "1", "open"],
         ["total", "sent", "10", "9", "1"],
         ["total", "cost_cents", "10", "9", "1"],
-        ["of", "final", "days", "sent", "0", "0", "0"],
-        ["of", "final", "days", "cost_cents", "0", "0", "0"],
+        ["of", "closed", "days", "sent", "0", "0", "0"],
+        ["of", "closed", "days", "cost_cents", "0", "0", "0"],
     ]
     assert out.splitlines()[-2:] == [
-        "no cell of a final day was compared",
+        "no cell of a closed day was compared",
         "2026-04-15 is open: ours is what was counted up to as_of, and 1 of the cells there differ so far, which "
         "proves nothing. Compare again once as_of is 2026-04-16T00:00:00Z or later",
     ]
@@ -189,10 +189,10 @@ def test_json_has_exact_decimals_and_all_that_the_text_says(compare: Say) -> Non
     (still_open,) = found.pop("open")
     assert (still_open["day"], still_open["ours"]["count"]) == ("2026-04-15", 9)
     assert found.pop("total")["ours"] == {"count": 1249, "cost_cents": Decimal("1243.999999")}
-    assert found.pop("total_of_final_days")["ours"] == {"count": 1240, "cost_cents": Decimal("1234.999999")}
+    assert found.pop("total_of_closed_days")["ours"] == {"count": 1240, "cost_cents": Decimal("1234.999999")}
     assert found == {
         "org_id": "acme", "zone": "UTC", "from": "2026-04-01T00:00:00Z", "to": "2026-04-16T00:00:00Z",
-        "as_of": "2026-04-15T10:30:00.000Z", "is_equal_and_final": False, "granularity": "hour", "count": "sent",
+        "as_of": "2026-04-15T10:30:00.000Z", "is_equal_and_closed": False, "granularity": "hour", "count": "sent",
         "lines": 3, "skipped": 0, "cells": 4, "open_days": ["2026-04-15"], "has_folded": False, "tolerated": [],
     }  # fmt: skip
 

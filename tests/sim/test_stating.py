@@ -1,45 +1,35 @@
 """Statements under random schedules and written ones: each revision is one document, each correction billed once."""
 
 import os
-from collections.abc import Generator, Iterator
 from contextlib import suppress
 from typing import Any, get_args
 
 import pytest
 
 from pipeline.core.effects import (
-    AwaitInserts,
-    CloseBuckets,
     Effect,
-    InsertFacts,
     OrderErasure,
-    RaiseState,
     State,
-    UnderWay,
 )
-from pipeline.core.statements.deciding import Order, Reason, Refusal
+from pipeline.core.statements.deciding import Order, Reason
 from pipeline.core.statements.document import hash_of, parse
 from pipeline.core.statements.history import (
     AppendStatements,
     EraseStatements,
     ReadLines,
-    ReadStating,
     StatementEffect,
-    histories,
 )
 from pipeline.core.statements.keeping import Unfit
-from pipeline.core.statements.steps import NotYet, Result, firm_steps, state_steps
+from pipeline.core.statements.steps import NotYet, state_steps
 from pipeline.runner import drive
 from schemas.grain import Grain
+from tests.sim.clerks import DAY, Scene, reason, until
 from tests.sim.stating import MAY, play, problem
 from tests.support.exported import import_documents
-from tests.support.fake_store import FakeStore, to_the_end
-from tests.support.stores import facts
 
 SEEDS = int(os.environ.get("MSGMETRICS_TEST_SIM_SEEDS", "200")) // 2
 CHUNK = 25
 CRASHING_SEEDS = 200
-DAY = MAY.start + 3 * Grain.DAY.seconds
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
@@ -57,145 +47,6 @@ def test_crashes_happen_at_every_effect_of_statements() -> None:
         if not never:
             return
     raise AssertionError(f"in {CRASHING_SEEDS} schedules nobody crashed at {never}")
-
-
-class Scene(FakeStore):
-    """A store in which a second goes by with every effect."""
-
-    waits = True
-
-    def __init__(self) -> None:
-        self.now_ms = MAY.end_ms + 1000
-        super().__init__(clock_ms=lambda: self.now_ms)
-        self.count("first", "a", "b")
-
-    def perform(self, effect: Any) -> Any:
-        self.now_ms += 1000
-        if isinstance(effect, ReadStating) and not self.waits:
-            return UnderWay()
-        return super().perform(effect)
-
-    def count(self, event: str, *orgs: str, at: int = DAY) -> None:
-        """Count an event, which may be late, and aggregate up to now."""
-        self.perform(InsertFacts(facts(*((org, event, 1, 500_000, at) for org in orgs))))
-        self.aggregate()
-
-    def aggregate(self) -> None:
-        for grain in Grain:
-            self.perform(CloseBuckets(grain, MAY.start, MAY.end, self.state.generation))
-        self.perform(RaiseState(State(as_of_ms=self.now_ms, closing_ms=self.now_ms)))
-
-    def state_month(self, *, adjusts: bool = False, **more: Any) -> dict[str, Result]:
-        order = Order(MAY, adjusts=adjusts, partial=True, **more)
-        return {r.org_id: r for r in drive(state_steps(order), self.perform)}
-
-    def hashes(self, org: str) -> list[str]:
-        history = histories(s for s, _ in self.statements)[org, MAY.name]
-        return [history.revisions[n].sha256 for n in sorted(history.revisions)]
-
-
-def until(steps: Generator[Any, Any, Any], store: FakeStore, kind: type) -> Any:
-    """Perform a protocol up to an effect of a kind, and return that."""
-    effect = next(steps)
-    while not isinstance(effect, kind):
-        effect = steps.send(store.perform(effect))
-    return effect
-
-
-@pytest.mark.parametrize("waits", [True, False], ids=["as designed", "nobody waits"])
-def test_a_revision_is_firm_when_those_that_began_before_it_have_ended(waits: bool) -> None:
-    """::
-
-    A        reads ── appends revision 1 ─────────────────── seen: it began first
-    B        reads, with a late event ── appends ── seen
-    finance                                          reads ┄┄┄┄┄ books
-    """
-    scene = Scene()
-    scene.waits = waits
-    first = until(state_steps(Order(MAY, partial=True)), scene, AppendStatements)
-    scene.count("late", "a", "b")
-    second = until(state_steps(Order(MAY, partial=True)), scene, AppendStatements)
-    slow: Generator[None, None, Any] = scene.steps(first)
-    next(slow)
-    scene.perform(second)
-
-    def perform(effect: Effect) -> Any:
-        if isinstance(effect, AwaitInserts):
-            next(slow, None)
-        return scene.perform(effect)
-
-    booked = drive(firm_steps(MAY.name), perform)["a"].newest.sha256
-    to_the_end(slow)
-    assert (scene.hashes("a") == [booked]) is waits
-    scene.aggregate()
-    assert scene.state_month(adjusts=True)["a"].is_stated, "what the other had seen comes with the next adjustment"
-    scene.aggregate()
-    assert not scene.state_month(adjusts=True)["a"].is_stated
-
-
-class Race(Scene):
-    """A first revision that began and is not seen yet: it is whenever somebody waits for inserts."""
-
-    _slow: Iterator[None] = iter(())
-
-    def __init__(self) -> None:
-        super().__init__()
-        early = until(state_steps(Order(MAY, partial=True)), self, AppendStatements)
-        self.count("late", "a", "b")
-        self.rival = until(state_steps(Order(MAY, partial=True)), self, AppendStatements)
-        self.early = early.drafts[0].sha256
-        self._slow = self.steps(early)
-        next(self._slow)
-
-    def perform(self, effect: Any) -> Any:
-        if isinstance(effect, AwaitInserts):
-            next(self._slow, None)
-        return super().perform(effect)
-
-
-def test_no_revision_is_built_on_one_that_another_may_come_before() -> None:
-    """::
-
-    A  appends revision 1 ──────────────────────── seen
-    B    appends revision 1 ── seen
-    C                            reads ┄┄┄┄┄┄┄┄┄┄┄┄ appends revision 2, behind A's
-    """
-    race = Race()
-    race.perform(race.rival)
-    race.aggregate()
-    made = race.state_month(adjusts=True)["a"]
-    assert made.is_stated
-    assert made.newest is not None
-    assert (made.newest.revision, made.newest.previous) == (2, race.early)
-
-
-def test_nothing_is_imported_behind_one_that_another_may_come_before() -> None:
-    """What is imported is B's revision 1, and A's is under way."""
-    race = Race()
-    rival = [draft.document for draft in race.rival.drafts]
-    with pytest.raises(Unfit, match="is another document here"):
-        drive(import_documents(rival), race.perform)
-
-
-def test_a_revision_that_turned_up_during_the_wait_is_not_firm_yet() -> None:
-    """::
-
-    reader  reads ── lists inserts ── reads: revision 1 ── lists, waits for A ────── reads: A's
-    A                             appends ──────────────────────────────────── seen
-    B                               appends ── seen
-    """
-    race, lists = Race(), list[ReadStating]()
-
-    def perform(effect: Effect) -> Any:
-        if isinstance(effect, ReadStating):
-            lists.append(effect)
-            if len(lists) == 1:
-                race.perform(race.rival)
-                return UnderWay()
-        return race.perform(effect)
-
-    assert drive(firm_steps(MAY.name), perform)["a"].newest.sha256 == race.early
-    assert len(lists) == 2
 
 
 def test_an_adjuster_that_was_frozen_takes_nothing_back() -> None:
@@ -259,10 +110,6 @@ def test_an_erasure_while_the_month_is_adjusted_takes_nothing_back() -> None:
             break
     assert reason(results["a"]) is Reason.ERASED
     assert len(scene.hashes("a")) == 1
-
-
-def reason(result: Result) -> Reason | None:
-    return result.outcome.reason if isinstance(result.outcome, Refusal) else None
 
 
 def test_rollups_that_are_gone_take_nothing_back_unless_somebody_says_so() -> None:

@@ -119,7 +119,7 @@ def _refuse_any(order: Order, account: Account) -> Refusal | None:
     if account.erased_ms > period.start_ms:
         return Refusal(
             Reason.ERASED,
-            f"{org} was erased up to {rfc3339(account.erased_ms)}, so its numbers of {period.name} are gone: what was "
+            f"{org} was erased up to {rfc3339(account.erased_ms)}, so numbers of {period.name} are gone: what was "
             "stated stays, and no revision is made of what is left",
         )
     if org in order.differing:

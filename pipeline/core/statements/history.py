@@ -99,8 +99,10 @@ class ReadStatable:
 
 @dataclass(frozen=True, slots=True)
 class Statable:
-    """Where rollups begin (epoch milliseconds; None where there is none), and how many lines organizations have in a
-    period. They begin with the first minute of anybody, or the first month that was stated as not partial."""
+    """The beginning of rollups (epoch milliseconds; None where there is none), and how many lines organizations have.
+
+    Rollups begin with the first minute of anybody, or the first month that was stated as not partial.
+    """
 
     first_ms: int | None
     lines: Mapping[str, int]

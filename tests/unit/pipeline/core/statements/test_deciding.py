@@ -86,7 +86,7 @@ def test_a_month_that_began_before_its_organization_was_erased_gets_no_revision(
     for account in ({}, stated()):
         reason, sentence = refused(ADJUST, NEW, erased_ms=began + 1, **account)
         assert reason is Reason.ERASED
-        assert sentence.startswith("acme was erased up to 2026-10-01T00:00:00.001Z, so its numbers of 2026-10 are gone")
+        assert sentence.startswith("acme was erased up to 2026-10-01T00:00:00.001Z, so numbers of 2026-10 are gone")
         assert refused(ADJUST, NEW, erased_ms=began, **account)[0] is None, "what it has sent since is all there"
 
 
