@@ -9,6 +9,7 @@ from clickhouse_connect.driver.client import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.cli.reconcile import as_text
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import InsertFacts, RaiseState, State
 from pipeline.core.place import Place
@@ -197,3 +198,30 @@ def test_a_number_that_changes_meanwhile_is_not_told_though_another_one_stays(
     waits = Waits({2: lambda: client.insert("rollup_day", more, column_names=names)})
     assert differing(Reconciler(store, "", waits).run(DAY, END)) == {(Grain.DAY, "stays", DAY)}
     assert sum(waits.seconds) == settle_seconds(LATE_PAUSE_SECONDS)
+
+
+def test_more_differences_than_are_collected_hide_none_that_stays(
+    store: CountingStore, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Late events of everybody are just being counted, and a wrong day comes behind them."""
+    monkeypatch.setattr("pipeline.repair.reconcile.MAX_DIFFERENCES", 3)
+    store.perform(InsertFacts(facts(*((f"late {n}", "1", 1, 0, DAY) for n in range(5)))))
+    close_all(Case(store.perform, lambda _: {}, store.read_stored))
+    client.command("TRUNCATE TABLE rollup_day")
+    put(client, Grain.DAY, "wrong", DAY)
+    waits = Waits({1: lambda: close_all(Case(store.perform, lambda _: {}, store.read_stored))})
+    result = Reconciler(store, "", waits).compare(DAY, END, (Grain.DAY,))
+    assert differing(result) == {(Grain.DAY, "wrong", DAY)}
+    assert result.is_complete
+
+
+def test_where_everything_differs_it_is_said_that_not_all_was_compared(
+    store: CountingStore, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.repair.reconcile.MAX_DIFFERENCES", 2)
+    for org in "abcd":
+        put(client, Grain.DAY, org, DAY)
+    result = Reconciler(store, "", lambda _: None).compare(DAY, END, (Grain.DAY,))
+    assert not result.is_complete
+    assert len(result.differences) >= 2
+    assert "more than 10000 numbers differed at once, so not all were compared; run it again" in as_text(result)
