@@ -1,6 +1,7 @@
 """Statements on ClickHouse alone: how it tells when an insert began, and which months differ from theirs."""
 
 import threading
+from decimal import Decimal
 
 import pytest
 
@@ -8,15 +9,14 @@ from pipeline.clickhouse.client import sql
 from pipeline.clickhouse.store import Store
 from pipeline.core.effects import InsertFacts, ReadInserts, UnderWay
 from pipeline.core.erasure import order_erasure_steps
-from pipeline.core.statements.history import (
-    ReadStatements,
-    ReadStating,
-)
+from pipeline.core.statements.document import Cell, Numbers
+from pipeline.core.statements.history import ReadLines, ReadStatements, ReadStating
 from pipeline.core.statements.standing import looked_at
 from pipeline.runner import drive
 from schemas.connection import connect
 from schemas.endpoint import Endpoint
-from tests.contract.test_stating import DAY, MONTH, count, state
+from tests.contract.test_stating import DAY, MONTH, NAME, aggregate, count, state
+from tests.docs.blocks import blocks
 from tests.support.stores import NOW, facts, real
 
 
@@ -84,3 +84,17 @@ def test_months_that_differ_are_found_without_reading_a_document(where: str, req
     assert months() == [(3, 0, 0)]
     drive(order_erasure_steps("b", NOW * 1000), case.perform)
     assert standing()["b"] == (False, False), "it is not adjusted any more"
+
+
+def test_the_guides_statement_lists_the_facts_that_a_line_is_the_sum_of(url: str) -> None:
+    case, client = real(url), connect(url)
+    count(case, ("northwind", "1", 1, 500_000, DAY), ("northwind", "2", 4, -1, DAY + 60), ("b", "1", 1, 7, DAY))
+    failed = facts(("northwind", "3", 3, 9, DAY))
+    failed.error_code[:] = ["30005"]
+    case.perform(InsertFacts(failed))
+    aggregate(case)
+    (statement,) = [b.text for b in blocks("docs/money.md") if b.text.startswith("SELECT event_id")]
+    rows = client.query(statement.replace("2026-10-31", NAME)).result_rows
+    assert [(row[0], row[1]) for row in rows] == [("1", "message.sent"), ("2", "message.charged")]
+    line = case.perform(ReadLines(MONTH, ("northwind",)))["northwind"][Cell(NAME, "sms", None)]
+    assert line == Numbers(1, 0, 0, 1, sum((row[2] for row in rows), Decimal(0)))

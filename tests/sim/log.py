@@ -61,6 +61,13 @@ class Log:
                 if pick.random() < 0.2:
                     self._append(place, event | {"type": "message.failed"})
 
+    def charge(self) -> None:
+        """A price, or a credit, of some event's time, in either partition."""
+        pick = self.random
+        for number in range(pick.randint(1, 3)):
+            price = {"type": "message.charged", "cost_cents": str(pick.randint(-9, 9))}
+            self._append(place_of(pick.randrange(2)), self._event(f"c{number}", pick.randrange(STEPS)) | price)
+
     def _append_broken(self, place: Place) -> None:
         log = self.partitions[place]
         self.broken.add((place, 0, len(log)))

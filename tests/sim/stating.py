@@ -36,13 +36,14 @@ Line = tuple[str, str, str | None]
 
 
 class StatingWorld(World):
-    """Most of the log comes late: the month has ended when the first record is published."""
+    """Most of the log, prices too, comes late: the month has ended when the first record is published."""
 
     def __init__(self, seed: int, to_crash_at: Collection[str] = ()) -> None:
         super().__init__(seed, to_crash_at=to_crash_at)
         self.is_brisk, self.now_ms = True, milliseconds(START + STEP * STEPS)
         for _ in range(MORE_EVENTS):
             self.log.write()
+            self.log.charge()
         self.booked: dict[tuple[str, int], bytes] = {}
         """By organization and revision, as finance has them."""
         self.backup: dict[str, Any] = {}
