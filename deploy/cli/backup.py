@@ -103,10 +103,12 @@ def create(client: Client, settings: Settings, name: str, place: str, tell: Call
     is asked."""
     names = _tables(client)
     data = [table for table in names if table not in (*PROGRESS, *STATEMENTS)]
-    if not {*PROGRESS, *STATEMENTS} <= set(names):
+    if not set(PROGRESS) <= set(names):
         raise Refused("the database is not set up, so there is nothing to back up; run `msgmetrics migrate`")
     if begun := half_applied(client):
         raise Refused(f"{begun[0]} has begun and not ended; run `msgmetrics migrate` to its end, then back up")
+    if not set(STATEMENTS) <= set(names):
+        raise Refused("the database is not set up for this version; run `msgmetrics migrate`, then back up")
     before, ours = ledger(client), cluster_id(settings)
     check_cluster(_of_topics(stored_offsets(client), settings), ours, settings)
     _run(client, "BACKUP", PROGRESS, "TO", _destination(place, name, "progress"), settings.clickhouse_cluster)

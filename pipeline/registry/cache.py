@@ -7,6 +7,9 @@ unknown once that went on for 10 s:
     404 ───────────── 10 s ──── 404          the same for what is beyond 20 schemas
     404 ─ 1 s ─ 404                          the same while 20 others are unknown already
 
+The last question must have been *asked* so long after the first answer: a process may stand still in between, and then
+reads an answer that is as old as the first one.
+
 So unknown schemas wait side by side, and N of them take 10 s and 2 N requests (with 9 more for each of 20) if they come
 at once; if they keep coming, the first 20 take 10 s, and every later one two requests and a second.
 """
@@ -128,8 +131,8 @@ class Cache(Generic[R]):
         while len(self._readers) > MOST_READERS or (self._characters > MOST_CHARACTERS and len(self._readers) > 1):
             self._characters -= self._readers.popitem(last=False)[1][1]
 
-    def note(self, key: SchemaKey, error: RegistryError, now: float) -> bool:
-        """An attempt failed. Returns whether that decides about the key."""
+    def note(self, key: SchemaKey, error: RegistryError, asked_at: float, now: float) -> bool:
+        """An attempt failed that began at ``asked_at``. Returns whether that decides about the key."""
         match error:
             case Unusable():
                 self._answered()
@@ -137,7 +140,7 @@ class Cache(Generic[R]):
                 return True
             case NotThere():
                 self._answered()
-                return self._absent(key, error, now)
+                return self._absent(key, error, asked_at, now)
         self._problem = error
         self._failures += 1
         self._quiet_until = now + _pause(self._failures)
@@ -148,7 +151,7 @@ class Cache(Generic[R]):
             wanted.due_at = now + _pause(wanted.failures)
         return False
 
-    def _absent(self, key: SchemaKey, error: NotThere, now: float) -> bool:
+    def _absent(self, key: SchemaKey, error: NotThere, asked_at: float, now: float) -> bool:
         wanted = self._wanted.get(key)
         if wanted is None:
             return False
@@ -157,11 +160,11 @@ class Cache(Generic[R]):
             wanted.is_watched = sum(other.is_watched for other in self._wanted.values()) < MOST_WATCHED
         wanted.absences, wanted.failures, wanted.error = wanted.absences + 1, 0, error
         unknown_at = wanted.absent_since + LAG_SECONDS
-        if now >= unknown_at or (wanted.absences > 1 and self._is_crowded(now)):
+        if asked_at >= unknown_at or (wanted.absences > 1 and self._is_crowded(now)):
             self._unknown_at.append(now)
             self._decide(key, error, now)
             return True
-        wanted.due_at = min(now + AGAIN_SECONDS, unknown_at) if wanted.is_watched else unknown_at
+        wanted.due_at = min(now + AGAIN_SECONDS, max(now, unknown_at)) if wanted.is_watched else max(now, unknown_at)
         return False
 
     def _answered(self) -> None:

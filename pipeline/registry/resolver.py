@@ -72,10 +72,11 @@ class Resolver(Generic[R]):
 
     def _run(self) -> None:
         while (key := self._next()) is not None:
+            asked_at = self._monotonic()
             try:
                 reader, characters = self._read(key)
             except RegistryError as error:
-                is_news = self._note(key, error)
+                is_news = self._note(key, error, asked_at)
             else:
                 is_news = self._put(key, reader, characters)
             if is_news:
@@ -113,9 +114,9 @@ class Resolver(Generic[R]):
             self._cache.put(key, reader, characters)
             return not self._is_closed
 
-    def _note(self, key: SchemaKey, error: RegistryError) -> bool:
+    def _note(self, key: SchemaKey, error: RegistryError, asked_at: float) -> bool:
         with self._changed:
-            return self._cache.note(key, error, self._monotonic()) and not self._is_closed
+            return self._cache.note(key, error, asked_at, self._monotonic()) and not self._is_closed
 
     def _tell(self) -> None:
         try:

@@ -178,6 +178,11 @@ def test_the_operator_manages_keys_and_deletes_but_drops_nothing(place: Path, se
         Deletions(store).delete("erasure/delete_rows", tables.FACTS, org="nobody", at_ms=1)
         store.perform(e.WriteResync())
         past = month_of(MINUTE * 60).before
+        client.command(
+            "INSERT INTO rollup_day (org_id, bucket, groups.channel, groups.error_code, groups.sent, groups.delivered, "
+            f"groups.failed, groups.charged, groups.cost_cents) "
+            f"VALUES ('a', {past.start}, ['sms'], [''], [1], [0], [0], [0], [0])"
+        )
         store.perform(e.RaiseState(e.State(as_of_ms=MINUTE * 60_000)))
         (result,) = run_leased(store, "close", state_steps(Order(past, "a", partial=True)), print, print)
         assert result.is_stated

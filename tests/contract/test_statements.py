@@ -16,7 +16,7 @@ STATEMENTS = [name for name in NAMES if not name.startswith("pieces/")]
 PIECES = [name for name in NAMES if name.startswith("pieces/")]
 PARAMETER = re.compile(r"\{(\w+):([^}]+)\}")
 IDENTIFIERS = {"target": "rollup_hour", "source": "rollup_minute", "column": "bucket"}
-TARGETS = {"replay/forget": "replay_keys", "erasure/delete_rollup": "rollup_hour"}
+TARGETS = {"replay/forget": "replay_keys", "erasure/delete_rollup": "rollup_hour", "statements/delete": "statements"}
 OF_A_CLUSTER = {"erasure/deletions_of_cluster", "state/synchronise"}
 VALUES: dict[str, Any] = {
     "String": "x",

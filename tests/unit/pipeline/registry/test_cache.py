@@ -35,12 +35,13 @@ class Registry:
                 assert pause != 0
                 self.now = min(until, until if pause is None else self.now + pause)
                 continue
-            self.asked.append((round(self.now, 1), key))
+            asked_at = self.now
+            self.asked.append((round(asked_at, 1), key))
             self.now += REQUEST_SECONDS
             if key in self.there:
                 self.cache.put(key, f"reader {key}")
             else:
-                self.cache.note(key, self.errors.get(key, ABSENT), self.now)
+                self.cache.note(key, self.errors.get(key, ABSENT), asked_at, self.now)
 
     def times(self, key: SchemaKey) -> list[float]:
         return [at for at, asked in self.asked if asked == key]
@@ -84,6 +85,19 @@ def test_a_404_is_unknown_only_after_ten_seconds_and_for_a_minute() -> None:
     registry.run(70.2)
     assert registry.look(7).readers
     assert len(registry.times(7)) == 12
+
+
+def test_an_answer_that_was_read_long_after_it_was_asked_for_decides_nothing() -> None:
+    """A process stands still with a 404 in its socket, for longer than any registry lags."""
+    registry = Registry()
+    registry.look(7)
+    registry.run(0.5)
+    assert not registry.cache.note(7, ABSENT, 1.0, 21.0)
+    registry.now = 21.0
+    assert registry.look(7).missing == {7: ABSENT.cause}
+    assert registry.cache.pause(21.0) == 0, "it is asked for again at once"
+    assert registry.cache.note(7, ABSENT, 21.0, 21.1)
+    assert registry.look(7).verdicts == {7: ABSENT}
 
 
 def test_a_registry_that_lags_is_waited_for() -> None:
