@@ -7,7 +7,7 @@ is raised as SinkUnavailable (repeat it) or Stop.
 import time
 from collections.abc import Sequence
 from functools import singledispatchmethod
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline import metrics
 from pipeline.clickhouse.arrow import DEAD_LETTER_COLUMNS, dead_letter_rows, facts_table, recompute_keys_table
@@ -49,12 +49,6 @@ MAX_PAIRS = 1000
 """(channel, error code) pairs kept per bucket; the smallest beyond are folded into one."""
 NO_BATCH = "00000000-0000-0000-0000-000000000000"
 """Stands for no batch, where a statement needs some UUID."""
-
-
-class Look(Protocol):
-    """Rows of a statement that is only for looking, by its name. Blocks; raises SinkUnavailable or Stop."""
-
-    def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]: ...
 
 
 class Store(StatingStore):

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pipeline import metrics
-from pipeline.clickhouse.store import Look
 from pipeline.core.clocks import Moment
+from pipeline.core.looking import Look
 from pipeline.core.statements.standing import Month, read_months
 from pipeline.errors import SinkUnavailable, Stop
 from pipeline.worker.health import Health

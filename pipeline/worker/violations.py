@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from pipeline import metrics
-from pipeline.clickhouse.store import Look
+from pipeline.core.looking import Look
 from pipeline.errors import SinkUnavailable, Stop
 from schemas.grain import MS_PER_SECOND, Grain
 

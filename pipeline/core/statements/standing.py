@@ -1,9 +1,9 @@
 """The standing of months: which of them may still change, and so are held against what was stated."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
+from pipeline.core.looking import Look
 from pipeline.core.watermark import retention_floor
 from schemas.grain import MS_PER_SECOND
 from schemas.period import month_of, parse_period
@@ -14,12 +14,6 @@ def looked_at(as_of_ms: int, facts_floor_ms: int) -> dict[str, Any]:
     before, since what comes on the last day on which it may is found when the month is final."""
     first, last = month_of(facts_floor_ms // MS_PER_SECOND).before, month_of(as_of_ms // MS_PER_SECOND)
     return {"start": first.start, "end": last.end, "first": first.name, "last": last.name}
-
-
-class Look(Protocol):
-    """Rows of a statement that is only for looking, by its name."""
-
-    def __call__(self, name: str, /, **parameters: Any) -> Sequence[Sequence[Any]]: ...
 
 
 @dataclass(frozen=True, slots=True)
