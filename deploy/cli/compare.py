@@ -30,7 +30,7 @@ from deploy.cli.comparing import Cell, Cells, Compared, Numbers, Verdict, add, c
 from deploy.cli.comparison_text import Answer, as_document, as_text, explained
 from deploy.cli.context import FROM, INSTANT, Context, check_span, say
 from deploy.cli.event_file import STANDARD_INPUT, file_blocks, title_of
-from deploy.cli.explain import SHOWN_FACTS
+from deploy.cli.explain import read_facts
 from deploy.cli.invoice_file import Invoice, read_invoice
 from deploy.cli.invoice_form import MICRO_DECIMALS, Columns, Form
 from deploy.cli.zone_days import Days, days_of
@@ -187,14 +187,8 @@ def _facts(store: Store, asked: Asked, cell: Compared) -> Any:
     """The first facts of a cell that are in the numbers of it that differ, and one more than are shown."""
     if cell.channel and not CHANNEL_PATTERN.fullmatch(cell.channel):
         return []  # no event has such a channel
-    return store.rows(
-        "explaining a cell",
-        sql("cli/compare_facts"),
-        org=asked.org,
-        start=cell.day.start,
-        end=cell.day.end,
-        channel=cell.channel,
-        types=[f"message.{name}" for name in asked.metrics if cell.difference.count],
-        any_cost=int(cell.difference.micros != 0),
-        limit=SHOWN_FACTS + 1,
+    types = [f"message.{name}" for name in asked.metrics if cell.difference.count]
+    any_cost = cell.difference.micros != 0
+    return read_facts(
+        store, asked.org, cell.day.start, cell.day.end, types=types, channel=cell.channel, any_cost=any_cost
     )

@@ -61,8 +61,8 @@ def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: st
     state: State = store.perform(ReadState())
     is_closed = end * MS_PER_SECOND <= state.as_of_ms
     rows = _rows(store, "cli/explain_bucket", table=tables.rollup_table(grain), org=org, bucket=start)
-    wanted = _TYPES.get(metric, "")
-    facts = _rows(store, "cli/explain_facts", org=org, start=start, end=end, type=wanted, limit=SHOWN_FACTS + 1)
+    wanted = [_TYPES[metric]] if metric in _TYPES else TYPES
+    facts = read_facts(store, org, start, end, types=wanted)
     lines = [f"{grain} {second(start)} to {second(end)} of {org}"]
     lines += [_state(is_closed, rows, state)]
     lines += _numbers(rows, metric, is_closed)
@@ -73,6 +73,17 @@ def explain_bucket(store: Store, org: str, bucket: int, grain: Grain, metric: st
     if state.facts_floor_ms > start * MS_PER_SECOND:
         lines.append(f"facts are kept since {rfc3339(state.facts_floor_ms)} only; the number stays without them")
     return [*lines, "", *fact_lines(facts[:SHOWN_FACTS], has_more=len(facts) > SHOWN_FACTS)]
+
+
+def read_facts(
+    store: Store, org: str, start: int, end: int, *, types: Sequence[str], channel: str = "", any_cost: bool = False
+) -> Any:
+    """The first facts of a span (epoch seconds) in the order in which they happened, and one more than are shown.
+
+    Those of some types, of one channel or of all (''), and with ``any_cost`` those of any type that have a cost.
+    """
+    where = {"org": org, "start": start, "end": end, "types": list(types), "channel": channel}
+    return _rows(store, "cli/explain_facts", any_cost=int(any_cost), limit=SHOWN_FACTS + 1, **where)
 
 
 def _rows(store: Store, name: str, **parameters: Any) -> Any:

@@ -46,7 +46,7 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
 
         result = with_store(
             context,
-            lambda store, settings: Reconciler(store, org, _wait, show, settings.late_pause_seconds).run(
+            lambda store, settings: Reconciler(store, org, wait_for_late, show, settings.late_pause_seconds).run(
                 span.start, span.end
             ),
             org=org,
@@ -55,7 +55,8 @@ def reconcile(context: Context, start: int, end: int, org: str, as_json: bool) -
     sys.exit(1 if result.differences or not result.is_complete else 0)
 
 
-def _wait(seconds: float) -> None:
+def wait_for_late(seconds: float) -> None:
+    """Sleep, and say why: in between, recomputes that are under way end."""
     warn(f"something differs; looking again in {seconds:.0f} s, since late events that are under way may explain it")
     time.sleep(seconds)
 

@@ -12,16 +12,14 @@ from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, OutputLost, say_bytes
 from deploy.cli.event_file import STANDARD_INPUT
 from deploy.cli.statement_patience import patiently
-from deploy.cli.statement_reading import parsed, read_revision
+from deploy.cli.statement_reading import documents_of, parsed, read_revision
 from deploy.cli.statement_texts import ANY_PERIOD, PERIOD, REVISION, as_csv
 from deploy.errors import Refused, Usage
 from pipeline.clickhouse.store import Store
-from pipeline.core.statements.history import ReadDocuments, ReadRestored, ReadStatements
+from pipeline.core.statements.history import ReadRestored, ReadStatements
 from pipeline.core.statements.steps import firm_steps
 from schemas.instant import rfc3339
 from schemas.period import Period
-
-DOCUMENTS_AT_ONCE = 200
 
 
 @click.command("export")
@@ -100,9 +98,6 @@ def every_document(store: Store, period: str) -> Iterator[bytes]:
     for name in [period] if period else sorted({s.period for s in store.perform(ReadStatements())}):
         stated = patiently(store, firm_steps(name))
         revisions = [h.revisions[n] for _, h in sorted(stated.items()) for n in sorted(h.revisions)]
-        for first in range(0, len(revisions), DOCUMENTS_AT_ONCE):
-            portion = tuple(revisions[first : first + DOCUMENTS_AT_ONCE])
-            documents = store.perform(ReadDocuments(portion))
-            for statement in portion:
-                parsed(statement, documents.get(statement.sha256, b""))
-                yield documents[statement.sha256]
+        for statement, documents in documents_of(store, revisions):
+            parsed(statement, documents.get(statement.sha256, b""))
+            yield documents[statement.sha256]

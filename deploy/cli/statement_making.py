@@ -1,6 +1,5 @@
 """``msgmetrics statements close``, ``adjust`` and ``resume``: revisions of a month."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ from deploy.cli.arguments import ANY_ORG_ARGUMENT
 from deploy.cli.clickhouse import check_clocks, with_store
 from deploy.cli.context import Context, say, warn
 from deploy.cli.interruption import unfinished
+from deploy.cli.reconcile import wait_for_late
 from deploy.cli.statement_patience import Patience
 from deploy.cli.statement_texts import PERIOD_OPTION, PERIODS_OPTION, stated
 from deploy.errors import CommandError, Refused, Usage
@@ -164,7 +164,7 @@ def _differing(store: Store, settings: Settings, order: Order, state: State) -> 
     """Organizations of which a day differs from its hours, after recomputes that were under way have ended."""
     if state.as_of_ms < order.period.end_ms:
         return frozenset()
-    reconciler = Reconciler(store, order.org_id, _wait, late_pause_seconds=settings.late_pause_seconds)
+    reconciler = Reconciler(store, order.org_id, wait_for_late, late_pause_seconds=settings.late_pause_seconds)
     result = reconciler.compare(order.period.start, order.period.end, (Grain.DAY,))
     if not result.is_complete:
         raise Refused(
@@ -172,11 +172,6 @@ def _differing(store: Store, settings: Settings, order: Order, state: State) -> 
             "shows what is left"
         )
     return frozenset(d.org_id for d in result.differences)
-
-
-def _wait(seconds: float) -> None:
-    warn(f"a day differs from its hours; looking again in {seconds:.0f} s, since late events may explain it")
-    time.sleep(seconds)
 
 
 def _is_settled(order: Order, refusal: Refusal) -> bool:

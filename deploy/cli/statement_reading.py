@@ -1,6 +1,7 @@
 """``msgmetrics statements list``, ``show``, ``diff`` and ``export``: what was stated, and what has changed since."""
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -29,6 +30,8 @@ from pipeline.core.statements.document import (
 from pipeline.core.statements.history import History, ReadDocuments, Statement
 from pipeline.core.statements.steps import NotYet, account_steps, firm_steps
 from schemas.period import Period
+
+DOCUMENTS_AT_ONCE = 200
 
 
 @click.command("list")
@@ -184,6 +187,14 @@ def read_revision(store: Store, org: str, period: Period, revision: int | None) 
         raise Refused(f"{org} {period.name} has revisions up to {history.newest.revision}, not {revision}")
     documents = store.perform(ReadDocuments((statement,)))
     return statement, documents[statement.sha256]
+
+
+def documents_of(store: Store, statements: Sequence[Statement]) -> Iterator[tuple[Statement, Mapping[str, bytes]]]:
+    """Statements, in order, each beside documents by their hashes of which one is its own, if that is there."""
+    for first in range(0, len(statements), DOCUMENTS_AT_ONCE):
+        portion = tuple(statements[first : first + DOCUMENTS_AT_ONCE])
+        documents = store.perform(ReadDocuments(portion))
+        yield from ((statement, documents) for statement in portion)
 
 
 def _none(org: str, period: Period) -> str:

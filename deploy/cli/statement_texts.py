@@ -15,7 +15,6 @@ from schemas.instant import rfc3339, wall_clock_ms
 from schemas.message_event import OTHER_KEY
 from schemas.period import Period, month_of, parse_period
 
-US_PER_MS = 1000
 LAST, BEFORE_LAST = "last", "before-last"
 COLUMNS = (*CELL, *NUMBERS)
 
@@ -56,7 +55,7 @@ REVISION = click.option("--revision", type=click.IntRange(1), help="this revisio
 
 
 def stated_at(statement: Statement) -> str:
-    return rfc3339(statement.stated_at_us // US_PER_MS) or ""
+    return rfc3339(statement.stated_at_ms) or ""
 
 
 def stated(statement: Statement, size: int) -> str:

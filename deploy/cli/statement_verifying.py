@@ -1,21 +1,20 @@
 """``msgmetrics statements verify``: proves that every document is what was written, and that revisions are a chain."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import click
 
 from deploy.cli.arguments import ORG
 from deploy.cli.clickhouse import with_store
 from deploy.cli.context import Context, say
+from deploy.cli.statement_reading import documents_of
 from deploy.cli.statement_texts import ANY_PERIOD
 from pipeline.clickhouse.store import Store
 from pipeline.core.statements.deciding import read_stated
 from pipeline.core.statements.document import Head, Malformed
-from pipeline.core.statements.history import History, ReadDocuments, ReadStatements, Statement, histories
+from pipeline.core.statements.history import History, ReadStatements, Statement, histories
 from schemas.period import Period
-
-DOCUMENTS_AT_ONCE = 200
 
 
 @click.command("verify")
@@ -43,10 +42,8 @@ def verify(store: Store, org: str, period: str) -> tuple[int, list[str]]:
     found = histories(store.perform(ReadStatements(period, org)))
     revisions = [s for history in found.values() for s in history.revisions.values()]
     problems = [problem for history in found.values() for problem in _broken_chain(history)]
-    for first in range(0, len(revisions), DOCUMENTS_AT_ONCE):
-        portion = tuple(revisions[first : first + DOCUMENTS_AT_ONCE])
-        documents = store.perform(ReadDocuments(portion))
-        problems += [problem for s in portion for problem in _wrong_document(s, documents)]
+    for statement, documents in documents_of(store, revisions):
+        problems += _wrong_document(statement, documents)
     return len(revisions), problems
 
 
@@ -65,7 +62,7 @@ def _broken_chain(history: History) -> Iterator[str]:
             yield f"{_name(revisions[number])} follows {revisions[number].previous or 'none'}, not {before.sha256}"
 
 
-def _wrong_document(statement: Statement, documents: dict[str, bytes]) -> Iterator[str]:
+def _wrong_document(statement: Statement, documents: Mapping[str, bytes]) -> Iterator[str]:
     try:
         head = read_stated(statement, documents).head
     except Malformed as error:

@@ -230,7 +230,7 @@ def test_a_day_that_differs_from_its_hours_is_not_stated(
     say: Say, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("deploy.cli.statement_making.time.sleep", waited.append)
+    monkeypatch.setattr("deploy.cli.reconcile.time.sleep", waited.append)
     monkeypatch.setattr("tests.contract.test_statement_commands.aggregate", lambda _: None)
     client.command("ALTER TABLE rollup_hour DELETE WHERE org_id = 'a' SETTINGS mutations_sync = 2")
     code, out, err = say(*CLOSE)

@@ -4,6 +4,7 @@ import random
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,20 +31,27 @@ CONFIG = """<clickhouse>
 """
 
 
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[System]:
+@contextmanager
+def system_with_backups(directory: Path, partitions: int) -> Iterator[System]:
+    """The production shape, with a ClickHouse that may write backups into a directory."""
     require_kafka()
-    (tmp_path / "users.xml").write_text(USERS)
-    config = tmp_path / "config.xml"
-    config.write_text(CONFIG.format(directory=tmp_path))
+    (directory / "users.xml").write_text(USERS)
+    config = directory / "config.xml"
+    config.write_text(CONFIG.format(directory=directory))
     with System(
-        tmp_path,
-        4,
+        directory,
+        partitions,
         clickhouse_config=config,
         lateness_seconds="1",
         kafka_session_timeout_seconds="6",
         kafka_heartbeat_seconds="1",
     ) as system:
+        yield system
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    with system_with_backups(tmp_path, 4) as system:
         yield system
 
 

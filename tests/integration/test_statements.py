@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_backup import CONFIG, forget_log, lose_clickhouse
-from tests.support.clickhouse_node import USERS
+from tests.integration.test_backup import forget_log, lose_clickhouse, system_with_backups
 from tests.support.ledger import NUMBERS, Ledger
-from tests.support.system import System, require_kafka, wait_until
+from tests.support.system import System, wait_until
 
 pytestmark = pytest.mark.timeout(240)
 MONTH_END = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -28,18 +27,7 @@ Exported = dict[tuple[str, int], bytes]
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    require_kafka()
-    (tmp_path / "users.xml").write_text(USERS)
-    config = tmp_path / "config.xml"
-    config.write_text(CONFIG.format(directory=tmp_path))
-    with System(
-        tmp_path,
-        2,
-        clickhouse_config=config,
-        lateness_seconds="1",
-        kafka_session_timeout_seconds="6",
-        kafka_heartbeat_seconds="1",
-    ) as system:
+    with system_with_backups(tmp_path, 2) as system:
         yield system
 
 

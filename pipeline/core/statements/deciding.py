@@ -13,7 +13,6 @@ from pipeline.core.statements.history import Draft, Statement
 from schemas.instant import rfc3339
 from schemas.period import Period
 
-US_PER_MS = 1000
 NAMED_DAYS = 3
 
 
@@ -160,7 +159,7 @@ def _damaged(newest: Statement, damage: str) -> Refusal:
 
 def _refuse_next(order: Order, known: Known, newest: Statement, lower: Sequence[str]) -> Refusal | None:
     """A refusal of a further revision, in which numbers of some days are lower."""
-    org, as_of_ms, stated_ms = newest.org_id, known.state.as_of_ms, newest.stated_at_us // US_PER_MS
+    org, as_of_ms, stated_ms = newest.org_id, known.state.as_of_ms, newest.stated_at_ms
     if as_of_ms < stated_ms:
         return Refusal(
             Reason.BEHIND,

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pipeline.core.statements.document import Head, Lines, hash_of
 from schemas.period import Period
 
+US_PER_MS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Statement:
@@ -31,6 +33,11 @@ class Statement:
     as_of_ms: int
     generation: int
     software: str
+
+    @property
+    def stated_at_ms(self) -> int:
+        """The same in epoch milliseconds, as instants are compared and shown."""
+        return self.stated_at_us // US_PER_MS
 
 
 @dataclass(frozen=True, slots=True)
